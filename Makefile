@@ -1,0 +1,2 @@
+# `make help` lists what a developer does here.
+.DEFAULT_GOAL := help

@@ -1,0 +1,73 @@
+// swift-tools-version: 6.1
+//
+// The house. Which target may import which is DESIGN's dependency rule; the build checks it
+// (`--explicit-target-dependency-import-check error`), and `DependencyRuleTests` reads this file.
+import PackageDescription
+
+/// Swift 6 language mode for all; `-march` reaches Swift's own code generation through the C importer.
+let architecture = ["-march=x86-64-v3"]
+let swiftCommon: [SwiftSetting] = [
+    .unsafeFlags(["-Xcc", "-march=x86-64-v3"]),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+/// The fast path: exclusivity checks off (DESIGN section 6); everything else stays checked.
+let swiftHotPath: [SwiftSetting] = swiftCommon + [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
+
+/// DPDK's headers, seen by the two C targets only; Swift sees their closed headers.
+let dpdkHeaders: [CSetting] = [
+    .unsafeFlags(
+        [
+            "-I/usr/include/dpdk", "-I/usr/include/x86_64-linux-gnu/dpdk", "-include", "rte_config.h", "-O2",
+            "-Wno-address-of-packed-member",
+        ] + architecture),
+    .define("ALLOW_EXPERIMENTAL_API"),
+]
+let dpdkLibraries: [LinkerSetting] = [
+    "rte_eal", "rte_kvargs", "rte_ring", "rte_mempool", "rte_mbuf", "rte_net", "rte_ethdev", "rte_rcu", "rte_bus_vdev", "rte_hash",
+].map { .linkedLibrary($0) }
+
+func house(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = swiftCommon) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftCommon)
+}
+
+let package = Package(
+    name: "apus",
+    dependencies: [],
+    targets: [
+        // C: what Swift cannot see
+        .target(name: "CLinux", cSettings: [.unsafeFlags(["-O2"] + architecture)]),
+        .target(name: "CDPDK", path: "CDPDK", cSettings: dpdkHeaders, linkerSettings: dpdkLibraries),
+        .target(
+            name: "CVhostUser", dependencies: ["CDPDK"], path: "CVhostUser", cSettings: dpdkHeaders,
+            linkerSettings: [.linkedLibrary("rte_vhost")]),
+
+        // The layers, lowest first
+        house("Base", ["CLinux"]),
+        house("Wire", ["Base"]),
+        house("Flow", ["Wire", "Base"]),
+        house("Classifier", ["Flow", "Base"]),
+        house("DatapathAPI", ["Flow", "Base"]),
+        house("Netdev", ["CDPDK", "CVhostUser", "CLinux", "Wire", "Base"]),
+        house("Datapath", ["DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CVhostUser", "CLinux"], settings: swiftHotPath),
+        house("OpenFlow", ["Flow", "Wire", "Base"]),
+        house("Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
+        house("OVSDB", ["Base"]),
+
+        // Tests mirror the sources
+        .target(name: "TestSupport", dependencies: ["Base"], path: "Tests/TestSupport", swiftSettings: swiftCommon),
+        tests("BaseTests", ["Base"]),
+        tests("WireTests", ["Wire", "Base"]),
+        tests("FlowTests", ["Flow", "Wire", "Base"]),
+        tests("ClassifierTests", ["Classifier", "Flow", "Base"]),
+        tests("NetdevTests", ["Netdev", "Base", "CDPDK"]),
+        tests("DatapathTests", ["Datapath", "DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK"]),
+        tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
+        tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
+        tests("OVSDBTests", ["OVSDB", "Base"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
