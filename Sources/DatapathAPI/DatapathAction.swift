@@ -1,0 +1,98 @@
+// What a translation tells the datapath to do with a packet.
+
+public import Flow
+
+/// A port of the datapath. Not an OpenFlow port number: each bridge has its own of those. 0 is no port.
+public struct DatapathPort: RawRepresentable, Hashable, Comparable, Sendable {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ value: UInt32) { rawValue = value }
+    public static let none = DatapathPort(0)
+    public static func < (left: DatapathPort, right: DatapathPort) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Names what to do with a packet that leaves the datapath for the control plane; the pipeline hands these out and keeps
+/// what each stands for (controller, reason, table, cookie, length).
+public struct PuntToken: RawRepresentable, Hashable, Sendable {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+}
+
+/// Why a packet did not leave. Every dropped packet is counted under exactly one of these, per input port.
+public enum DropReason: UInt8, CaseIterable, Sendable {
+    /// A rule said so: explicit drop or empty action list.
+    case policy
+    /// No rule matched, and the table-miss behaviour is to drop.
+    case tableMiss
+    /// The input port has no bridge, or the port is down or blocked.
+    case inputPortClosed
+    /// The output port does not exist any more, or is down.
+    case outputPortClosed
+    /// The output queue was full.
+    case transmitQueueFull
+    /// Longer than the output port's MTU allows.
+    case oversize
+    /// Shorter than an Ethernet header, or otherwise not a frame.
+    case malformed
+    /// The upcall queue or the port's upcall quota was exhausted.
+    case upcallOverload
+    /// The pipeline failed to translate: too many resubmits, recursion too deep.
+    case translationError
+    /// No mbuf for a copy.
+    case noBuffer
+    /// TTL or hop limit reached zero.
+    case ttlExpired
+    /// A meter's band.
+    case meter
+    /// A packet bound for the control plane met a full punt queue.
+    case puntQueueFull
+    /// VLAN or reserved-address rules of the NORMAL action (wrong VLAN, reserved multicast, no other port).
+    case normalFiltered
+    /// Too many recirculations.
+    case recirculationLimit
+
+    /// The name counters carry: `drop_` and words joined by underscores.
+    public var counterName: String {
+        switch self {
+        case .policy: "drop_policy"
+        case .tableMiss: "drop_table_miss"
+        case .inputPortClosed: "drop_input_port_closed"
+        case .outputPortClosed: "drop_output_port_closed"
+        case .transmitQueueFull: "drop_transmit_queue_full"
+        case .oversize: "drop_oversize"
+        case .malformed: "drop_malformed"
+        case .upcallOverload: "drop_upcall_overload"
+        case .translationError: "drop_translation_error"
+        case .noBuffer: "drop_no_buffer"
+        case .ttlExpired: "drop_ttl_expired"
+        case .meter: "drop_meter"
+        case .puntQueueFull: "drop_punt_queue_full"
+        case .normalFiltered: "drop_normal_filtered"
+        case .recirculationLimit: "drop_recirculation_limit"
+        }
+    }
+}
+
+/// One step of a megaflow's actions, carried out in order. A list with no output and no punt ends in a drop, whose reason
+/// `drop` gives (`policy` if none says).
+public indirect enum DatapathAction: Equatable, Sendable {
+    case output(DatapathPort)
+    /// Writes the bits of `mask` in a header field that the packet has (L2 to L4, MPLS, ARP, ND), checksums kept right.
+    case set(Field, value: UInt128, mask: UInt128)
+    /// Adds an outer tag; `tci` carries VID and PCP (its CFI bit 0x1000 is ignored on the wire).
+    case pushVLAN(tpid: UInt16, tci: UInt16)
+    case popVLAN
+    /// Adds an outermost label stack entry and sets the EtherType.
+    case pushMPLS(etherType: UInt16, entry: UInt32)
+    case popMPLS(etherType: UInt16)
+    /// Sends a copy, at most `maxLength` bytes, to the control plane.
+    case punt(PuntToken, maxLength: UInt16)
+    /// The next output sends at most this many bytes (at least 14).
+    case truncate(maxLength: UInt32)
+    /// Carries out actions on a copy.
+    case clone([DatapathAction])
+    case meter(UInt32)
+    /// Looks the packet up again with this recirculation id.
+    case recirculate(UInt32)
+    case drop(DropReason)
+}

@@ -1,0 +1,53 @@
+// What the switch and the pipeline ask of a running datapath.
+
+public import Base
+public import Flow
+
+/// A port's counters, in packets and bytes since it was added.
+public struct PortCounters: Sendable, Equatable {
+    public var receivedPackets: UInt64 = 0
+    public var receivedBytes: UInt64 = 0
+    public var sentPackets: UInt64 = 0
+    public var sentBytes: UInt64 = 0
+    /// Packets that came in by this port and did not leave, by `DropReason.rawValue`.
+    public var drops: [UInt64] = Array(repeating: 0, count: DropReason.allCases.count)
+    public init() {}
+}
+
+/// A megaflow as `dpctl/dump-flows` shows it.
+public struct MegaflowSnapshot: Sendable {
+    public var match: Match
+    public var actions: [DatapathAction]
+    public var packets: UInt64
+    public var bytes: UInt64
+    /// Nil if it was never hit after it was installed.
+    public var lastUsed: Instant?
+    public var tcpFlags: UInt16
+    public init(match: Match, actions: [DatapathAction], packets: UInt64, bytes: UInt64, lastUsed: Instant?, tcpFlags: UInt16) {
+        self.match = match
+        self.actions = actions
+        self.packets = packets
+        self.bytes = bytes
+        self.lastUsed = lastUsed
+        self.tcpFlags = tcpFlags
+    }
+}
+
+/// The datapath, as the pipeline and the switch see it once it runs.
+///
+/// ## Thread safety
+/// All members may be called from any thread but a PMD thread.
+public protocol DatapathControl: AnyObject, Sendable {
+    /// Carries actions out on a packet of the control plane's own (packet-out). `inPort` is what drop counters go to.
+    func execute(packet: [UInt8], inPort: DatapathPort, actions: [DatapathAction])
+
+    /// Counters of a port; nil if there is none.
+    func counters(of port: DatapathPort) -> PortCounters?
+
+    /// The megaflows, as of now; those that were deleted while looking may be missing.
+    func megaflows() -> [MegaflowSnapshot]
+
+    /// Hands all counts since the last time to the translator (`credit`) before it returns, so that flow statistics and
+    /// idle timeouts are exact.
+    func pushStatistics()
+}

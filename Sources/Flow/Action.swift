@@ -1,0 +1,133 @@
+// OpenFlow actions and instructions, as values: what the codec decodes to, the text syntax reads and prints, and the
+// pipeline translates. One flat list, instructions included, in the order they are carried out, as in the field's text
+// syntax (`actions=load:1->NXM_NX_REG0[],goto_table:1`). A codec puts them back into each version's own containers.
+
+/// An OpenFlow port number in the 32-bit numbering of OpenFlow 1.1 and later.
+public struct OpenFlowPort: RawRepresentable, Hashable, Comparable, Sendable {
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ value: UInt32) { rawValue = value }
+
+    /// Highest number of a physical or virtual port in the 16-bit numbering; what Apus assigns stays below it.
+    public static let max16 = OpenFlowPort(0xff00)
+    public static let inPort = OpenFlowPort(0xffff_fff8)
+    public static let table = OpenFlowPort(0xffff_fff9)
+    public static let normal = OpenFlowPort(0xffff_fffa)
+    public static let flood = OpenFlowPort(0xffff_fffb)
+    public static let all = OpenFlowPort(0xffff_fffc)
+    public static let controller = OpenFlowPort(0xffff_fffd)
+    public static let local = OpenFlowPort(0xffff_fffe)
+    /// ANY in matches and filters, NONE as an input port.
+    public static let any = OpenFlowPort(0xffff_ffff)
+
+    public static func < (left: OpenFlowPort, right: OpenFlowPort) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Some bits of a field: `bits` of them from bit `offset` (0 is the least significant).
+public struct SubField: Hashable, Sendable {
+    public var field: Field
+    public var offset: Int
+    public var bits: Int
+    public init(field: Field, offset: Int, bits: Int) {
+        self.field = field
+        self.offset = offset
+        self.bits = bits
+    }
+    /// All of a field.
+    public init(_ field: Field) { self.init(field: field, offset: 0, bits: field.layout.bits) }
+}
+
+/// Why a packet goes to a controller (`ofp_packet_in_reason`).
+public enum PacketInReason: UInt8, Sendable {
+    case noMatch = 0
+    case action = 1
+    case invalidTTL = 2
+    case actionSet = 3
+    case group = 4
+    case packetOut = 5
+}
+
+/// The `controller(...)` action.
+public struct ControllerAction: Equatable, Sendable {
+    /// Bytes of the packet to send; 0xffff is the whole packet.
+    public var maxLength: UInt16
+    public var controllerID: UInt16
+    public var reason: PacketInReason
+    public var userdata: [UInt8]
+    public var pause: Bool
+    /// Meter id, or nil.
+    public var meter: UInt32?
+    public init(
+        maxLength: UInt16 = 0xffff, controllerID: UInt16 = 0, reason: PacketInReason = .action, userdata: [UInt8] = [],
+        pause: Bool = false, meter: UInt32? = nil
+    ) {
+        self.maxLength = maxLength
+        self.controllerID = controllerID
+        self.reason = reason
+        self.userdata = userdata
+        self.pause = pause
+        self.meter = meter
+    }
+}
+
+/// One action or instruction.
+public indirect enum Action: Equatable, Sendable {
+    /// `output:PORT`; `maxLength` counts for the controller only.
+    case output(OpenFlowPort, maxLength: UInt16)
+    /// `output:FIELD[bits]`.
+    case outputField(SubField, maxLength: UInt16)
+    /// `output(port=P,max_len=N)`.
+    case outputTruncated(OpenFlowPort, maxLength: UInt32)
+    case controller(ControllerAction)
+    /// OpenFlow 1.0 `enqueue:port:queue`.
+    case enqueue(OpenFlowPort, queue: UInt32)
+    case setQueue(UInt32)
+    case popQueue
+    case group(UInt32)
+    /// `set_field:VALUE/MASK->FIELD` and `load:VALUE->FIELD[a..b]`: bits of `mask` are written. `isLoad` keeps how it was
+    /// said, for printing and encoding.
+    case setField(Field, value: UInt128, mask: UInt128, isLoad: Bool)
+    case move(from: SubField, to: SubField)
+    case push(SubField)
+    case pop(SubField)
+    /// `mod_vlan_vid`: OpenFlow 1.0 and 1.1; adds a tag if there is none and `pushIfNeeded`.
+    case setVLANID(UInt16, pushIfNeeded: Bool)
+    /// `mod_vlan_pcp`.
+    case setVLANPriority(UInt8, pushIfNeeded: Bool)
+    case pushVLAN(etherType: UInt16)
+    /// `strip_vlan`, `pop_vlan`.
+    case popVLAN
+    case pushMPLS(etherType: UInt16)
+    case popMPLS(etherType: UInt16)
+    case setMPLSLabel(UInt32)
+    case setMPLSTC(UInt8)
+    case setMPLSTTL(UInt8)
+    case decrementMPLSTTL
+    // OpenFlow 1.0's and 1.1's own ways to set headers
+    case setEthSrc(UInt64)
+    case setEthDst(UInt64)
+    case setIPv4Src(UInt32)
+    case setIPv4Dst(UInt32)
+    /// The DSCP bits of the TOS byte, in place (value & 0xfc).
+    case setIPDSCP(UInt8)
+    case setIPECN(UInt8)
+    case setIPTTL(UInt8)
+    case setL4Src(UInt16)
+    case setL4Dst(UInt16)
+    /// `dec_ttl`, `dec_ttl(id,...)`: an expired packet goes to these controllers.
+    case decrementTTL(controllerIDs: [UInt16])
+    case setTunnelID(UInt64)
+    /// `resubmit(PORT,TABLE)`; nil keeps the current one.
+    case resubmit(port: OpenFlowPort?, table: UInt8?)
+    case note([UInt8])
+    case exit
+    case clone([Action])
+    /// `conjunction(id,clause/clauses)`.
+    case conjunction(id: UInt32, clause: UInt8, clauses: UInt8)
+    // Instructions
+    case meter(UInt32)
+    case clearActions
+    case writeActions([Action])
+    case writeMetadata(value: UInt64, mask: UInt64)
+    case gotoTable(UInt8)
+}
