@@ -27,6 +27,11 @@ let dpdkLibraries: [LinkerSetting] = [
     "rte_eal", "rte_kvargs", "rte_ring", "rte_mempool", "rte_mbuf", "rte_net", "rte_ethdev", "rte_rcu", "rte_bus_vdev", "rte_hash",
 ].map { .linkedLibrary($0) }
 
+/// SwiftNIO is for the servers only.
+let nio: [Target.Dependency] = [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]
+let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
 func house(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = swiftCommon) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -36,7 +41,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
     name: "apus",
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
     targets: [
         // C: what Swift cannot see
         .target(name: "CLinux", cSettings: [.unsafeFlags(["-O2"] + architecture)]),
@@ -56,6 +65,9 @@ let package = Package(
         house("OpenFlow", ["Flow", "Wire", "Base"]),
         house("Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         house("OVSDB", ["Base"]),
+        house("Management", ["OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
+        house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
+        .executableTarget(name: "apusctl", dependencies: ["Client", argumentParser], swiftSettings: swiftCommon),
 
         // Tests mirror the sources
         .target(name: "TestSupport", dependencies: ["Base"], path: "Tests/TestSupport", swiftSettings: swiftCommon),
@@ -68,6 +80,8 @@ let package = Package(
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),
+        tests("ManagementTests", ["Management", "OVSDB", "OpenFlow", "Base"] + nio + logging),
+        tests("ClientTests", ["Client", "OVSDB", "OpenFlow", "Flow", "Base"]),
     ],
     swiftLanguageModes: [.v6]
 )

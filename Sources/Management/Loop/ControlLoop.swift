@@ -1,0 +1,137 @@
+// The configuration executor.
+//
+// One thread, one event loop: the database engine, the switch's reconciler, the OpenFlow services and the control
+// commands all run on it, so none of them needs a lock, and what one of them sees no other changes under its feet. PMD
+// and handler threads never come here; they are spoken to through the datapath's own lock-free interfaces.
+//
+// Timers are Base's `TimerQueue` on the one clock. After each piece of work the loop asks the queue for its next
+// deadline and arms one wake-up of the event loop for it. While the clock is stopped the loop looks again every few
+// milliseconds of machine time instead, and whoever warps a running clock says so with `timeChanged`.
+//
+// ## Thread safety
+// `submit`, `run`, `timeChanged` and `shutDown` may be called by any thread. Everything else, and every value in a
+// `Confined`, belongs to the loop's thread.
+
+public import Base
+internal import NIOCore
+internal import NIOPosix
+
+/// The single thread of the control plane, and its timers.
+public final class ControlLoop: Sendable {
+    /// How often a stopped clock is looked at, in milliseconds of machine time.
+    private static let stoppedClockPollMilliseconds: Int64 = 5
+
+    public let clock: Clock
+    let eventLoop: any EventLoop
+    private let group: MultiThreadedEventLoopGroup
+    private let state: Confined<TimerState>
+
+    /// What the loop's thread alone touches.
+    private final class TimerState {
+        let timers: TimerQueue
+        var armed: (deadline: Instant, wakeup: Scheduled<Void>)?
+        init(clock: Clock) { timers = TimerQueue(clock: clock) }
+    }
+
+    /// Starts the thread.
+    public init(clock: Clock) {
+        self.clock = clock
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        eventLoop = group.next()
+        // Nobody else knows the object yet, and the loop's first task can only come after this line.
+        state = Confined(unchecked: TimerState(clock: clock), on: eventLoop)
+    }
+
+    /// The timers of everything that runs on this loop. Only on the loop's thread.
+    public var timers: TimerQueue { state.value.timers }
+
+    /// Whether the caller is on the loop's thread.
+    public var isCurrent: Bool { eventLoop.inEventLoop }
+
+    /// Stops the program if the caller is on another thread.
+    public func preconditionCurrent() { eventLoop.preconditionInEventLoop() }
+
+    /// Has `work` run on the loop's thread, after what was submitted before.
+    public func submit(_ work: @escaping @Sendable () -> Void) {
+        eventLoop.execute {
+            work()
+            self.settle()
+        }
+    }
+
+    /// Runs `work` on the loop's thread and waits for its result. Not to be called from the loop's thread.
+    public func run<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) throws -> Result {
+        precondition(!isCurrent, "ControlLoop.run would wait for itself")
+        return try eventLoop.submit {
+            defer { self.settle() }
+            return try work()
+        }.wait()
+    }
+
+    /// Tells the loop that the clock was stopped or warped.
+    public func timeChanged() {
+        submit {
+            self.state.value.timers.runExpired()
+            self.disarm()
+        }
+    }
+
+    /// Ends the thread once what runs now is done. Not to be called from the loop's thread.
+    public func shutDown() { try? group.syncShutdownGracefully() }
+
+    /// Arms the wake-up for the next deadline. Called after everything that may have set a timer.
+    func settle() {
+        let state = state.value
+        guard let deadline = state.timers.nextDeadline else { return disarm() }
+        if let armed = state.armed, armed.deadline == deadline, !clock.isStopped { return }
+        disarm()
+        let delay: TimeAmount
+        if clock.isStopped {
+            delay = .milliseconds(deadline <= clock.now ? 0 : ControlLoop.stoppedClockPollMilliseconds)
+        } else {
+            let now = clock.now.nanoseconds
+            let rest = deadline.nanoseconds > now ? deadline.nanoseconds - now : 0
+            delay = .nanoseconds(Int64(clamping: rest))
+        }
+        state.armed = (deadline, eventLoop.scheduleTask(in: delay) { self.wake() })
+    }
+
+    private func wake() {
+        state.value.armed = nil
+        state.value.timers.runExpired()
+        settle()
+    }
+
+    private func disarm() {
+        state.value.armed?.wakeup.cancel()
+        state.value.armed = nil
+    }
+}
+
+/// A value that belongs to a loop's thread, in a form that other threads may hold and hand on, but not look into.
+///
+/// ## Thread safety
+/// `@unchecked Sendable`: `value` stops the program on any thread but the loop's, so the memory has one owner.
+public struct Confined<Value>: @unchecked Sendable {
+    private let storage: Value
+    private let eventLoop: any EventLoop
+
+    /// Only on the loop's thread.
+    public init(_ value: Value, to loop: ControlLoop) {
+        loop.preconditionCurrent()
+        storage = value
+        eventLoop = loop.eventLoop
+    }
+
+    /// For a value that nobody else has seen yet.
+    init(unchecked value: Value, on eventLoop: any EventLoop) {
+        storage = value
+        self.eventLoop = eventLoop
+    }
+
+    /// The value. Only on the loop's thread.
+    public var value: Value {
+        eventLoop.preconditionInEventLoop()
+        return storage
+    }
+}
