@@ -1,0 +1,199 @@
+"""A QEMU guest on a vhost-user port: Linux's own virtio-net driver, obeying the host over a serial port."""
+import fcntl
+import os
+import socket
+import tempfile
+import time
+
+from . import guest_image
+from .process import Child, HarnessError, wait_until
+
+BOOT_SECONDS = 90
+
+
+class Guest:
+    """One virtual machine.
+
+    `sockets` are the vhost-user sockets of its interfaces. With `server=True` QEMU makes the socket and the switch
+    connects (dpdkvhostuserclient), else the switch makes it (dpdkvhostuser). `vectors=0` is INTx; under TCG QEMU 7.2
+    crashes with MSI-X on vhost-user, so that is the default there.
+    """
+
+    def __init__(self, name, sockets, macs, folder, server=False, accelerator=None, vectors=None, memory=192, queues=1, device=""):
+        self.name, self.sockets, self.macs = name, sockets, macs
+        self.folder = tempfile.mkdtemp(prefix=f"{name}-", dir=folder)
+        self.server = server
+        self.accelerator = accelerator or choose_accelerator()
+        self.vectors = vectors if vectors is not None else (None if self.accelerator == "kvm" else 0)
+        self.memory, self.queues, self.device = memory, queues, device
+        self.child = None
+        self.serial = None
+        self.number = 0
+        self.pending = b""
+
+    def command(self):
+        kernel, initramfs = guest_image.build()
+        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc",
+                 "-m", str(self.memory), "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on", "-numa", "node,memdev=mem",
+                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off",
+                 "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off"]
+        words += ["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
+        for index, (path, mac) in enumerate(zip(self.sockets, self.macs)):
+            chardev = f"socket,id=char{index},path={path}" + (",server=on,wait=off" if self.server else ",reconnect=1")
+            netdev = f"vhost-user,id=net{index},chardev=char{index}" + (f",queues={self.queues}" if self.queues > 1 else "")
+            device = f"virtio-net-pci,netdev=net{index},mac={mac},romfile=" + (",mq=on" if self.queues > 1 else "")
+            if self.vectors is not None:
+                device += f",vectors={self.vectors}"
+            words += ["-chardev", chardev, "-netdev", netdev, "-device", device + self.device]
+        return words
+
+    def start(self, wait=True):
+        self.child = Child(self.command(), f"{self.folder}/qemu.out", name=f"qemu {self.name}")
+        # At once: what the guest says before somebody listens is lost.
+        path = f"{self.folder}/agent"
+        self.serial = wait_until(lambda: _connect(path), 20, f"{self.name}: QEMU's serial socket", alive=self.child, interval=0.01)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=BOOT_SECONDS):
+        """Waits until the guest's init obeys."""
+        try:
+            self._read_until(b"=READY\n", seconds)
+        except HarnessError as error:
+            raise HarnessError(f"{error}\nconsole of {self.name}:\n{self.console()[-2000:]}\nqemu: {self.child.tail()}") from None
+        return self
+
+    def run(self, command, seconds=60, check=True):
+        """Runs a shell command in the guest; returns its output, fails on another status than 0. check=False: (status, output)."""
+        self.number += 1
+        self.serial.settimeout(5)
+        self.serial.sendall(f"{self.number} {command}\n".encode())
+        self._read_until(f"=BEGIN {self.number}\n".encode(), seconds)
+        mark = f"=END {self.number} ".encode()
+        output = self._read_until(mark, seconds)
+        status = int(self._read_until(b"\n", seconds))
+        text = output.decode(errors="replace")
+        if check and status:
+            raise HarnessError(f"{self.name}: {command}\n  status {status}: {text.strip()[-600:]}")
+        return text if check else (status, text)
+
+    def _read_until(self, mark, seconds):
+        deadline = time.monotonic() + seconds
+        while mark not in self.pending:
+            if self.child.returncode() is not None:
+                raise HarnessError(f"{self.name}: QEMU ended with status {self.child.returncode()}: {self.child.tail()}")
+            if time.monotonic() > deadline:
+                raise HarnessError(f"{self.name}: no {mark!r} from the guest within {seconds} s; last: {self.pending[-300:]!r}")
+            self.serial.settimeout(0.5)
+            try:
+                data = self.serial.recv(65536)
+            except TimeoutError:
+                continue
+            if not data:
+                raise HarnessError(f"{self.name}: the guest's serial port was closed: {self.child.tail()}")
+            self.pending += data
+        before, _, self.pending = self.pending.partition(mark)
+        return before
+
+    def console(self):
+        try:
+            with open(f"{self.folder}/console", errors="replace") as console:
+                return console.read()
+        except OSError:
+            return ""
+
+    # What tests ask of a guest
+
+    def address(self, address, device="eth0", mtu=None):
+        """Brings an interface up with an address such as 10.0.0.1/24."""
+        setting = f"ip link set {device} mtu {mtu}; " if mtu else ""
+        self.run(f"{setting}ip addr add {address} dev {device}; ip link set {device} up")
+
+    def ping(self, target, count=3, interval=0.2, size=56, deadline=None):
+        """Pings; returns how many of `count` were answered."""
+        deadline = deadline or int(count * interval + 3)
+        status, text = self.run(f"ping -q -c {count} -i {interval} -s {size} -W 1 -w {deadline} {target}", check=False)
+        for line in text.splitlines():
+            if "packets received" in line:
+                return int(line.split(",")[1].split()[0])
+        raise HarnessError(f"{self.name}: ping {target}: {text.strip()[-300:]}")
+
+    def make_file(self, path, kibibytes):
+        """A file of random bytes; returns its checksum."""
+        self.run(f"dd if=/dev/urandom of={path} bs=1024 count={kibibytes} 2>/dev/null")
+        return self.checksum(path)
+
+    def checksum(self, path):
+        return self.run(f"md5sum {path}").split()[0]
+
+    def listen(self, port, path):
+        """Receives one TCP connection into a file, in the background."""
+        # nc takes the end of its standard input for the end of the connection: give it one that never ends.
+        self.run(f"rm -f {path} {path}.done; test -p /tmp/never || mkfifo /tmp/never; "
+                 f"(nc -l -p {port} <>/tmp/never > {path}; echo done > {path}.done) </dev/null >/dev/null 2>&1 &")
+        wait_until(lambda: f":{port} " in self.run("netstat -ltn"), 10, f"{self.name} listens on port {port}")
+
+    def send_file(self, target, port, path, seconds=60):
+        self.run(f"nc -w 10 {target} {port} < {path}", seconds=seconds)
+
+    def received(self, path, seconds=30):
+        """Waits until the listener has seen the end of its connection; returns the file's checksum."""
+        wait_until(lambda: self.run(f"test -e {path}.done", check=False)[0] == 0, seconds, f"{self.name} received {path}")
+        return self.checksum(path)
+
+    def stop(self):
+        if self.serial:
+            self.serial.close()
+            self.serial = None
+        if self.child:
+            self.child.stop(5)
+            self.child = None
+
+    def kill(self):
+        if self.serial:
+            self.serial.close()
+            self.serial = None
+        if self.child:
+            self.child.kill()
+            self.child = None
+
+
+def _connect(path):
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+        return connection
+    except OSError:
+        connection.close()
+        return None
+
+
+def choose_accelerator():
+    """'kvm' if a guest boots with it here, else 'tcg'. Tried once a boot of this machine, then remembered."""
+    if os.environ.get("GUEST_ACCELERATOR"):
+        return os.environ["GUEST_ACCELERATOR"]
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    os.makedirs(guest_image.FOLDER, exist_ok=True)
+    answer = os.path.join(guest_image.FOLDER, f"accelerator-{boot}")
+    with open(os.path.join(guest_image.FOLDER, "accelerator.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(answer):
+            works = os.access("/dev/kvm", os.R_OK | os.W_OK) and _boots_with_kvm()
+            with open(answer, "w") as out:
+                out.write("kvm" if works else "tcg")
+        with open(answer) as file:
+            return file.read()
+
+
+def _boots_with_kvm():
+    with tempfile.TemporaryDirectory() as folder:
+        guest = Guest("probe", [], [], folder, accelerator="kvm")
+        try:
+            guest.start(wait=False).wait_ready(10)
+            return True
+        except HarnessError:
+            return False
+        finally:
+            guest.kill()
