@@ -1,0 +1,28 @@
+// MPLS label stack entries (RFC 3032).
+
+/// One label stack entry.
+public struct MPLSEntry: RawRepresentable, Hashable, Sendable {
+    /// Label 20 bits, traffic class 3, bottom of stack 1, TTL 8.
+    public var rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(label: UInt32, trafficClass: UInt8 = 0, isBottom: Bool, ttl: UInt8 = 64) {
+        rawValue = (label & 0xf_ffff) << 12 | UInt32(trafficClass & 7) << 9 | (isBottom ? 0x100 : 0) | UInt32(ttl)
+    }
+    @inlinable public var label: UInt32 { rawValue >> 12 }
+    @inlinable public var trafficClass: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 9) & 7 }
+    @inlinable public var isBottom: Bool { rawValue & 0x100 != 0 }
+    @inlinable public var ttl: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
+    public func emit(into packet: inout PacketBuilder) { packet.append(rawValue) }
+}
+
+/// A checked view of one label stack entry and what follows.
+public struct MPLSView {
+    public let bytes: UnsafeRawBufferPointer
+    /// Nil if there are fewer than 4 bytes.
+    public init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= 4 else { return nil }
+        self.bytes = bytes
+    }
+    public var entry: MPLSEntry { MPLSEntry(rawValue: bytes.big32(0)) }
+    public var payload: UnsafeRawBufferPointer { bytes.slice(4) }
+}
