@@ -1,1 +1,87 @@
+// vhost-user ports over DPDK's rte_vhost.
+//
+// A *socket* is one path that the switch listens on (server) or connects to (client, retried every second for ever).
+// At most one front-end (guest) is attached to it at a time; a second connection to a listening socket is refused.
+// rte_vhost's callbacks become state here that others poll: nothing is called back into Swift.
+//
+// ## Thread safety
+//
+// rte_vhost's own threads attach and detach guests. A PMD thread enters a virtqueue by taking its lock word (one
+// atomic exchange a burst), and reads the device id only inside. `destroy_device` first withdraws the device id, then
+// takes and releases every lock word: after it, no PMD thread can be inside, and rte_vhost may unmap the guest's memory.
+// The same lock word lets several PMD threads share a guest's receive queue.
+// rte_vhost calls `vring_state_changed` with all of its queue locks held, which a PMD thread inside may be waiting for;
+// hence that callback only writes atomics and waits for nobody. `destroy_device` is never called under those locks.
+//
+// Open, close and the queries belong to control threads. `cvhost_close` frees the socket: the caller must have taken its
+// handles away from all PMD threads and waited for a grace period.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "CDPDK.h"
+
+#pragma clang assume_nonnull begin
+
+struct cvhost_socket;
+
+/// Queue pairs a socket can have; what a front-end has beyond is not polled. (rte_vhost's own limit is 128.)
+#define CVHOST_MAX_QUEUE_PAIRS 32
+/// `sun_path` less its terminating zero.
+#define CVHOST_MAX_PATH 107
+
+struct cvhost_options {
+    bool client;              ///< connect instead of listen
+    bool iommu;               ///< offer VIRTIO_F_IOMMU_PLATFORM
+    bool postcopy;
+    uint8_t tx_retries;       ///< extra attempts of a transmit burst that a guest's ring did not take whole, 0 to 32
+};
+
+/// Registers and starts the path. In server mode the socket exists, with mode 0660 or tighter, when this returns.
+/// Null on failure, with the reason in `error`.
+struct cvhost_socket *_Nullable cvhost_open(
+    const char *path, const struct cvhost_options *options, char *error, size_t error_size);
+/// Detaches the guest, stops listening or connecting, and frees.
+void cvhost_close(struct cvhost_socket *s);
+
+/// What is known of the guest. All zero but `generation` if none is attached.
+struct cvhost_state {
+    uint64_t generation;      ///< changes whenever anything below does
+    bool connected;           ///< a front-end is connected
+    bool running;             ///< its queues may be used: link up
+    int vid;
+    uint16_t queue_pairs;     ///< pairs the front-end has set up, at most CVHOST_MAX_QUEUE_PAIRS
+    uint16_t enabled_rx;      ///< virtqueues enabled that we receive from
+    uint16_t enabled_tx;      ///< virtqueues enabled that we send to
+    uint16_t ring_size;       ///< descriptors of the first virtqueue
+    uint16_t guest_mtu;       ///< 0: unknown
+    int numa;                 ///< -1: unknown
+    uint64_t features;        ///< negotiated virtio features
+    uint32_t connections;     ///< front-ends that connected so far
+};
+void cvhost_get_state(struct cvhost_socket *s, struct cvhost_state *state);
+uint64_t cvhost_generation(const struct cvhost_socket *s);
+/// Changes whenever any socket's state does: one number to poll for all.
+uint64_t cvhost_global_generation(void);
+/// An eventfd that becomes readable whenever any socket's state changes; -1 if there is none.
+int cvhost_event_fd(void);
+void cvhost_set_tx_retries(struct cvhost_socket *s, uint8_t retries);
+
+/// Up to `n` packets that the guest sent on queue pair `pair`, each in one segment if it fits one mbuf of `pool`.
+/// 0 if there is no such queue at the moment.
+CDPDK_HOT uint16_t cvhost_rx_burst(
+    struct cvhost_socket *s, uint16_t pair, struct cdpdk_mempool *pool, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n);
+/// Copies packets to the guest, retrying up to `tx_retries` times while the guest makes room. `queue` is any number (say the
+/// PMD thread's): it is mapped to a queue that the guest has enabled. Returns how many, from the first, were sent: those
+/// are freed here; the rest stay the caller's.
+CDPDK_HOT uint16_t cvhost_tx_burst(
+    struct cvhost_socket *s, uint32_t queue, struct cdpdk_mbuf *_Nonnull *_Nonnull packets, uint16_t n);
+/// Whether a guest's queue can be used at the moment (a relaxed look).
+CDPDK_HOT bool cvhost_is_running(const struct cvhost_socket *s);
+
+/// Counters of one queue pair's directions; null beyond the last pair.
+struct cdpdk_queue_counters *_Nullable cvhost_rx_counters(struct cvhost_socket *s, uint16_t pair);
+struct cdpdk_queue_counters *_Nullable cvhost_tx_counters(struct cvhost_socket *s, uint16_t pair);
+
+#pragma clang assume_nonnull end

@@ -1,1 +1,82 @@
+// Linux as Swift cannot see it: what Glibc's module map hides (`_GNU_SOURCE`, variadic ioctl, CMSG macros) and what
+// PMD threads need of the processor.
+//
+// Functions return 0 or a value >= 0 on success and `-errno` on failure, unless they say otherwise. Those marked
+// `CLINUX_HOT` may be called from PMD threads: no lock, no heap.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <x86intrin.h>
+
+#define CLINUX_HOT __attribute__((swift_attr("@_noLocks")))
+
+#pragma clang assume_nonnull begin
+
+// ---------------------------------------------------------------- threads and CPUs
+
+/// CPUs this library can name: 0 to CLINUX_MAX_CPUS - 1.
+#define CLINUX_MAX_CPUS 1024
+/// Pins the calling thread to one CPU.
+int clinux_pin_to_cpu(uint32_t cpu);
+/// Lets the calling thread run on the CPUs of a bit set (bit c of word c/64).
+int clinux_set_affinity(const uint64_t *words, size_t word_count);
+/// The CPUs the calling thread may run on.
+int clinux_get_affinity(uint64_t *words, size_t word_count);
+/// Names the calling thread; cut to 15 bytes.
+int clinux_set_thread_name(const char *name);
+CLINUX_HOT int clinux_current_cpu(void);
+int clinux_thread_id(void);
+/// NUMA node of a CPU; 0 if the machine does not say.
+int clinux_numa_of_cpu(uint32_t cpu);
+
+// ---------------------------------------------------------------- events and waiting
+
+/// A non-blocking eventfd, close-on-exec.
+int clinux_eventfd(void);
+CLINUX_HOT int clinux_eventfd_signal(int fd);
+/// Reads and clears it. 1 if it had been signalled, 0 if not.
+CLINUX_HOT int clinux_eventfd_drain(int fd);
+/// Sleeps; for the idle back-off of PMD threads.
+CLINUX_HOT void clinux_sleep_nanoseconds(uint64_t nanoseconds);
+CLINUX_HOT uint64_t clinux_monotonic_nanoseconds(void);
+/// Makes sleeps of the calling thread precise (default slack is 50 us).
+int clinux_set_timer_slack(uint64_t nanoseconds);
+
+CLINUX_HOT static inline uint64_t clinux_tsc(void) { return __rdtsc(); }
+CLINUX_HOT static inline void clinux_pause(void) { _mm_pause(); }
+CLINUX_HOT static inline void clinux_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+CLINUX_HOT static inline void clinux_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+
+// ---------------------------------------------------------------- devices
+
+#define CLINUX_INTERFACE_NAME_SIZE 16
+/// Opens (creating it if need be) the tap device `name`, non-blocking, close-on-exec, without packet information; it vanishes with
+/// the descriptor. `existed` tells whether it was there before. -EBUSY if another process holds it.
+int clinux_tap_open(const char *name, bool *existed);
+/// A raw, non-blocking packet socket bound to the interface. It sees frames the host receives on it, not those sent.
+int clinux_packet_socket_open(const char *name);
+
+/// Of an interface in the calling thread's network namespace.
+int clinux_interface_index(const char *name);
+int clinux_interface_get_mac(const char *name, uint8_t *mac);
+int clinux_interface_set_mac(const char *name, const uint8_t *mac);
+int clinux_interface_get_mtu(const char *name);
+int clinux_interface_set_mtu(const char *name, uint32_t mtu);
+int clinux_interface_set_up(const char *name, bool up);
+/// IFF_* flags, or -errno.
+int clinux_interface_get_flags(const char *name);
+/// 1 with a carrier, 0 without or if the device cannot tell.
+int clinux_interface_carrier(const char *name);
+/// Megabits a second; 0 if unknown.
+uint32_t clinux_interface_speed(const char *name);
+
+/// read(2) and write(2) that say what happened in the return value: bytes, or -errno. Retried on EINTR.
+CLINUX_HOT intptr_t clinux_read(int fd, void *buffer, size_t size);
+CLINUX_HOT intptr_t clinux_write(int fd, const void *buffer, size_t size);
+/// A frame from a packet socket. A VLAN tag that the kernel took out of the frame is put back: `buffer` must have 4 bytes of
+/// room in front of it, and `*start` tells where the frame begins (buffer or buffer - 4). Frames longer than `size` are cut; `*whole` is their length.
+CLINUX_HOT intptr_t clinux_packet_receive(int fd, uint8_t *buffer, size_t size, uint8_t *_Nonnull *_Nonnull start, size_t *whole);
+
+#pragma clang assume_nonnull end

@@ -1,0 +1,12 @@
+// What the files of this folder share.
+#pragma once
+#include <rte_config.h>
+#include <rte_mbuf.h>
+#include "CDPDK.h"
+
+static inline struct rte_mbuf *real(const struct cdpdk_mbuf *m) { return (struct rte_mbuf *)(uintptr_t)m; }
+static inline struct rte_mbuf **reals(struct cdpdk_mbuf **m) { return (struct rte_mbuf **)m; }
+static inline struct rte_mempool *pool_of(const struct cdpdk_mempool *p) { return (struct rte_mempool *)(uintptr_t)p; }
+
+/// Formats a reason, without a newline; nothing if there is no room for one.
+void cdpdk_reason(char *error, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));

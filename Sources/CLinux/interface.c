@@ -1,0 +1,186 @@
+// Network interfaces of the host: tap devices, packet sockets, and their settings.
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+_Static_assert(CLINUX_INTERFACE_NAME_SIZE == IFNAMSIZ, "interface name");
+
+static int fill(struct ifreq *request, const char *name) {
+    memset(request, 0, sizeof *request);
+    size_t length = strlen(name);
+    if (length == 0 || length >= IFNAMSIZ) return -EINVAL;
+    memcpy(request->ifr_name, name, length);
+    return 0;
+}
+
+/// One ioctl on a throw-away socket.
+static int ask(unsigned long command, struct ifreq *request) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int result = ioctl(fd, command, request) == 0 ? 0 : -errno;
+    close(fd);
+    return result;
+}
+
+int clinux_tap_open(const char *name, bool *existed) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result != 0) return result;
+    *existed = clinux_interface_index(name) > 0;
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    request.ifr_flags = IFF_TAP | IFF_NO_PI;
+    if (ioctl(fd, TUNSETIFF, &request) != 0) {
+        result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+int clinux_packet_socket_open(const char *name) {
+    int index = clinux_interface_index(name);
+    if (index < 0) return index;
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int one = 1;
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = index};
+    struct packet_mreq promiscuous = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
+    int buffer = 4 * 1024 * 1024;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    // Linux 4.20 and later: do not hand our own transmissions back; older kernels are filtered in clinux_packet_receive
+    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one);
+    if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) != 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) != 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+int clinux_interface_index(const char *name) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result == 0) result = ask(SIOCGIFINDEX, &request);
+    return result == 0 ? request.ifr_ifindex : result;
+}
+int clinux_interface_get_mac(const char *name, uint8_t *mac) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result == 0) result = ask(SIOCGIFHWADDR, &request);
+    if (result == 0) memcpy(mac, request.ifr_hwaddr.sa_data, 6);
+    return result;
+}
+int clinux_interface_set_mac(const char *name, const uint8_t *mac) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result != 0) return result;
+    request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(request.ifr_hwaddr.sa_data, mac, 6);
+    return ask(SIOCSIFHWADDR, &request);
+}
+int clinux_interface_get_mtu(const char *name) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result == 0) result = ask(SIOCGIFMTU, &request);
+    return result == 0 ? request.ifr_mtu : result;
+}
+int clinux_interface_set_mtu(const char *name, uint32_t mtu) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result != 0) return result;
+    request.ifr_mtu = (int)mtu;
+    return ask(SIOCSIFMTU, &request);
+}
+int clinux_interface_get_flags(const char *name) {
+    struct ifreq request;
+    int result = fill(&request, name);
+    if (result == 0) result = ask(SIOCGIFFLAGS, &request);
+    return result == 0 ? (unsigned short)request.ifr_flags : result;
+}
+int clinux_interface_set_up(const char *name, bool up) {
+    struct ifreq request;
+    int flags = clinux_interface_get_flags(name);
+    if (flags < 0) return flags;
+    int wanted = up ? flags | IFF_UP : flags & ~IFF_UP;
+    if (wanted == flags) return 0;
+    fill(&request, name);
+    request.ifr_flags = (short)wanted;
+    return ask(SIOCSIFFLAGS, &request);
+}
+int clinux_interface_carrier(const char *name) {
+    int flags = clinux_interface_get_flags(name);
+    return flags >= 0 && (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0;
+}
+uint32_t clinux_interface_speed(const char *name) {
+    if (strchr(name, '/') != NULL || strlen(name) >= IFNAMSIZ) return 0;
+    char path[96];
+    snprintf(path, sizeof path, "/sys/class/net/%s/speed", name);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return 0;
+    long speed = 0;
+    if (fscanf(file, "%ld", &speed) != 1 || speed < 0 || speed > 10 * 1000 * 1000) speed = 0;
+    fclose(file);
+    return (uint32_t)speed;
+}
+
+intptr_t clinux_packet_receive(int fd, uint8_t *buffer, size_t size, uint8_t **start, size_t *whole) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+    } control;
+    struct sockaddr_ll from;
+    struct iovec vector = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message;
+    ssize_t n;
+    do {
+        message = (struct msghdr){
+            .msg_name = &from,
+            .msg_namelen = sizeof from,
+            .msg_iov = &vector,
+            .msg_iovlen = 1,
+            .msg_control = &control,
+            .msg_controllen = sizeof control,
+        };
+        from.sll_pkttype = PACKET_HOST;
+        n = recvmsg(fd, &message, MSG_TRUNC);
+        if (n < 0 && errno != EINTR) return -errno;
+    } while (n < 0 || from.sll_pkttype == PACKET_OUTGOING);
+    *whole = (size_t)n;
+    *start = buffer;
+    intptr_t length = (size_t)n > size ? (intptr_t)size : (intptr_t)n;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
+        struct tpacket_auxdata aux;
+        memcpy(&aux, CMSG_DATA(c), sizeof aux);
+        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0 || length < 12) continue;
+        uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : ETH_P_8021Q;
+        memmove(buffer - 4, buffer, 12);
+        buffer[8] = (uint8_t)(type >> 8);
+        buffer[9] = (uint8_t)type;
+        buffer[10] = (uint8_t)(aux.tp_vlan_tci >> 8);
+        buffer[11] = (uint8_t)aux.tp_vlan_tci;
+        *start = buffer - 4;
+        *whole += 4;
+        length += 4;
+        break;
+    }
+    return length;
+}

@@ -1,0 +1,178 @@
+// Ports that the host's kernel is the other side of.
+
+internal import CDPDK
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// A port of kind `tap` or `internal` (a tap device that lives as long as the port) or `system` (an existing interface,
+/// through a raw packet socket). One queue each way.
+///
+/// ## Thread safety
+/// The descriptor is constant until `close`. The rest is behind a mutex, or in the kernel.
+final class KernelPort: Port {
+    let name: String
+    let kind: PortKind
+    let numaNode = -1
+    let rxQueueCount = 1
+    let txQueueCount = 1
+
+    private let descriptor: Int32
+    private let pool: MbufPools.Pool
+    private let rx = QueueState(count: 1)
+    private let tx = QueueState(count: 1)
+    private let control: Mutex<Control>
+    private let changeCounter = Atomic<UInt64>(0)
+
+    private struct Control {
+        var isOpen = true
+        var configuration: PortConfiguration
+        var link = LinkState()
+        var address = HardwareAddress(bits: 0)
+        var mtu: Int
+    }
+
+    init(_ configuration: PortConfiguration) throws(PortError) {
+        let name = configuration.name
+        try DPDKRuntime.initialize()
+        var mtu = configuration.mtu
+        var descriptor: Int32
+        if configuration.kind == .system {
+            descriptor = clinux_packet_socket_open(name)
+            guard descriptor >= 0 else {
+                throw .system(
+                    port: name, operation: "open a packet socket on interface '\(name)'", reason: errorText(Int(descriptor)))
+            }
+            if configuration.requestedMTU == nil { mtu = max(Int(clinux_interface_get_mtu(name)), NetdevLimits.mtu.lowerBound) }
+        } else {
+            var existed = false
+            descriptor = clinux_tap_open(name, &existed)
+            guard descriptor >= 0 else {
+                let reason: String
+                switch -descriptor {
+                case EBUSY: reason = "another process holds the device '\(name)'"
+                case EINVAL: reason = "an interface '\(name)' that is no tap device is there already"
+                default: reason = errorText(Int(descriptor))
+                }
+                throw .system(port: name, operation: "open the tap device '\(name)'", reason: reason)
+            }
+        }
+        do throws(PortError) {
+            pool = try MbufPools.pool(mtu: min(mtu, NetdevLimits.mtu.upperBound), numa: -1)
+            if let requested = configuration.requestedMTU {
+                try KernelPort.check(clinux_interface_set_mtu(name, UInt32(requested)), name, "set the MTU to \(requested)")
+            }
+            if let address = configuration.requestedAddress { try KernelPort.set(address, of: name) }
+            if configuration.kind == .tap {
+                try KernelPort.check(clinux_interface_set_up(name, true), name, "bring the tap device up")
+            }
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
+        self.name = name
+        self.descriptor = descriptor
+        kind = configuration.kind
+        control = Mutex(Control(configuration: configuration, mtu: mtu))
+        tx.setMaximumFrame(mtu: mtu)
+        rx[0].pointee.poll_interval_max = cdpdk_tsc_hz() / 1_000_000 * UInt64(NetdevLimits.kernelPollMicroseconds)
+        _ = link()
+    }
+
+    private static func check(_ result: Int32, _ name: String, _ operation: String) throws(PortError) {
+        if result < 0 { throw .system(port: name, operation: operation, reason: errorText(Int(result))) }
+    }
+    private static func set(_ address: HardwareAddress, of name: String) throws(PortError) {
+        let result = address.bytes.withUnsafeBufferPointer { clinux_interface_set_mac(name, $0.baseAddress!) }
+        try check(result, name, "set the hardware address to \(address)")
+    }
+
+    func rxQueue(_ index: Int) -> RxQueueHandle {
+        RxQueueHandle(
+            kind: kind == .system ? .packetSocket : .tap, queue: 0, descriptor: descriptor, object: nil, pool: pool.pointer,
+            counters: rx[index])
+    }
+    func txQueue(_ thread: Int, threads: Int) -> TxQueueHandle {
+        TxQueueHandle(
+            kind: kind == .system ? .packetSocket : .tap, isShared: threads > 1, queue: 0, descriptor: descriptor, object: nil,
+            counters: tx[0])
+    }
+
+    var changes: UInt64 { changeCounter.load(ordering: .acquiring) }
+
+    func link() -> LinkState {
+        control.withLock { control in
+            guard control.isOpen else { return control.link }
+            let flags = clinux_interface_get_flags(name)
+            // an interface that was moved into another network namespace is not ours to see; packets still flow
+            guard flags >= 0 else { return control.link }
+            let speed = clinux_interface_speed(name)
+            var state = LinkState(
+                isUp: clinux_interface_carrier(name) != 0, isAdministrativelyUp: flags & Int32(IFF_UP) != 0,
+                speed: speed == 0 ? nil : UInt64(speed) * 1_000_000, isFullDuplex: nil, changes: control.link.changes,
+                interfaceIndex: max(0, Int(clinux_interface_index(name))))
+            if state.isUp != control.link.isUp || state.isAdministrativelyUp != control.link.isAdministrativelyUp {
+                state.changes += 1
+                changeCounter.wrappingAdd(1, ordering: .releasing)
+            }
+            control.link = state
+            return state
+        }
+    }
+
+    var mtu: Int {
+        control.withLock { control in
+            let now = control.isOpen ? Int(clinux_interface_get_mtu(name)) : -1
+            return now > 0 ? now : control.mtu
+        }
+    }
+
+    var hardwareAddress: HardwareAddress {
+        control.withLock { control in
+            var bytes = [UInt8](repeating: 0, count: 6)
+            if control.isOpen, clinux_interface_get_mac(name, &bytes) == 0 { control.address = HardwareAddress(bytes: bytes) }
+            return control.address
+        }
+    }
+
+    func statistics() -> PortStatistics {
+        var all = PortStatistics()
+        all.addReceive(rx.snapshots[0])
+        all.addTransmit(tx.snapshots[0])
+        all.collisions = 0
+        return all
+    }
+
+    func status() -> [String: String] {
+        var status = ["driver_name": kind == .system ? "af_packet" : "tun"]
+        let index = link().interfaceIndex
+        if index > 0 { status["if_index"] = String(index) }
+        return status
+    }
+
+    func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+        try configuration.check()
+        let old = control.withLock { $0.configuration }
+        guard configuration.name == name, configuration.kind == kind else { return false }
+        if let requested = configuration.requestedMTU, requested != old.requestedMTU {
+            guard requested + NetdevLimits.frameOverhead <= pool.dataRoom else { return false }
+            try KernelPort.check(clinux_interface_set_mtu(name, UInt32(requested)), name, "set the MTU to \(requested)")
+            tx.setMaximumFrame(mtu: requested)
+        }
+        if let address = configuration.requestedAddress, address != old.requestedAddress { try KernelPort.set(address, of: name) }
+        control.withLock { control in
+            control.configuration = configuration
+            if let requested = configuration.requestedMTU { control.mtu = requested }
+        }
+        return true
+    }
+
+    func close() {
+        control.withLock { control in
+            guard control.isOpen else { return }
+            control.isOpen = false
+            control.link.isUp = false
+            Glibc.close(descriptor)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+import CDPDK
+import Netdev
+import Testing
+
+/// One round of a forwarding loop, as PMD threads do it: proves too that handles are usable from `@_noLocks` code of
+/// another module.
+@_noLocks
+func forward(_ rx: RxQueueHandle, _ tx: TxQueueHandle, _ burst: PacketBurst) -> UInt16 {
+    let received = rx.receive(into: burst, limit: 32)
+    var taken: UInt16 = 0
+    if received > 0 { taken = tx.transmit(burst, count: received) }
+    if taken < received { cdpdk_mbuf_free_bulk(burst + Int(taken), received &- taken) }
+    return received
+}
+
+func withBurst<Result>(_ body: (PacketBurst) throws -> Result) rethrows -> Result {
+    try withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<cdpdk_mbuf>.self, capacity: 64) { try body($0.baseAddress!) }
+}
+
+@Suite struct DummyPortTests {
+    @Test func framesPassFromInjectToTakeTransmitted() throws {
+        let left = try DummyPort(PortConfiguration(name: "left", kind: .dummy))
+        let right = try DummyPort(PortConfiguration(name: "right", kind: .dummy))
+        let frames = (0..<100).map { index in (0..<(60 + index * 14)).map { UInt8(truncatingIfNeeded: $0 &+ index) } }
+        for frame in frames { #expect(left.inject(frame)) }
+        let moved = withBurst { burst in
+            var total = 0
+            while case let n = forward(left.rxQueue(0), right.txQueue(0, threads: 1), burst), n > 0 { total += Int(n) }
+            return total
+        }
+        #expect(moved == 100)
+        #expect(right.takeTransmitted() == frames)
+        #expect(left.statistics().rxPackets == 100)
+        #expect(left.statistics().rxBytes == UInt64(frames.reduce(0) { $0 + $1.count }))
+        #expect(right.statistics().txPackets == 100)
+        left.close()
+        right.close()
+    }
+}
