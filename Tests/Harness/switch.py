@@ -31,14 +31,14 @@ def find_binaries():
 class Switch:
     """One running switch. `start`, use, `stop`; `kill9` and `start` again on the same directory."""
 
-    def __init__(self, kind="apus", binaries=None, directory=None, other_config=None, arguments=(), hugepages=False, log_level="info"):
+    def __init__(self, kind="apus", binaries=None, directory=None, other_config=None, arguments=(), hugepages=False, memory=512, log_level="info"):
         self.kind = kind
         self.binaries = binaries or (find_binaries() if kind == "apus" else None)
         self.directory = directory or tempfile.mkdtemp(prefix="ap", dir="/tmp")
         self.own_directory = directory is None
         self.other_config = dict(other_config or {})
         self.arguments = list(arguments)
-        self.hugepages = hugepages
+        self.hugepages, self.memory = hugepages, memory
         self.log_level = log_level
         self.env = dict(os.environ, OVS_RUNDIR=self.directory, OVS_LOGDIR=self.directory, OVS_DBDIR=self.directory)
         self.daemon = None
@@ -62,8 +62,9 @@ class Switch:
         wait_until(self._answers, 20, f"{self.directory}/db.sock answers", alive=self.daemon)
         options = dict(self.other_config)
         if self.hugepages:
-            ensure_hugepages(640)
-            options.setdefault("dpdk-socket-mem", "512")
+            ensure_hugepages(self.memory // 2 + 128)
+            options.setdefault("dpdk-socket-mem", str(self.memory))
+            options.setdefault("dpdk-extra", f"--no-pci --file-prefix={os.path.basename(self.directory)}")
             options.setdefault("dpdk-init", "true")
         self.set_other_config(options)
 
@@ -75,8 +76,9 @@ class Switch:
             return False
 
     def _start_ovs(self):
-        if not ensure_hugepages(640):
-            raise HarnessError("OVS-DPDK needs 640 free hugepages of 2 MiB, and they cannot be had here")
+        pages = self.memory // 2 + 128
+        if not ensure_hugepages(pages):
+            raise HarnessError(f"OVS-DPDK needs {pages} free hugepages of 2 MiB, and they cannot be had here")
         if not os.path.exists(self.path("conf.db")):
             run(["ovsdb-tool", "create", self.path("conf.db"), OVS_SCHEMA])
         self.database_server = Child(
@@ -84,7 +86,7 @@ class Switch:
             self.path("ovsdb-server.out"), env=self.env)
         wait_until(self._answers, 20, f"{self.db_socket} answers", alive=self.database_server)
         # Ports by net_pcap and vhost need no PCI; a prefix of its own keeps two switches on one machine apart.
-        options = {"pmd-cpu-mask": "0x2", "dpdk-lcore-mask": "0x1", "dpdk-socket-mem": "512",
+        options = {"pmd-cpu-mask": "0x2", "dpdk-lcore-mask": "0x1", "dpdk-socket-mem": str(self.memory),
                    "dpdk-extra": f"--no-pci --file-prefix={os.path.basename(self.directory)}", "dpdk-init": "true"}
         options.update(self.other_config)
         self.vsctl("--no-wait", "init")
