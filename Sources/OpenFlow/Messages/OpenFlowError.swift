@@ -1,0 +1,33 @@
+// What a decoder or a service refuses, and how that is said on the wire.
+
+/// A refusal with the standard's error code, and a sentence for the log.
+public struct OpenFlowError: Error, Equatable, Sendable, CustomStringConvertible {
+    public var code: ErrorCode
+    /// What was wrong, with the offending value. May be empty.
+    public var detail: String
+    public init(_ code: ErrorCode, _ detail: String = "") {
+        self.code = code
+        self.detail = detail
+    }
+    public var description: String { detail.isEmpty ? code.rawValue : "\(code.rawValue): \(detail)" }
+}
+
+/// An `OFPT_ERROR` message.
+public struct ErrorMessage: Equatable, Sendable {
+    public var number: ErrorNumber
+    /// The beginning of the message that failed (or text, for a failed hello).
+    public var data: [UInt8]
+    public init(number: ErrorNumber, data: [UInt8]) {
+        self.number = number
+        self.data = data
+    }
+    /// The error `code` in `version`. A code that the version cannot say becomes the nearest general one.
+    public init(_ code: ErrorCode, version: OpenFlowVersion, data: [UInt8]) {
+        number =
+            ErrorTable.number(of: code, in: version) ?? ErrorTable.number(of: .nxbrcMustBeZero, in: version)
+            ?? ErrorNumber(type: 1, code: 1)
+        self.data = data
+    }
+    /// The error's name in `version`, if it has one.
+    public func code(in version: OpenFlowVersion) -> ErrorCode? { ErrorTable.code(of: number, in: version) }
+}
