@@ -1,0 +1,103 @@
+// A database in a server: who monitors it, and which transactions wait for it to change.
+
+internal import Base
+
+/// A session's monitor.
+final class Monitor {
+    unowned let session: Session
+    let database: HostedDatabase
+    /// The id the client gave, as JSON bytes.
+    var id: [UInt8]
+    var specification: MonitorSpecification
+
+    init(_ session: Session, _ database: HostedDatabase, id: [UInt8], _ specification: MonitorSpecification) {
+        self.session = session
+        self.database = database
+        self.id = id
+        self.specification = specification
+    }
+}
+
+/// Monitors that get the same updates: these are computed and serialized once.
+final class MonitorGroup {
+    let specification: MonitorSpecification
+    var members: [ObjectIdentifier: Monitor] = [:]
+    init(_ specification: MonitorSpecification) { self.specification = specification }
+}
+
+/// A transaction whose "wait" does not hold yet.
+final class WaitingTransaction {
+    let session: Session?
+    let operations: ArraySlice<JSON>
+    let started: Instant
+    let completion: ([JSON]?) -> Void
+    /// The tables its "wait" operations look at: nothing else can make it go on.
+    let tables: Set<Int>
+    var timer: TimerQueue.Token?
+    var isFinished = false
+
+    init(
+        _ session: Session?, _ operations: ArraySlice<JSON>, started: Instant, schema: DatabaseSchema, completion: @escaping ([JSON]?) -> Void
+    ) {
+        self.session = session
+        self.operations = operations
+        self.started = started
+        self.completion = completion
+        var tables: Set<Int> = []
+        for operation in operations where operation["op"]?.string == "wait" {
+            if let name = operation["table"]?.string, let table = schema.table(name) { tables.insert(table.index) }
+        }
+        self.tables = tables
+    }
+}
+
+/// A database with its watchers.
+///
+/// ## Thread safety
+/// None: the server's executor owns it.
+final class HostedDatabase {
+    private(set) var database: Database
+    let isReadOnly: Bool
+    /// The schema somebody in this process relies on; such a database cannot be converted to another.
+    let isPinned: Bool
+    private var groups: [String: MonitorGroup] = [:]
+    var locals: [LocalMonitor] = []
+    var waiting: [WaitingTransaction] = []
+
+    init(_ database: Database, isReadOnly: Bool, isPinned: Bool) {
+        self.database = database
+        self.isReadOnly = isReadOnly
+        self.isPinned = isPinned
+    }
+
+    func replace(_ database: Database) {
+        self.database = database
+        groups = [:]
+    }
+
+    func add(_ monitor: Monitor) {
+        let key = monitor.specification.key
+        let group = groups[key] ?? MonitorGroup(monitor.specification)
+        groups[key] = group
+        group.members[ObjectIdentifier(monitor)] = monitor
+    }
+
+    func remove(_ monitor: Monitor) {
+        let key = monitor.specification.key
+        guard let group = groups[key] else { return }
+        group.members[ObjectIdentifier(monitor)] = nil
+        if group.members.isEmpty { groups[key] = nil }
+    }
+
+    /// Sends every monitor what a commit means to it.
+    ///
+    /// - Complexity: O(groups + changes of the monitored tables, once a group + members of the groups concerned)
+    func notify(_ changes: ChangeSet) {
+        let touched = Set(changes.rows.map(\.table))
+        for group in groups.values where group.specification.tables.keys.contains(where: touched.contains) {
+            guard let updates = group.specification.updates(changes, database.schema) else { continue }
+            let bytes = updates.bytes
+            for monitor in group.members.values { monitor.session.notify(monitor, updates: bytes, transaction: changes.id) }
+        }
+    }
+}
