@@ -1,0 +1,168 @@
+// Changing a classifier: for one writer at a time.
+//
+// The writer makes its changes at the version after the published one, calls `prepare`, publishes the version, and calls
+// `settle`. To give up instead, it calls `withdraw` and `restore` for what it did, in reverse order, and then `settle`.
+
+internal import Base
+public import Flow
+
+extension Classifier {
+    /// The shape for rules with this mask. Rules of one mask share it.
+    public func shape(for mask: FlowMask) -> MaskShape {
+        let shape = MaskShape(mask)
+        return subtables[shape.hash]?.first { $0.shape.isEqual(to: shape) }?.shape ?? shape
+    }
+
+    /// Adds a rule, visible from `version` on. A rule of the same match and priority must have been removed at `version`.
+    public func insert(_ rule: ClassifierRule, version: UInt64) {
+        let subtable = subtable(for: rule.shape)
+        rule.node.storeBytes(of: version, toByteOffset: ClassifierRule.addedInWord * 8, as: UInt64.self)
+        rule.node.storeBytes(
+            of: UnsafeRawPointer(Unmanaged.passRetained(rule).toOpaque()), toByteOffset: ClassifierRule.objectWord * 8,
+            as: UnsafeRawPointer.self)
+        let before = subtable.maximumPriority
+        rule.keyPrefixes { field, prefix, length in tries[field.rawValue].insert(prefix, length: length) }
+        subtable.insert(rule) { retiring.memory.append($0) }
+        linkedCount += 1
+        if subtable.maximumPriority != before { isOrderStale = true }
+    }
+
+    /// Makes a rule invisible from `version` on.
+    public func remove(_ rule: ClassifierRule, version: UInt64) {
+        storeWord(rule.node, ClassifierRule.removedInWord, version)
+        removed.append(rule)
+    }
+
+    /// Takes back an insertion that was not published.
+    public func withdraw(_ rule: ClassifierRule) { remove(rule, version: rule.addedIn) }
+
+    /// Takes back a removal that was not published.
+    public func restore(_ rule: ClassifierRule) {
+        storeWord(rule.node, ClassifierRule.removedInWord, .max)
+        if let place = removed.lastIndex(where: { $0 === rule }) { removed.remove(at: place) }
+    }
+
+    /// The rule of exactly this match and priority that is visible at `version`.
+    public func find(_ match: Match, priority: Int32, version: UInt64) -> ClassifierRule? {
+        let shape = MaskShape(match.mask)
+        guard let subtable = subtables[shape.hash]?.first(where: { $0.shape.isEqual(to: shape) }) else { return nil }
+        var found: ClassifierRule?
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: FlowKey.wordCount) { key in
+            for index in 0..<shape.count { key[index] = match.key.words[Int(shape.words[index])] & shape.bits[index] }
+            subtable.forEachInChain(of: UnsafePointer(key.baseAddress!)) { rule in
+                if found == nil, rule.priority == priority, rule.isVisible(in: version) { found = rule }
+            }
+        }
+        return found
+    }
+
+    /// Whether a rule of this priority, visible at `version`, matches some packet that `match` matches.
+    public func hasOverlap(_ match: Match, priority: Int32, version: UInt64) -> Bool {
+        for subtable in order where subtable.maximumPriority >= priority {
+            var found = false
+            subtable.forEach { rule in
+                if !found, rule.priority == priority, rule.isVisible(in: version), rule.overlaps(match) { found = true }
+            }
+            if found { return true }
+        }
+        return false
+    }
+
+    /// Visits, for the writer, every rule visible at `version` and at least as specific as `filter`.
+    public func forEach(at version: UInt64, matching filter: Match, _ visit: (ClassifierRule) -> Void) {
+        for subtable in order where subtable.shape.isSuperset(of: filter.mask) {
+            subtable.forEach { rule in
+                if rule.isVisible(in: version), rule.agrees(with: filter) { visit(rule) }
+            }
+        }
+    }
+
+    /// Makes everything that was inserted reachable for readers; before the version is published.
+    public func prepare() {
+        guard isOrderStale else { return }
+        isOrderStale = false
+        if !emptied.isEmpty { order.removeAll { $0.ruleCount == 0 } }
+        order.sort { $0.maximumPriority > $1.maximumPriority }
+        if let old = pointer(loadWord(shared, 0)) { retiring.memory.append(old) }
+        storeWord(shared, 0, word(Classifier.makeList(order)))
+    }
+
+    /// Begins to reclaim what was removed; after the version is published, and now and then.
+    public func settle() {
+        if !removed.isEmpty {
+            unlinking.append((epochs.advance(), removed))
+            removed.removeAll()
+        }
+        if !retiring.isEmpty {
+            freeing.append((epochs.advance(), retiring))
+            retiring = Retired()
+        }
+        if unlinking.isEmpty && freeing.isEmpty { return }
+        let oldest = epochs.oldestReader()
+        if let first = unlinking.first, first.tag < oldest {
+            let passed = unlinking.prefix { $0.tag < oldest }.count
+            for entry in unlinking.prefix(passed) { entry.rules.forEach(unlink) }
+            unlinking.removeFirst(passed)
+            prepare()
+            retiring.subtables += emptied
+            emptied.removeAll()
+            if !retiring.isEmpty {
+                freeing.append((epochs.advance(), retiring))
+                retiring = Retired()
+            }
+        }
+        // Readers that have come since may see what was retired just now: these wait for the next call.
+        let passed = freeing.prefix { $0.tag < oldest }.count
+        for entry in freeing.prefix(passed) { entry.what.memory.forEach { $0.deallocate() } }
+        freeing.removeFirst(passed)
+    }
+
+    /// Whether something waits to be reclaimed by `settle`.
+    public var isUnsettled: Bool { !removed.isEmpty || !retiring.isEmpty || !unlinking.isEmpty || !freeing.isEmpty }
+
+    private func unlink(_ rule: ClassifierRule) {
+        guard let subtable = subtables[rule.shape.hash]?.first(where: { $0.shape === rule.shape || $0.shape.isEqual(to: rule.shape) })
+        else { preconditionFailure("the rule's subtable is gone") }
+        let before = subtable.maximumPriority
+        subtable.unlink(rule) { retiring.memory.append($0) }
+        rule.keyPrefixes { field, prefix, length in
+            tries[field.rawValue].remove(prefix, length: length) { retiring.memory.append($0) }
+        }
+        // The table's own reference goes with the memory: readers may be at the node.
+        retiring.rules.append(Subtable.rule(rule.node).takeRetainedValue())
+        linkedCount -= 1
+        if subtable.ruleCount == 0 {
+            subtables[rule.shape.hash]?.removeAll { $0 === subtable }
+            if subtables[rule.shape.hash]?.isEmpty == true { subtables[rule.shape.hash] = nil }
+            emptied.append(subtable)
+            isOrderStale = true
+        } else if subtable.maximumPriority != before {
+            isOrderStale = true
+        }
+    }
+
+    private func subtable(for shape: MaskShape) -> Subtable {
+        if let found = subtables[shape.hash]?.first(where: { $0.shape === shape || $0.shape.isEqual(to: shape) }) { return found }
+        let subtable = Subtable(shape: shape, seed: seed)
+        subtables[shape.hash, default: []].append(subtable)
+        order.append(subtable)
+        isOrderStale = true
+        return subtable
+    }
+}
+
+extension ClassifierRule {
+    /// The prefixes of the fields that have tries: what of the field's mask are leading ones.
+    final func keyPrefixes(_ visit: (TrieField, UInt128, Int) -> Void) {
+        let lengths = shape.prefixLengths
+        if lengths.0 | lengths.1 | lengths.2 | lengths.3 == 0 { return }
+        let key = match.key
+        withUnsafeBytes(of: key) { bytes in
+            let words = bytes.assumingMemoryBound(to: UInt64.self).baseAddress!
+            for field in TrieField.allCases {
+                let length = field.prefixLength(lengths)
+                if length > 0 { visit(field, PrefixTrie.cut(field.load(words), length), length) }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+// A mask in compact form: only the words that are not wild, sorted by stage.
+
+public import Flow
+
+/// What the rules of one subtable match on. Immutable, shared by all of them.
+///
+/// Stages are the order in which a lookup reads a packet: metadata (ports, registers, tunnel, conntrack), L2, L3, L4. A
+/// packet that no rule of the subtable agrees with in an early stage need not be looked at any further.
+///
+/// ## Thread safety
+/// Immutable; any thread may read it.
+public final class MaskShape: Sendable {
+    static let stageCount = 4
+    /// The key's words in stage order, and where each stage ends in that order.
+    static let stagedWords: [[UInt8]] = [
+        [0, 6, 7] + Array(24..<64),
+        [1, 2],
+        [3] + Array(8..<24),
+        [4, 5],
+    ]
+
+    /// Number of words that are not wild.
+    let count: Int
+    /// Their places in the key, and their masks. Sound: written before `init` ends, freed with the object.
+    nonisolated(unsafe) let words: UnsafeMutablePointer<UInt8>
+    nonisolated(unsafe) let bits: UnsafeMutablePointer<UInt64>
+    /// Where each stage ends, counted in words.
+    let stageEnds: (Int, Int, Int, Int)
+    /// Leading ones of the mask of each field that has a trie; 0 if the field is wild in its first bit.
+    let prefixLengths: (UInt8, UInt8, UInt8, UInt8)
+    /// The bits themselves, hashed: equal masks have equal hashes.
+    let hash: UInt64
+
+    init(_ mask: FlowMask) {
+        var wordList: [UInt8] = []
+        var ends: [Int] = []
+        for stage in MaskShape.stagedWords {
+            for word in stage where mask.bits.words[Int(word)] != 0 { wordList.append(word) }
+            ends.append(wordList.count)
+        }
+        count = wordList.count
+        words = .allocate(capacity: max(1, count))
+        bits = .allocate(capacity: max(1, count))
+        var hash: UInt64 = 0x51ed
+        for (index, word) in wordList.enumerated() {
+            words[index] = word
+            bits[index] = mask.bits.words[Int(word)]
+            hash = hashStep(hashStep(hash, UInt64(word)), bits[index])
+        }
+        self.hash = hashFinish(hash)
+        stageEnds = (ends[0], ends[1], ends[2], ends[3])
+        func leading(_ field: TrieField) -> UInt8 { UInt8(field.leadingOnes(mask)) }
+        prefixLengths = (leading(.nwSrc), leading(.nwDst), leading(.ipv6Src), leading(.ipv6Dst))
+    }
+
+    deinit {
+        words.deallocate()
+        bits.deallocate()
+    }
+
+    /// The mask in full.
+    public var mask: FlowMask {
+        var result = FlowMask()
+        for index in 0..<count { result.bits.words[Int(words[index])] = bits[index] }
+        return result
+    }
+
+    func isEqual(to other: MaskShape) -> Bool {
+        guard hash == other.hash, count == other.count else { return false }
+        for index in 0..<count where words[index] != other.words[index] || bits[index] != other.bits[index] { return false }
+        return true
+    }
+
+    /// Whether every bit of `mask` is matched by this shape too.
+    func isSuperset(of mask: FlowMask) -> Bool {
+        var covered = 0
+        for index in 0..<count {
+            let wanted = mask.bits.words[Int(words[index])]
+            if wanted & ~bits[index] != 0 { return false }
+            if wanted != 0 { covered += 1 }
+        }
+        var wantedWords = 0
+        for index in 0..<FlowKey.wordCount where mask.bits.words[index] != 0 { wantedWords += 1 }
+        return covered == wantedWords
+    }
+}
+
+/// A field whose prefixes are kept in a trie.
+enum TrieField: Int, CaseIterable {
+    case nwSrc, nwDst, ipv6Src, ipv6Dst
+
+    var width: Int { rawValue < 2 ? 32 : 128 }
+
+    /// The field of a key, left-aligned in 128 bits.
+    @inline(__always) func load(_ words: UnsafePointer<UInt64>) -> UInt128 {
+        switch self {
+        case .nwSrc: UInt128(words[3].byteSwapped >> 32) << 96
+        case .nwDst: UInt128(words[3].byteSwapped & 0xffff_ffff) << 96
+        case .ipv6Src: UInt128(words[8].byteSwapped) << 64 | UInt128(words[9].byteSwapped)
+        case .ipv6Dst: UInt128(words[10].byteSwapped) << 64 | UInt128(words[11].byteSwapped)
+        }
+    }
+
+    /// Sets the first `length` bits of the field in a mask.
+    @inline(__always) func unwildcard(_ length: Int, in words: UnsafeMutablePointer<UInt64>) {
+        switch self {
+        case .nwSrc: words[3] |= (~(UInt64.max >> UInt64(length)) & 0xffff_ffff_0000_0000).byteSwapped
+        case .nwDst: words[3] |= (~(UInt64.max >> UInt64(length)) >> 32).byteSwapped
+        case .ipv6Src, .ipv6Dst:
+            let first = self == .ipv6Src ? 8 : 10
+            words[first] |= (length >= 64 ? UInt64.max : ~(UInt64.max >> UInt64(length))).byteSwapped
+            if length > 64 { words[first + 1] |= (length >= 128 ? UInt64.max : ~(UInt64.max >> UInt64(length - 64))).byteSwapped }
+        }
+    }
+
+    func leadingOnes(_ mask: FlowMask) -> Int {
+        withUnsafeBytes(of: mask) { bytes in
+            let value = load(bytes.assumingMemoryBound(to: UInt64.self).baseAddress!)
+            return min(width, (~value).leadingZeroBitCount)
+        }
+    }
+
+    @inline(__always) func prefixLength(_ shape: (UInt8, UInt8, UInt8, UInt8)) -> Int {
+        switch self {
+        case .nwSrc: Int(shape.0)
+        case .nwDst: Int(shape.1)
+        case .ipv6Src: Int(shape.2)
+        case .ipv6Dst: Int(shape.3)
+        }
+    }
+}
