@@ -1,0 +1,142 @@
+// What the actions of a flow-mod or packet-out must be like before the pipeline takes them.
+//
+// The check follows the actions in order with what the match says of the packet, so that `push_vlan` makes a VLAN field
+// writable and `pop_mpls` an IP one (OpenFlow 1.5 section 7.2.6, "match inconsistent").
+
+internal import Flow
+
+enum ActionValidation {
+    private static let etherTypeMPLS: Set<UInt16> = [0x8847, 0x8848]
+    private static let etherTypeVLAN: Set<UInt16> = [0x8100, 0x88a8]
+
+    private struct State {
+        /// What is known of the packet at this point.
+        var known: Match
+        let table: UInt8
+        var count = 0
+    }
+
+    static func check(_ actions: [Action], match: Match, table: UInt8) throws(FlowModError) {
+        var state = State(known: match, table: table)
+        try check(actions, &state, depth: 0, isActionSet: false)
+    }
+
+    private static func check(_ actions: [Action], _ state: inout State, depth: Int, isActionSet: Bool) throws(FlowModError) {
+        if depth > PipelineLimits.actionNesting { throw .tooManyActions(limit: PipelineLimits.actionsPerRule) }
+        for action in actions {
+            state.count += 1
+            if state.count > PipelineLimits.actionsPerRule { throw .tooManyActions(limit: PipelineLimits.actionsPerRule) }
+            try check(action, &state, depth: depth, isActionSet: isActionSet)
+        }
+    }
+
+    private static func check(_ action: Action, _ state: inout State, depth: Int, isActionSet: Bool) throws(FlowModError) {
+        switch action {
+        case .output(let port, _), .enqueue(let port, _): try check(port)
+        case .outputTruncated(let port, let length):
+            try check(port)
+            if length < 14 { throw .badArgument("max_len=\(length) is too short: an Ethernet header is 14 bytes") }
+            // Where the packet is not sent as it is, there is nothing to cut.
+            if [.normal, .flood, .all, .controller, .table].contains(port) { throw .badOutPort(port) }
+        case .outputField(let source, _): try checkRead(source, state)
+        case .controller(let controller):
+            if controller.meter != nil { throw .unknownMeter(controller.meter!) }
+            if controller.pause { throw .unsupportedAction("controller(pause)") }
+        case .setQueue, .popQueue, .note, .exit, .clearActions, .decrementTTL, .setTunnelID: break
+        case .group(let group): throw .badOutGroup(group)
+        case .meter(let meter): throw .unknownMeter(meter)
+        case .conjunction: throw .unsupportedAction("conjunction")
+        case .setField(let field, let value, let mask, _):
+            if !field.info.isWritable { throw .notWritable(field) }
+            if (value | mask) & ~field.layout.allOnes != 0 {
+                throw .badArgument("value for \(field.name) has more than its \(field.layout.bits) bits")
+            }
+            try checkPrerequisites(field, state)
+        case .move(let from, let to):
+            try checkRead(from, state)
+            if !to.field.info.isWritable { throw .notWritable(to.field) }
+            try checkRead(to, state)
+            if from.bits != to.bits { throw .badArgument("move copies \(from.bits) bits of \(from.field.name) to \(to.bits) of \(to.field.name)") }
+        case .push(let source): try checkRead(source, state)
+        case .pop(let target):
+            if !target.field.info.isWritable { throw .notWritable(target.field) }
+            try checkRead(target, state)
+        case .setVLANID(let id, let push):
+            if id > 0xfff { throw .badArgument("VLAN \(id) is above 4095") }
+            if push { state.known.set(.vlanTCI, 0x1000, mask: 0x1000) } else { try checkPrerequisites(.vlanPCP, state) }
+        case .setVLANPriority(let priority, let push):
+            if priority > 7 { throw .badArgument("VLAN priority \(priority) is above 7") }
+            if push { state.known.set(.vlanTCI, 0x1000, mask: 0x1000) } else { try checkPrerequisites(.vlanPCP, state) }
+        case .pushVLAN(let etherType):
+            if !etherTypeVLAN.contains(etherType) { throw .badArgument("push_vlan takes 0x8100 or 0x88a8") }
+            state.known.clear(.vlanTCI)
+            state.known.set(.vlanTCI, 0x1000)
+        case .popVLAN:
+            // OpenFlow 1.0's strip_vlan does nothing to an untagged packet.
+            state.known.clear(.vlanTCI)
+        case .pushMPLS(let etherType):
+            if !etherTypeMPLS.contains(etherType) { throw .badArgument("push_mpls takes 0x8847 or 0x8848") }
+            forgetNetwork(&state)
+            state.known.set(.ethType, UInt128(etherType))
+        case .popMPLS(let etherType):
+            try checkPrerequisites(.mplsLabel, state)
+            forgetNetwork(&state)
+            state.known.set(.ethType, UInt128(etherType))
+        case .setMPLSLabel(let label):
+            if label > 0xf_ffff { throw .badArgument("MPLS label \(label) is above 1048575") }
+            try checkPrerequisites(.mplsLabel, state)
+        case .setMPLSTC(let value):
+            if value > 7 { throw .badArgument("MPLS traffic class \(value) is above 7") }
+            try checkPrerequisites(.mplsTC, state)
+        case .setMPLSTTL, .decrementMPLSTTL: try checkPrerequisites(.mplsTTL, state)
+        // OpenFlow 1.0's own actions have no prerequisites: they do nothing to packets that lack the field.
+        case .setEthSrc, .setEthDst, .setIPv4Src, .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .setL4Src, .setL4Dst: break
+        case .resubmit(_, let table):
+            if isActionSet { throw .unsupportedAction("resubmit in write_actions") }
+            if let table, Int(table) >= PipelineLimits.tableCount { throw .badTable(table) }
+        case .clone(let nested):
+            let before = state.known
+            try check(nested, &state, depth: depth + 1, isActionSet: isActionSet)
+            state.known = before
+        case .writeActions(let nested):
+            if isActionSet { throw .unsupportedAction("write_actions in write_actions") }
+            let before = state.known
+            try check(nested, &state, depth: depth + 1, isActionSet: true)
+            state.known = before
+        case .writeMetadata:
+            if isActionSet { throw .unsupportedAction("write_metadata in write_actions") }
+        case .gotoTable(let table):
+            if isActionSet || depth > 0 { throw .unsupportedAction("goto_table within other actions") }
+            if table <= state.table || Int(table) >= PipelineLimits.tableCount { throw .badGotoTable(table, from: state.table) }
+        }
+    }
+
+    private static func check(_ port: OpenFlowPort) throws(FlowModError) {
+        switch port {
+        case .inPort, .table, .normal, .flood, .all, .controller, .local: return
+        default:
+            // NONE, which shares ANY's number, is legal as an output and does nothing.
+            if port.rawValue == 0 || (port.rawValue >= OpenFlowPort.max16.rawValue && port != .any) { throw .badOutPort(port) }
+        }
+    }
+
+    private static func checkRead(_ part: SubField, _ state: State) throws(FlowModError) {
+        let bits = part.field.layout.bits
+        if part.bits < 1 || part.offset < 0 || part.offset + part.bits > bits {
+            throw .badArgument("bits \(part.offset) to \(part.offset + part.bits - 1) are not all in \(part.field.name), which has \(bits)")
+        }
+        try checkPrerequisites(part.field, state)
+    }
+
+    private static func checkPrerequisites(_ field: Field, _ state: State) throws(FlowModError) {
+        // Bits that the match leaves wild are zero in its key, and no prerequisite is met by zeros.
+        guard state.known.key.meetsPrerequisites(of: field) else { throw .matchInconsistent(field) }
+    }
+
+    /// The headers behind a new or removed label are not known any more.
+    private static func forgetNetwork(_ state: inout State) {
+        for field: Field in [.nwSrc, .nwDst, .ipv6Src, .ipv6Dst, .ipv6Label, .nwProto, .nwTOS, .nwTTL, .ipFrag, .tcpSrc, .tcpDst, .tcpFlags] {
+            state.known.clear(field)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// Changing and reading a bridge's flow tables.
+
+internal import Base
+internal import Classifier
+internal import DatapathAPI
+internal import Flow
+internal import Synchronization
+
+/// What a change did.
+public struct FlowModResult: Sendable, Equatable {
+    public var added = 0
+    public var modified = 0
+    public var removed = 0
+    public init() {}
+}
+
+extension Bridge {
+    /// Carries out one flow-mod. When it returns, every packet received from now on meets the new tables.
+    @discardableResult
+    public func apply(_ change: FlowModification) throws(FlowModError) -> FlowModResult {
+        do throws(BundleError) {
+            return try apply(bundle: [change])
+        } catch {
+            throw error.error
+        }
+    }
+
+    /// Carries out changes in order, all or nothing; translations see all of them at once.
+    @discardableResult
+    public func apply(bundle changes: [FlowModification]) throws(BundleError) -> FlowModResult {
+        let now = pipeline.clock.now
+        let outcome: Result<FlowTransaction, BundleError> = writer.withLock { state in
+            var transaction = FlowTransaction(bridge: self, now: now)
+            for (index, change) in changes.enumerated() {
+                do throws(FlowModError) {
+                    try transaction.perform(change, &state)
+                } catch {
+                    transaction.rollBack(&state)
+                    return .failure(BundleError(index: index, error: error))
+                }
+            }
+            transaction.commit(&state)
+            return .success(transaction)
+        }
+        let transaction = try outcome.get()
+        transaction.report()
+        return transaction.result
+    }
+
+    /// Removes all rules, without events to controllers, and installs what the fail mode asks for.
+    public func flushFlows() {
+        let now = pipeline.clock.now
+        writer.withLock { state in
+            var transaction = FlowTransaction(bridge: self, now: now)
+            transaction.removeAll(&state)
+            if state.failMode == .standalone, !state.hasControllers {
+                // Cannot fail: the table exists and is empty, the action is supported.
+                try? transaction.perform(
+                    FlowModification(command: .add, table: 0, priority: 0, actions: [.output(.normal, maxLength: 0)]), &state)
+            }
+            transaction.commit(&state)
+        }
+    }
+
+    /// Rules, by table; within a table in no order. Counts are exact when it returns.
+    ///
+    /// Reads one version of the tables, and neither waits for changes nor makes them wait.
+    public func flows(matching filter: FlowFilter = FlowFilter()) -> [FlowRule] {
+        pipeline.refreshStatistics()
+        let slot = pipeline.epochs.enter()
+        defer { pipeline.epochs.leave(slot) }
+        let version = publishedVersion.load(ordering: .acquiring)
+        var result: [FlowRule] = []
+        let tables = filter.table.map { $0...$0 } ?? 0...UInt8(PipelineLimits.tableCount - 1)
+        for table in tables {
+            guard let classifier = classifier(table) else { continue }
+            classifier.takeUnretainedValue().forEachVisible(at: version, matching: filter.match) { rule in
+                let rule = unsafeDowncast(rule, to: FlowRule.self)
+                if rule.isSelected(by: filter) { result.append(rule) }
+            }
+        }
+        return result
+    }
+
+    /// Sums over the rules that `filter` selects.
+    public func aggregate(matching filter: FlowFilter = FlowFilter()) -> (packets: UInt64, bytes: UInt64, flows: Int) {
+        let rules = flows(matching: filter)
+        return (rules.reduce(0) { $0 &+ $1.packetCount }, rules.reduce(0) { $0 &+ $1.byteCount }, rules.count)
+    }
+
+    /// Number of rules in all tables.
+    public var flowCount: Int { writer.withLock { $0.ruleCount } }
+
+    /// Removes rules whose time is over. Called by the pipeline's `run`.
+    func expireFlows() {
+        func due(_ state: Writer, now: Instant) -> [(FlowRule, FlowRemovedReason)] {
+            state.expiring.values.compactMap { rule in
+                if rule.hardTimeoutSeconds > 0, now.milliseconds(since: rule.modified) >= UInt64(rule.hardTimeoutSeconds) * 1000 {
+                    return (rule, .hardTimeout)
+                }
+                if rule.idleTimeoutSeconds > 0, now.milliseconds(since: rule.lastActive) >= UInt64(rule.idleTimeoutSeconds) * 1000 {
+                    return (rule, .idleTimeout)
+                }
+                return nil
+            }
+        }
+        let now = pipeline.clock.now
+        // What looks idle may only be unreported: ask the datapath, then look again.
+        guard writer.withLock({ !due($0, now: now).isEmpty }) else { return }
+        pipeline.refreshStatistics()
+        let transaction = writer.withLock { state in
+            var transaction = FlowTransaction(bridge: self, now: now)
+            for (rule, reason) in due(state, now: now) { transaction.remove(rule, reason: reason, &state) }
+            transaction.commit(&state)
+            return transaction
+        }
+        transaction.report()
+    }
+
+    /// Frees what earlier changes left behind, as far as no reader looks at it any more.
+    func settle() {
+        writer.withLock { _ in
+            for table in 0..<UInt8(PipelineLimits.tableCount) {
+                guard let classifier = classifier(table)?.takeUnretainedValue(), classifier.isUnsettled else { continue }
+                classifier.settle()
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// What a bridge tells whoever speaks to controllers.
+
+public import Flow
+
+/// A packet for controllers.
+public struct PacketInEvent: Sendable {
+    public var reason: PacketInReason
+    public var table: UInt8
+    /// Cookie of the rule that sent it; all ones if none did.
+    public var cookie: UInt64
+    public var inPort: OpenFlowPort
+    public var controllerID: UInt16
+    public var userdata: [UInt8]
+    /// Bytes of the packet that the action asked for.
+    public var maxLength: UInt16
+    public var packet: [UInt8]
+    /// Length before the cut.
+    public var totalLength: Int
+    /// Registers (line 5), metadata and tunnel fields as they were when the action was carried out.
+    public var metadata: FlowKey
+    public init(
+        reason: PacketInReason, table: UInt8, cookie: UInt64, inPort: OpenFlowPort, controllerID: UInt16, userdata: [UInt8],
+        maxLength: UInt16, packet: [UInt8], totalLength: Int, metadata: FlowKey
+    ) {
+        self.reason = reason
+        self.table = table
+        self.cookie = cookie
+        self.inPort = inPort
+        self.controllerID = controllerID
+        self.userdata = userdata
+        self.maxLength = maxLength
+        self.packet = packet
+        self.totalLength = totalLength
+        self.metadata = metadata
+    }
+}
+
+/// `OFPRR_*`.
+public enum FlowRemovedReason: UInt8, Sendable {
+    case idleTimeout = 0
+    case hardTimeout = 1
+    case delete = 2
+    case groupDelete = 3
+    case meterDelete = 4
+    case eviction = 5
+}
+
+/// `OFPPR_*`.
+public enum PortStatusReason: UInt8, Sendable {
+    case add = 0
+    case delete = 1
+    case modify = 2
+}
+
+/// How the flow tables changed, for flow monitors.
+public enum FlowChange: Sendable {
+    case added, deleted(FlowRemovedReason), modified
+}
+
+/// Receives a bridge's events.
+///
+/// ## Thread safety
+/// Called from whichever thread caused the event, with no lock of the pipeline held; must not block.
+public protocol BridgeEvents: AnyObject, Sendable {
+    func packetIn(_ event: PacketInEvent, from bridge: Bridge)
+    /// Called for rules with the flag `sendFlowRemoved` only.
+    func flowRemoved(_ rule: FlowRule, reason: FlowRemovedReason, from bridge: Bridge)
+    func portStatus(_ port: BridgePort, reason: PortStatusReason, from bridge: Bridge)
+    /// Called for every rule that a change touched, after it became visible.
+    func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge)
+}
+
+extension BridgeEvents {
+    public func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge) {}
+}

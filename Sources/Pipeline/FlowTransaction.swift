@@ -1,0 +1,204 @@
+// Changes of a bridge's flow tables that become visible together, or not at all.
+//
+// Made and used under the bridge's writer lock, up to `commit`; `report` afterwards, without the lock.
+
+internal import Base
+internal import Classifier
+internal import DatapathAPI
+internal import Flow
+internal import Synchronization
+
+struct FlowTransaction {
+    private enum Step {
+        case inserted(FlowRule)
+        case removed(FlowRule)
+    }
+
+    private let bridge: Bridge
+    private let now: Instant
+    private let version: UInt64
+    private var steps: [Step] = []
+    private var changes: [(FlowRule, FlowChange)] = []
+    private var touched = InlineArray<4, UInt64>(repeating: 0)
+    private(set) var result = FlowModResult()
+
+    init(bridge: Bridge, now: Instant) {
+        self.bridge = bridge
+        self.now = now
+        version = bridge.publishedVersion.load(ordering: .relaxed) + 1
+    }
+
+    // MARK: Flow-mods
+
+    mutating func perform(_ change: FlowModification, _ state: inout Bridge.Writer) throws(FlowModError) {
+        if let table = change.table, Int(table) >= PipelineLimits.tableCount { throw .badTable(table) }
+        switch change.command {
+        case .add:
+            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            try add(change, &state)
+        case .modify, .modifyStrict:
+            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            let rules = select(change, strictly: change.command == .modifyStrict)
+            for rule in rules {
+                replace(rule, by: modified(rule, change), .modified, &state)
+                result.modified += 1
+            }
+            if rules.isEmpty, change.modifyAddsIfNone { try add(change, &state) }
+        case .delete, .deleteStrict:
+            for rule in select(change, strictly: change.command == .deleteStrict) { remove(rule, reason: .delete, &state) }
+        }
+    }
+
+    private mutating func add(_ change: FlowModification, _ state: inout Bridge.Writer) throws(FlowModError) {
+        let table = change.table ?? 0
+        let classifier = bridge.makeClassifier(table)
+        let priority = Int32(change.priority)
+        let old = classifier.find(change.match, priority: priority, version: version).map { unsafeDowncast($0, to: FlowRule.self) }
+        if old == nil, change.flags.contains(.checkOverlap), classifier.hasOverlap(change.match, priority: priority, version: version) {
+            throw .overlap
+        }
+        if old == nil, state.ruleCount >= PipelineLimits.rulesPerBridge { throw .tableFull(limit: PipelineLimits.rulesPerBridge) }
+        let counters = change.flags.contains(.resetCounts) ? FlowCounters() : old?.counters ?? FlowCounters()
+        let rule = FlowRule(
+            match: change.match, priority: change.priority, shape: old?.shape ?? classifier.shape(for: change.match.mask), table: table,
+            cookie: change.newCookie ?? change.cookie, idleTimeoutSeconds: change.idleTimeoutSeconds,
+            hardTimeoutSeconds: change.hardTimeoutSeconds, importance: change.importance, flags: change.flags, actions: change.actions,
+            counters: counters, created: now, modified: now)
+        if let old {
+            replace(old, by: rule, .added, &state)
+            result.added += 1
+        } else {
+            insert(rule, &state)
+            changes.append((rule, .added))
+            state.ruleCount += 1
+            state.activeCounts[Int(table)] += 1
+            result.added += 1
+        }
+    }
+
+    private func modified(_ rule: FlowRule, _ change: FlowModification) -> FlowRule {
+        FlowRule(
+            match: rule.match, priority: UInt16(truncatingIfNeeded: rule.priority), shape: rule.shape, table: rule.table,
+            cookie: change.modifyChangesCookie ? change.newCookie ?? change.cookie : rule.cookie,
+            idleTimeoutSeconds: rule.idleTimeoutSeconds, hardTimeoutSeconds: rule.hardTimeoutSeconds, importance: rule.importance,
+            flags: rule.flags, actions: change.actions, counters: change.flags.contains(.resetCounts) ? FlowCounters() : rule.counters,
+            created: rule.created, modified: now)
+    }
+
+    /// The rules that a modify or delete is about.
+    private func select(_ change: FlowModification, strictly: Bool) -> [FlowRule] {
+        let isDelete = change.command == .delete || change.command == .deleteStrict
+        let filter = FlowFilter(
+            cookie: change.cookie, cookieMask: change.cookieMask, outPort: isDelete ? change.outPort : nil,
+            outGroup: isDelete ? change.outGroup : nil)
+        var rules: [FlowRule] = []
+        for table in change.table.map({ $0...$0 }) ?? 0...UInt8(PipelineLimits.tableCount - 1) {
+            guard let classifier = bridge.classifier(table)?.takeUnretainedValue() else { continue }
+            if strictly {
+                guard let found = classifier.find(change.match, priority: Int32(change.priority), version: version) else { continue }
+                let rule = unsafeDowncast(found, to: FlowRule.self)
+                if rule.isSelected(by: filter) { rules.append(rule) }
+            } else {
+                classifier.forEach(at: version, matching: change.match) { found in
+                    let rule = unsafeDowncast(found, to: FlowRule.self)
+                    if rule.isSelected(by: filter) { rules.append(rule) }
+                }
+            }
+        }
+        return rules
+    }
+
+    // MARK: Steps
+
+    private mutating func touch(_ table: UInt8) { touched[Int(table >> 6)] |= 1 << UInt64(table & 63) }
+
+    private mutating func insert(_ rule: FlowRule, _ state: inout Bridge.Writer) {
+        touch(rule.table)
+        bridge.makeClassifier(rule.table).insert(rule, version: version)
+        steps.append(.inserted(rule))
+        if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
+    }
+
+    private mutating func takeOut(_ rule: FlowRule, _ state: inout Bridge.Writer) {
+        touch(rule.table)
+        bridge.makeClassifier(rule.table).remove(rule, version: version)
+        steps.append(.removed(rule))
+        state.expiring[ObjectIdentifier(rule)] = nil
+    }
+
+    private mutating func replace(_ old: FlowRule, by rule: FlowRule, _ change: FlowChange, _ state: inout Bridge.Writer) {
+        takeOut(old, &state)
+        insert(rule, &state)
+        changes.append((rule, change))
+    }
+
+    mutating func remove(_ rule: FlowRule, reason: FlowRemovedReason, _ state: inout Bridge.Writer) {
+        takeOut(rule, &state)
+        changes.append((rule, .deleted(reason)))
+        state.ruleCount -= 1
+        state.activeCounts[Int(rule.table)] -= 1
+        result.removed += 1
+    }
+
+    mutating func removeAll(_ state: inout Bridge.Writer) {
+        for table in 0..<UInt8(PipelineLimits.tableCount) {
+            guard let classifier = bridge.classifier(table)?.takeUnretainedValue() else { continue }
+            var rules: [FlowRule] = []
+            classifier.forEach(at: version, matching: Match()) { rules.append(unsafeDowncast($0, to: FlowRule.self)) }
+            for rule in rules { remove(rule, reason: .delete, &state) }
+        }
+    }
+
+    // MARK: End
+
+    private func forEachTouched(_ body: (UInt8, Classifier) -> Void) {
+        for table in 0..<UInt8(PipelineLimits.tableCount) where touched[Int(table >> 6)] >> UInt64(table & 63) & 1 == 1 {
+            if let classifier = bridge.classifier(table)?.takeUnretainedValue() { body(table, classifier) }
+        }
+    }
+
+    /// Makes the changes visible, and marks what was decided before.
+    func commit(_ state: inout Bridge.Writer) {
+        if steps.isEmpty { return }
+        forEachTouched { $1.prepare() }
+        bridge.publishedVersion.store(version, ordering: .releasing)
+        var dependencies = DependencySet()
+        forEachTouched { dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settle() }
+        bridge.pipeline.stamp(dependencies)
+    }
+
+    /// Takes everything back; nothing of it was visible.
+    mutating func rollBack(_ state: inout Bridge.Writer) {
+        for step in steps.reversed() {
+            switch step {
+            case .inserted(let rule):
+                bridge.makeClassifier(rule.table).withdraw(rule)
+                state.expiring[ObjectIdentifier(rule)] = nil
+                state.ruleCount -= 1
+                state.activeCounts[Int(rule.table)] -= 1
+            case .removed(let rule):
+                bridge.makeClassifier(rule.table).restore(rule)
+                if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
+                state.ruleCount += 1
+                state.activeCounts[Int(rule.table)] += 1
+            }
+        }
+        forEachTouched {
+            $1.prepare()
+            $1.settle()
+        }
+        steps.removeAll()
+        changes.removeAll()
+    }
+
+    /// Tells the bridge's event receiver; without the writer lock.
+    func report() {
+        guard !changes.isEmpty, let receiver = bridge.eventReceiver else { return }
+        for (rule, change) in changes {
+            receiver.flowChanged(rule, change, in: bridge)
+            if case .deleted(let reason) = change, rule.flags.contains(.sendFlowRemoved) {
+                receiver.flowRemoved(rule, reason: reason, from: bridge)
+            }
+        }
+    }
+}
