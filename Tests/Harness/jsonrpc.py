@@ -13,7 +13,16 @@ class JsonRpc:
         self.seconds = seconds
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(seconds)
-        self.socket.connect(path)
+        # A unix socket whose backlog is full says EAGAIN where a TCP socket would wait.
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
         self.buffer = ""
         self.notifications = []
         self.next_id = 0

@@ -1,5 +1,7 @@
-"""A network namespace joined to the host by a veth pair."""
+"""Network namespaces and veth pairs: what stands for a NIC and for a host behind it."""
 import os
+import socket
+import time
 
 from .process import run
 
@@ -40,4 +42,32 @@ class Namespace:
 
     def remove(self):
         run(["ip", "netns", "del", self.name], check=False)
+        run(["ip", "link", "del", self.device], check=False)
+
+
+class Cable:
+    """A veth pair whose ends both stay on the host: the switch opens `device`, a test sends raw frames into the other end."""
+
+    def __init__(self):
+        Namespace.count += 1
+        tag = f"{os.getpid() % 100000}x{Namespace.count}"
+        self.device, self.end = f"ca{tag}", f"cb{tag}"
+        run(["ip", "link", "add", self.device, "type", "veth", "peer", "name", self.end])
+        for name in (self.device, self.end):
+            # The kernel itself must say nothing on this wire.
+            with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w") as setting:
+                setting.write("1")
+            run(["ip", "link", "set", name, "up", "mtu", "9000", "promisc", "on"])
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.bind((self.end, 0))
+
+    def send(self, frames):
+        # In small portions: the receiver's ring has a few hundred places, and nothing here may be lost.
+        for start in range(0, len(frames), 64):
+            for frame in frames[start:start + 64]:
+                self.socket.send(frame)
+            time.sleep(0.005)
+
+    def remove(self):
+        self.socket.close()
         run(["ip", "link", "del", self.device], check=False)
