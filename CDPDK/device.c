@@ -189,6 +189,7 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
     return 0;
 }
 
+int cdpdk_port_numa(uint16_t port) { return rte_eth_dev_socket_id(port); }
 int cdpdk_port_stop(uint16_t port) { return rte_eth_dev_stop(port); }
 
 int cdpdk_port_get_info(uint16_t port, struct cdpdk_port_info *out) {

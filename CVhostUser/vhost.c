@@ -17,14 +17,22 @@
 _Static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) == CVHOST_MAX_PATH + 1, "socket path");
 
 #define NO_DEVICE (-1)
-/// No front-end is connected (a connected one that is not ready yet has no device for the data path).
-#define NO_CONNECTION (-1)
+/// Connections a socket has at once: the guest's, and those that are about to replace it or to be noticed as dead.
+#define MAX_CONNECTIONS 4
+
+_Static_assert(CVHOST_MAX_QUEUE_PAIRS == 32, "a word has a bit for each queue pair");
+
+/// A front-end, from its connection to its end. Written by rte_vhost's threads.
+struct connection {
+    int vid;                   ///< NO_DEVICE: this slot is free
+    uint32_t rx_enabled;       ///< one bit a queue pair
+    uint32_t tx_enabled;
+};
 
 /// One direction of a queue pair. The lock word lives in its counters.
 struct queue {
     struct cdpdk_queue_counters counters;
     uint16_t index;            ///< of the virtqueue: even ones we send to, odd ones we receive from
-    uint8_t enabled;           ///< written by rte_vhost's thread, relaxed
     uint8_t silence;           ///< the guest is to be told not to notify us; done by whoever holds the lock
 } __attribute__((aligned(64)));
 
@@ -32,14 +40,16 @@ struct cvhost_socket {
     // read by the data path
     int vid __attribute__((aligned(64)));  ///< NO_DEVICE unless running
     uint32_t pairs;            ///< queue pairs in use
+    uint32_t rx_enabled;       ///< of the running device
+    uint32_t tx_enabled;
     uint8_t tx_retries;
     uint8_t tx_map[CVHOST_MAX_QUEUE_PAIRS]; ///< from a queue number to an enabled pair
     struct queue rx[CVHOST_MAX_QUEUE_PAIRS];
     struct queue tx[CVHOST_MAX_QUEUE_PAIRS];
     // control
     uint64_t generation;
-    int connection;            ///< vid of the front-end, NO_CONNECTION if there is none
-    uint32_t connections;
+    struct connection connections[MAX_CONNECTIONS];
+    uint32_t connection_count; ///< so far
     struct cvhost_socket *next;
     bool client;
     char path[CVHOST_MAX_PATH + 1];
@@ -78,10 +88,11 @@ static void map_queues(struct cvhost_socket *s) {
     uint8_t enabled[CVHOST_MAX_QUEUE_PAIRS];
     unsigned n = 0, next = 0;
     uint32_t pairs = __atomic_load_n(&s->pairs, __ATOMIC_RELAXED);
+    uint32_t mask = __atomic_load_n(&s->tx_enabled, __ATOMIC_RELAXED);
     for (unsigned q = 0; q < pairs; q++)
-        if (__atomic_load_n(&s->tx[q].enabled, __ATOMIC_RELAXED)) enabled[n++] = (uint8_t)q;
+        if (mask >> q & 1) enabled[n++] = (uint8_t)q;
     for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
-        bool own = q < pairs && __atomic_load_n(&s->tx[q].enabled, __ATOMIC_RELAXED);
+        bool own = q < pairs && (mask >> q & 1);
         uint8_t target = own || n == 0 ? (uint8_t)(n == 0 ? 0 : q) : enabled[next++ % n];
         __atomic_store_n(&s->tx_map[q], target, __ATOMIC_RELAXED);
     }
@@ -94,32 +105,60 @@ static uint32_t pairs_of(int vid) {
 
 // ---------------------------------------------------------------- rte_vhost's callbacks
 
+static struct connection *connection_of(struct cvhost_socket *s, int vid) {
+    for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
+        if (__atomic_load_n(&s->connections[i].vid, __ATOMIC_ACQUIRE) == vid) return &s->connections[i];
+    return NULL;
+}
+
 static int new_connection(int vid) {
     struct cvhost_socket *s = find(vid);
     if (s == NULL) return -1;
-    int expected = NO_CONNECTION;
-    // one guest a port: another one would silently take its queues over
-    if (!__atomic_compare_exchange_n(&s->connection, &expected, vid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return -1;
-    for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
-        __atomic_store_n(&s->rx[q].enabled, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&s->tx[q].enabled, 0, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < MAX_CONNECTIONS; i++) {
+        struct connection *c = &s->connections[i];
+        int expected = NO_DEVICE;
+        if (!__atomic_compare_exchange_n(&c->vid, &expected, vid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+        __atomic_store_n(&c->rx_enabled, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&c->tx_enabled, 0, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&s->connection_count, 1, __ATOMIC_RELAXED);
+        changed(s);
+        return 0;
     }
-    __atomic_add_fetch(&s->connections, 1, __ATOMIC_RELAXED);
-    changed(s);
-    return 0;
+    return -1;
 }
 
 static void destroy_connection(int vid) {
     struct cvhost_socket *s = find(vid);
-    if (s == NULL) return;
-    int expected = vid;
-    if (__atomic_compare_exchange_n(&s->connection, &expected, NO_CONNECTION, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) changed(s);
+    struct connection *c = s != NULL ? connection_of(s, vid) : NULL;
+    if (c == NULL) return;
+    __atomic_store_n(&c->vid, NO_DEVICE, __ATOMIC_RELEASE);
+    changed(s);
+}
+
+static void wait_until_left(struct queue *queue) {
+    cdpdk_spin_lock(&queue->counters.lock);
+    cdpdk_spin_unlock(&queue->counters.lock);
+}
+
+/// Takes the device away from the data path. Whoever takes a lock from now on finds no device; whoever held one has left
+/// when we get it.
+static void withdraw(struct cvhost_socket *s) {
+    __atomic_store_n(&s->vid, NO_DEVICE, __ATOMIC_SEQ_CST);
+    for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
+        wait_until_left(&s->rx[q]);
+        wait_until_left(&s->tx[q]);
+    }
 }
 
 static int new_device(int vid) {
     struct cvhost_socket *s = find(vid);
-    if (s == NULL || __atomic_load_n(&s->connection, __ATOMIC_ACQUIRE) != vid) return -1;
+    struct connection *c = s != NULL ? connection_of(s, vid) : NULL;
+    if (c == NULL) return -1;
+    // the last guest that became ready is the port's: its predecessor is dead as a rule, only not noticed yet
+    withdraw(s);
     __atomic_store_n(&s->pairs, pairs_of(vid), __ATOMIC_RELAXED);
+    __atomic_store_n(&s->rx_enabled, __atomic_load_n(&c->rx_enabled, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    __atomic_store_n(&s->tx_enabled, __atomic_load_n(&c->tx_enabled, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
     for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) __atomic_store_n(&s->rx[q].silence, 1, __ATOMIC_RELAXED);
     map_queues(s);
     __atomic_store_n(&s->vid, vid, __ATOMIC_SEQ_CST);
@@ -127,33 +166,31 @@ static int new_device(int vid) {
     return 0;
 }
 
-static void wait_until_left(struct queue *ring) {
-    cdpdk_spin_lock(&ring->counters.lock);
-    cdpdk_spin_unlock(&ring->counters.lock);
-}
-
 static void destroy_device(int vid) {
     struct cvhost_socket *s = find(vid);
     if (s == NULL || __atomic_load_n(&s->vid, __ATOMIC_ACQUIRE) != vid) return;
-    __atomic_store_n(&s->vid, NO_DEVICE, __ATOMIC_SEQ_CST);
-    // Whoever takes a lock from now on finds no device; whoever held one has left when we get it.
-    for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
-        wait_until_left(&s->rx[q]);
-        wait_until_left(&s->tx[q]);
-    }
+    withdraw(s);
     changed(s);
 }
 
 static int vring_state_changed(int vid, uint16_t index, int enable) {
     struct cvhost_socket *s = find(vid);
-    if (s == NULL || __atomic_load_n(&s->connection, __ATOMIC_ACQUIRE) != vid) return 0;
-    if (index / 2u >= CVHOST_MAX_QUEUE_PAIRS) return 0;
-    struct queue *ring = index % 2u == 0 ? &s->tx[index / 2] : &s->rx[index / 2];
-    __atomic_store_n(&ring->enabled, enable ? 1 : 0, __ATOMIC_RELAXED);
-    if (index % 2u == 1 && enable) __atomic_store_n(&ring->silence, 1, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&s->vid, __ATOMIC_RELAXED) == vid) __atomic_store_n(&s->pairs, pairs_of(vid), __ATOMIC_RELAXED);
-    map_queues(s);
-    changed(s);
+    struct connection *c = s != NULL ? connection_of(s, vid) : NULL;
+    unsigned pair = index / 2u;
+    if (c == NULL || pair >= CVHOST_MAX_QUEUE_PAIRS) return 0;
+    uint32_t *mask = index % 2u == 0 ? &c->tx_enabled : &c->rx_enabled;
+    if (enable)
+        __atomic_fetch_or(mask, 1u << pair, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(mask, ~(1u << pair), __ATOMIC_RELAXED);
+    if (__atomic_load_n(&s->vid, __ATOMIC_RELAXED) == vid) {
+        if (index % 2u == 1 && enable) __atomic_store_n(&s->rx[pair].silence, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->pairs, pairs_of(vid), __ATOMIC_RELAXED);
+        __atomic_store_n(&s->rx_enabled, __atomic_load_n(&c->rx_enabled, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+        __atomic_store_n(&s->tx_enabled, __atomic_load_n(&c->tx_enabled, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+        map_queues(s);
+        changed(s);
+    }
     return 0;
 }
 
@@ -230,7 +267,7 @@ struct cvhost_socket *cvhost_open(const char *path, const struct cvhost_options 
     memcpy(s->path, path, length + 1);
     s->client = options->client;
     s->vid = NO_DEVICE;
-    s->connection = NO_CONNECTION;
+    for (unsigned i = 0; i < MAX_CONNECTIONS; i++) s->connections[i].vid = NO_DEVICE;
     s->tx_retries = options->tx_retries;
     for (uint16_t q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
         s->tx[q].index = (uint16_t)(2 * q);
@@ -298,8 +335,9 @@ void cvhost_get_state(struct cvhost_socket *s, struct cvhost_state *state) {
     state->numa = -1;
     state->vid = NO_DEVICE;
     state->generation = __atomic_load_n(&s->generation, __ATOMIC_ACQUIRE);
-    state->connections = __atomic_load_n(&s->connections, __ATOMIC_RELAXED);
-    state->connected = __atomic_load_n(&s->connection, __ATOMIC_ACQUIRE) != NO_CONNECTION;
+    state->connections = __atomic_load_n(&s->connection_count, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
+        if (__atomic_load_n(&s->connections[i].vid, __ATOMIC_ACQUIRE) != NO_DEVICE) state->connected = true;
     // inside the first queue's lock the device cannot go away
     cdpdk_spin_lock(&s->rx[0].counters.lock);
     int vid = __atomic_load_n(&s->vid, __ATOMIC_SEQ_CST);
@@ -307,10 +345,8 @@ void cvhost_get_state(struct cvhost_socket *s, struct cvhost_state *state) {
         state->running = true;
         state->vid = vid;
         state->queue_pairs = (uint16_t)__atomic_load_n(&s->pairs, __ATOMIC_RELAXED);
-        for (unsigned q = 0; q < state->queue_pairs; q++) {
-            state->enabled_rx += __atomic_load_n(&s->rx[q].enabled, __ATOMIC_RELAXED);
-            state->enabled_tx += __atomic_load_n(&s->tx[q].enabled, __ATOMIC_RELAXED);
-        }
+        state->enabled_rx = (uint16_t)__builtin_popcount(__atomic_load_n(&s->rx_enabled, __ATOMIC_RELAXED));
+        state->enabled_tx = (uint16_t)__builtin_popcount(__atomic_load_n(&s->tx_enabled, __ATOMIC_RELAXED));
         struct rte_vhost_vring ring;
         if (rte_vhost_get_vhost_vring(vid, 0, &ring) == 0) state->ring_size = ring.size;
         uint16_t mtu = 0;
@@ -355,7 +391,8 @@ uint16_t cvhost_rx_burst(
     if (pair >= CVHOST_MAX_QUEUE_PAIRS) return 0;
     struct queue *ring = &s->rx[pair];
     // a look before the atomic exchange: ports without a guest are polled for nothing
-    if (__atomic_load_n(&s->vid, __ATOMIC_RELAXED) == NO_DEVICE || !__atomic_load_n(&ring->enabled, __ATOMIC_RELAXED)) return 0;
+    if (__atomic_load_n(&s->vid, __ATOMIC_RELAXED) == NO_DEVICE || !(__atomic_load_n(&s->rx_enabled, __ATOMIC_RELAXED) >> pair & 1))
+        return 0;
     if (!cdpdk_spin_try_lock(&ring->counters.lock)) return 0;
     uint16_t received = 0;
     int vid = __atomic_load_n(&s->vid, __ATOMIC_SEQ_CST);
@@ -372,8 +409,9 @@ uint16_t cvhost_tx_burst(struct cvhost_socket *s, uint32_t queue, struct cdpdk_m
     if (__atomic_load_n(&s->vid, __ATOMIC_RELAXED) == NO_DEVICE) return 0;
     uint32_t pairs = __atomic_load_n(&s->pairs, __ATOMIC_RELAXED);
     if (pairs == 0) return 0;
-    struct queue *ring = &s->tx[__atomic_load_n(&s->tx_map[queue % pairs], __ATOMIC_RELAXED)];
-    if (!__atomic_load_n(&ring->enabled, __ATOMIC_RELAXED)) return 0;
+    unsigned pair = __atomic_load_n(&s->tx_map[queue % pairs], __ATOMIC_RELAXED);
+    if (!(__atomic_load_n(&s->tx_enabled, __ATOMIC_RELAXED) >> pair & 1)) return 0;
+    struct queue *ring = &s->tx[pair];
     cdpdk_spin_lock(&ring->counters.lock);
     uint16_t sent = 0;
     int vid = __atomic_load_n(&s->vid, __ATOMIC_SEQ_CST);

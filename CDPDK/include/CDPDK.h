@@ -190,7 +190,6 @@ struct cdpdk_port_info {
     uint32_t if_index;
     uint16_t vendor_id, device_id;
     uint8_t mac[6];
-    bool started;
 };
 struct cdpdk_link {
     uint32_t speed_mbps;                 ///< 0: unknown; UINT32_MAX as DPDK has it: unknown
@@ -211,6 +210,8 @@ struct cdpdk_xstat {
 /// `cdpdk_port_info` then tells.
 int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char *error, size_t error_size);
 int cdpdk_port_stop(uint16_t port);
+/// NUMA node; -1 if unknown. Needs no started port, as `cdpdk_port_get_info` does.
+int cdpdk_port_numa(uint16_t port);
 int cdpdk_port_get_info(uint16_t port, struct cdpdk_port_info *info);
 int cdpdk_port_get_link(uint16_t port, struct cdpdk_link *link);
 int cdpdk_port_set_link(uint16_t port, bool up);

@@ -1,7 +1,8 @@
 // vhost-user ports over DPDK's rte_vhost.
 //
 // A *socket* is one path that the switch listens on (server) or connects to (client, retried every second for ever).
-// At most one front-end (guest) is attached to it at a time; a second connection to a listening socket is refused.
+// One front-end (guest) is attached to it at a time: the last one that became ready, so that a guest which is restarted
+// need not wait until its predecessor's death is noticed.
 // rte_vhost's callbacks become state here that others poll: nothing is called back into Swift.
 //
 // ## Thread safety

@@ -9,6 +9,7 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <sched.h>
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,8 @@ int clinux_packet_socket_open(const char *name) {
     }
     return fd;
 }
+
+int clinux_unshare_network(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : -errno; }
 
 int clinux_interface_index(const char *name) {
     struct ifreq request;

@@ -23,7 +23,7 @@ final class DPDKPort: Port {
     private let pool: MbufPools.Pool
     private let rx: QueueState
     private let tx: QueueState
-    private let link_: Mutex<Control>
+    private let control: Mutex<Control>
     private let changeCounter = Atomic<UInt64>(0)
 
     private struct Control {
@@ -61,21 +61,23 @@ final class DPDKPort: Port {
         if let other { throw .deviceInUse(port: name, device: devargs, by: other) }
 
         do throws(PortError) {
-            var info = cdpdk_port_info()
-            cdpdk_port_get_info(port, &info)
-            let pool = try MbufPools.pool(mtu: configuration.mtu, numa: Int(info.numa))
+            let pool = try MbufPools.pool(mtu: configuration.mtu, numa: Int(cdpdk_port_numa(port)))
             var wanted = cdpdk_port_config(
-                rx_queues: UInt16(receiveQueues), tx_queues: UInt16(min(max(configuration.transmitThreads, 1), NetdevLimits.transmitQueues)),
+                rx_queues: UInt16(receiveQueues),
+                tx_queues: UInt16(min(max(configuration.transmitThreads, 1), NetdevLimits.transmitQueues)),
                 rx_descriptors: UInt16(rxDescriptors), tx_descriptors: UInt16(txDescriptors), mtu: UInt16(configuration.mtu),
                 pool: pool.pointer)
             let started = withReason { cdpdk_port_start(port, &wanted, $0, $1) }
             guard started.result == 0 else { throw .device(port: name, device: devargs, reason: started.reason) }
             if let address = configuration.requestedAddress {
-                let set = withReason { reason, size in address.bytes.withUnsafeBufferPointer { cdpdk_port_set_mac(port, $0.baseAddress!, reason, size) } }
+                let set = withReason { reason, size in
+                    address.bytes.withUnsafeBufferPointer { cdpdk_port_set_mac(port, $0.baseAddress!, reason, size) }
+                }
                 guard set.result == 0 else {
                     throw .device(port: name, device: devargs, reason: "it does not take the address \(address): \(set.reason)")
                 }
             }
+            var info = cdpdk_port_info()
             cdpdk_port_get_info(port, &info)
             self.name = name
             self.configuration = configuration
@@ -89,7 +91,7 @@ final class DPDKPort: Port {
             rx = QueueState(count: rxQueueCount)
             tx = QueueState(count: txQueueCount)
             tx.setMaximumFrame(mtu: mtu)
-            link_ = Mutex(Control(address: HardwareAddress(bytes: withUnsafeBytes(of: info.mac) { Array($0) })))
+            control = Mutex(Control(address: HardwareAddress(bytes: withUnsafeBytes(of: info.mac) { Array($0) })))
         } catch {
             DPDKPort.users.withLock { $0[port] = nil }
             if probed { _ = withReason { cdpdk_device_remove(port, $0, $1) } }
@@ -121,7 +123,7 @@ final class DPDKPort: Port {
     var changes: UInt64 { changeCounter.load(ordering: .acquiring) }
 
     func link() -> LinkState {
-        link_.withLock { control in
+        control.withLock { control in
             guard control.isOpen else { return control.link }
             var link = cdpdk_link()
             guard cdpdk_port_get_link(devicePort, &link) == 0 else { return control.link }
@@ -137,10 +139,10 @@ final class DPDKPort: Port {
         }
     }
 
-    var hardwareAddress: HardwareAddress { link_.withLock { $0.address } }
+    var hardwareAddress: HardwareAddress { control.withLock { $0.address } }
 
     func statistics() -> PortStatistics {
-        link_.withLock { control in
+        control.withLock { control in
             guard control.isOpen else { return control.last }
             var device = cdpdk_port_stats()
             guard cdpdk_port_get_stats(devicePort, &device) == 0 else { return control.last }
@@ -170,14 +172,15 @@ final class DPDKPort: Port {
             let basics: Set = ["rx_errors", "tx_errors", "rx_missed_errors", "rx_good_packets", "tx_good_packets"]
             return buffer[..<min(written, count)].compactMap { entry in
                 let name = text(of: entry.name)
-                let isTelling = name.hasSuffix("_errors") || name.hasSuffix("_dropped") || name.hasSuffix("_packets") || name.contains("_size_")
+                let isTelling =
+                    name.hasSuffix("_errors") || name.hasSuffix("_dropped") || name.hasSuffix("_packets") || name.contains("_size_")
                 return isTelling && !basics.contains(name) ? PortStatistics.Named(name, entry.value) : nil
             }
         }
     }
 
     func status() -> [String: String] {
-        link_.withLock { control in
+        control.withLock { control in
             guard control.isOpen else { return [:] }
             var info = cdpdk_port_info()
             guard cdpdk_port_get_info(devicePort, &info) == 0 else { return [:] }
@@ -201,7 +204,7 @@ final class DPDKPort: Port {
     }
 
     func close() {
-        link_.withLock { control in
+        control.withLock { control in
             guard control.isOpen else { return }
             control.isOpen = false
             control.link.isUp = false

@@ -114,7 +114,9 @@ extension EALArguments.Machine {
     /// Free bytes of hugepages of all sizes.
     static func freeHugepageBytes() -> Int {
         namesInDirectory("/sys/kernel/mm/hugepages").reduce(0) { sum, name in
-            guard name.hasPrefix("hugepages-"), name.hasSuffix("kB"), let kilobytes = Int(name.dropFirst(10).dropLast(2)) else { return sum }
+            guard name.hasPrefix("hugepages-"), name.hasSuffix("kB"), let kilobytes = Int(name.dropFirst(10).dropLast(2)) else {
+                return sum
+            }
             return sum + kilobytes * 1024 * (numberInFile("/sys/kernel/mm/hugepages/\(name)/free_hugepages") ?? 0)
         }
     }

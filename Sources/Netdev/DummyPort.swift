@@ -112,7 +112,8 @@ public final class DummyPort: Port, @unchecked Sendable {
     }
     public func txQueue(_ thread: Int, threads: Int) -> TxQueueHandle {
         let queue = thread % txQueueCount
-        return TxQueueHandle(kind: .dummy, isShared: threads > txQueueCount, queue: UInt16(queue), object: txRings[queue], counters: tx[queue])
+        return TxQueueHandle(
+            kind: .dummy, isShared: threads > txQueueCount, queue: UInt16(queue), object: txRings[queue], counters: tx[queue])
     }
     public var changes: UInt64 { changeCounter.load(ordering: .acquiring) }
     public func link() -> LinkState { control.withLock { $0.link } }

@@ -12,7 +12,7 @@ public struct HardwareAddress: Hashable, Sendable, CustomStringConvertible {
         guard parts.count == 6 else { return nil }
         var bits: UInt64 = 0
         for part in parts {
-            guard (1...2).contains(part.utf8.count), let byte = UInt8(part, radix: 16) else { return nil }
+            guard (1...2).contains(part.utf8.count), part.allSatisfy(\.isHexDigit), let byte = UInt8(part, radix: 16) else { return nil }
             bits = bits << 8 | UInt64(byte)
         }
         self.bits = bits

@@ -37,7 +37,8 @@ final class VhostPort: Port {
         let path: String
         if isClient {
             guard let given = configuration.options["vhost-server-path"], !given.isEmpty else {
-                throw .missingOption(port: name, option: "vhost-server-path", hint: "the path of the socket that the guest's side listens on")
+                throw .missingOption(
+                    port: name, option: "vhost-server-path", hint: "the path of the socket that the guest's side listens on")
             }
             path = given
         } else {
@@ -97,7 +98,9 @@ final class VhostPort: Port {
         guard connected != 0, errno == ECONNREFUSED else {
             throw .socket(port: port, path: path, reason: "another process listens on it")
         }
-        guard unlink(path) == 0 else { throw .socket(port: port, path: path, reason: "its old socket cannot be removed: \(errorText(Int(errno)))") }
+        guard unlink(path) == 0 else {
+            throw .socket(port: port, path: path, reason: "its old socket cannot be removed: \(errorText(Int(errno)))")
+        }
     }
 
     private func state() -> cvhost_state {
@@ -180,7 +183,8 @@ final class VhostPort: Port {
         try configuration.check()
         let retries = try VhostPort.retries(configuration)
         return control.withLock { control in
-            guard configuration.name == name, configuration.kind == kind, configuration.socketDirectory == control.configuration.socketDirectory,
+            guard configuration.name == name, configuration.kind == kind,
+                configuration.socketDirectory == control.configuration.socketDirectory,
                 configuration.options["vhost-server-path"] == control.configuration.options["vhost-server-path"], configuration.mtu == mtu
             else { return false }
             control.configuration = configuration

@@ -57,6 +57,8 @@ CLINUX_HOT static inline void clinux_prefetch_write(const void *p) { __builtin_p
 int clinux_tap_open(const char *name, bool *existed);
 /// A raw, non-blocking packet socket bound to the interface. It sees frames the host receives on it, not those sent.
 int clinux_packet_socket_open(const char *name);
+/// Moves the calling thread, for good, into a fresh network namespace.
+int clinux_unshare_network(void);
 
 /// Of an interface in the calling thread's network namespace.
 int clinux_interface_index(const char *name);

@@ -1,0 +1,90 @@
+import CDPDK
+import CLinux
+import Glibc
+import Netdev
+import Testing
+
+extension DPDKTests {
+    /// In a network namespace of their own, which a thread enters for good.
+    @Suite(.enabled(if: geteuid() == 0, "needs root")) struct Kernel {
+        /// Runs the body in a fresh network namespace; skips what cannot be had.
+        func inNamespace(_ body: @escaping @Sendable () throws -> Void) throws {
+            try onThread {
+                try #require(clinux_unshare_network() == 0, "no network namespace: \(errno)")
+                try body()
+            }
+        }
+
+        @Test func tapAndPacketSocketFaceEachOther() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let tap = try Netdev.open(
+                    PortConfiguration(
+                        name: "tap0", kind: .tap, requestedMTU: 1400, requestedAddress: HardwareAddress("02:00:00:00:00:42")))
+                #expect(tap.link().isUp)
+                #expect(tap.mtu == 1400)
+                #expect(tap.hardwareAddress.description == "02:00:00:00:00:42")
+                #expect(tap.link().interfaceIndex > 0)
+                let system = try Netdev.open(PortConfiguration(name: "tap0", kind: .system))
+                #expect(system.mtu == 1400)
+                let pool = try #require(cdpdk_heap_pool_create(2048))
+                // what the host sends by the interface (IPv6 does by itself) is not ours
+                func ours(_ frames: [[UInt8]]) -> [[UInt8]] { frames.filter { $0.count > 13 && $0[12] == 0x88 && $0[13] == 0xb5 } }
+                let frames = (0..<20).map { frame(UInt8($0), length: 60 + $0) }
+                #expect(send(frames, by: system.txQueue(0, threads: 1), pool: pool) == 20)
+                #expect(ours(receive(40, by: tap.rxQueue(0), seconds: 0.5)) == frames)
+                #expect(send(frames, by: tap.txQueue(0, threads: 2), pool: pool) == 20)
+                #expect(ours(receive(40, by: system.rxQueue(0), seconds: 0.5)) == frames)
+                #expect(tap.statistics().txPackets == 20)
+                #expect(system.statistics().txPackets == 20)
+
+                // a VLAN tag survives the packet socket, which gets it beside the frame
+                let tagged = frame(9)[..<12] + [0x81, 0x00, 0x20, 0x07] + frame(9)[12...]
+                #expect(send([Array(tagged)], by: tap.txQueue(0, threads: 1), pool: pool) == 1)
+                #expect(receive(1, by: system.rxQueue(0), seconds: 1).contains(Array(tagged)))
+
+                #expect(clinux_interface_set_up("tap0", false) == 0)
+                let before = tap.changes
+                #expect(!tap.link().isUp)
+                #expect(tap.changes != before)
+                #expect(send([frame(1)], by: tap.txQueue(0, threads: 1), pool: pool) == 0, "a device that is down takes nothing")
+                #expect(tap.statistics().txDropped == 1)
+
+                var wider = PortConfiguration(name: "tap0", kind: .tap, requestedMTU: 1600)
+                #expect(try tap.apply(wider))
+                #expect(tap.mtu == 1600)
+                #expect(tap.txQueue(0, threads: 1).maximumFrameLength == 1622)
+                wider.requestedMTU = 9000
+                #expect(try tap.apply(wider) == false, "the buffers are too short")
+                system.close()
+                tap.close()
+                #expect(clinux_interface_index("tap0") < 0, "the device goes with its port")
+            }
+        }
+
+        @Test func internalPortsStayDownUntilTheHostWantsThem() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let port = try Netdev.open(PortConfiguration(name: "br0", kind: .internal))
+                #expect(!port.link().isAdministrativelyUp)
+                #expect(throws: PortError.self) { try Netdev.open(PortConfiguration(name: "br0", kind: .internal)) }
+                port.close()
+            }
+        }
+
+        @Test func refusalsNameTheInterface() throws {
+            try DPDKFixture.start()
+            func refusal(_ kind: PortKind, _ name: String) -> String {
+                do throws(PortError) {
+                    try Netdev.open(PortConfiguration(name: name, kind: kind)).close()
+                    return "it opened"
+                } catch { return error.description }
+            }
+            #expect(refusal(.system, "nosuch0").contains("nosuch0"))
+            #expect(refusal(.system, "nosuch0").contains("No such device"))
+            #expect(refusal(.tap, "averyveryverylongname").contains("15 bytes"))
+            #expect(refusal(.internal, "a/b").contains("'/'"))
+            #expect(refusal(.tap, "lo").contains("no tap device"))
+        }
+    }
+}
