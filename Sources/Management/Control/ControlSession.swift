@@ -1,0 +1,86 @@
+// One connection of the control socket: JSON-RPC 1.0 as `ovs-appctl` speaks it.
+//
+// A request is {"id":N,"method":COMMAND,"params":[strings]}, its answer {"id":N,"result":TEXT,"error":null} or
+// {"id":N,"error":TEXT}. Text that is not empty ends in a newline. Several requests may follow each other. What is not
+// a request ends the connection, with the reason in the log.
+
+internal import Logging
+internal import OVSDB
+
+/// Runs commands of a `CommandRegistry` for one client.
+final class ControlSession: StreamSession {
+    private let connection: StreamConnection
+    private let registry: CommandRegistry
+    private let logger: Logger
+    private var framer: JSONFramer
+
+    /// A command line is never longer.
+    static let requestBytes = 1 << 20
+
+    init(connection: StreamConnection, registry: CommandRegistry, logger: Logger) {
+        self.connection = connection
+        self.registry = registry
+        self.logger = logger
+        var limits = DatabaseLimits()
+        limits.messageBytes = ControlSession.requestBytes
+        limits.jsonDepth = 16
+        framer = JSONFramer(limits: limits)
+    }
+
+    func received(_ bytes: [UInt8]) {
+        framer.append(bytes)
+        do throws(JSONSyntaxError) {
+            while connection.isOpen, let message = try framer.next() { handle(message) }
+        } catch {
+            refuse("received bad JSON: \(error)")
+        }
+    }
+
+    private func handle(_ message: JSON) {
+        if let fault = ControlSession.fault(of: message) { return refuse("received bad JSON-RPC message: \(fault)") }
+        guard let method = message["method"]?.string, let parameters = message["params"]?.array else {
+            return refuse("received unexpected reply message")
+        }
+        guard let id = message["id"], !id.isNull else { return refuse("received unexpected notification message") }
+        var arguments: [String] = []
+        for parameter in parameters {
+            guard let argument = parameter.string else {
+                return answer(id, .failure(CommandError("\"\(method)\" command has non-string argument")))
+            }
+            arguments.append(argument)
+        }
+        logger.debug("\(connection.name): received command \(method) \(arguments)")
+        registry.call(method, arguments) { [weak self] result in self?.answer(id, result) }
+    }
+
+    private func answer(_ id: JSON, _ result: Result<String, CommandError>) {
+        switch result {
+        case .success(let text):
+            connection.send((["id": id, "result": .string(ControlSession.terminated(text)), "error": nil] as JSON).bytes)
+        case .failure(let error):
+            connection.send((["id": id, "error": .string(ControlSession.terminated(error.description))] as JSON).bytes)
+        }
+    }
+
+    private func refuse(_ reason: String) {
+        logger.warning("\(connection.name): \(reason)")
+        connection.close()
+    }
+
+    private static func terminated(_ text: String) -> String { text.isEmpty || text.hasSuffix("\n") ? text : text + "\n" }
+
+    /// What is wrong with the form of a message, in the field's words.
+    private static func fault(of message: JSON) -> String? {
+        guard let object = message.object else { return "message is not a JSON object" }
+        for member in object.members where !["id", "method", "params", "result", "error"].contains(member.key) {
+            return "message has unexpected member \"\(member.key)\""
+        }
+        if let method = object["method"] {
+            if method.string == nil { return "method is not a JSON string" }
+            guard let parameters = object["params"] else { return "request must have \"params\"" }
+            if parameters.array == nil { return "\"params\" must be JSON array" }
+            return nil
+        }
+        return object["result"] == nil && object["error"] == nil ? "message is neither a request nor a reply" : nil
+    }
+}
