@@ -32,8 +32,10 @@ let nio: [Target.Dependency] = [.product(name: "NIOCore", package: "swift-nio"),
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func house(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = swiftCommon) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func house(
+    _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = swiftCommon, exclude: [String] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftCommon)
@@ -64,7 +66,8 @@ let package = Package(
         house("Datapath", ["DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CVhostUser", "CLinux"], settings: swiftHotPath),
         house("OpenFlow", ["Flow", "Wire", "Base"]),
         house("Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
-        house("OVSDB", ["Base"]),
+        house("OVSDB", ["Base"], exclude: ["README.md"]),
+        house("Switch", ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"]),
         house("Management", ["OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
         .executableTarget(name: "apusctl", dependencies: ["Client", argumentParser], swiftSettings: swiftCommon),
@@ -80,6 +83,7 @@ let package = Package(
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),
+        tests("SwitchTests", ["Switch", "OVSDB", "Base"]),
         tests("ManagementTests", ["Management", "OVSDB", "OpenFlow", "Base"] + nio + logging),
         tests("ClientTests", ["Client", "OVSDB", "OpenFlow", "Flow", "Base"]),
     ],
