@@ -56,7 +56,7 @@ final class ControlSession: StreamSession {
     private func answer(_ id: JSON, _ result: Result<String, CommandError>) {
         switch result {
         case .success(let text):
-            connection.send((["id": id, "result": .string(ControlSession.terminated(text)), "error": nil] as JSON).bytes)
+            connection.send((["id": id, "result": .string(ControlSession.terminated(text)), "error": .null] as JSON).bytes)
         case .failure(let error):
             connection.send((["id": id, "error": .string(ControlSession.terminated(error.description))] as JSON).bytes)
         }
