@@ -40,7 +40,7 @@ private final class Host {
 @Suite struct ControlServerTests {
     @Test func standardCommandsAnswer() throws {
         let host = try Host()
-        #expect(try host.call("version") == ["id": 0, "result": "apusd (Apus) 1.2.3\n", "error": nil])
+        #expect(try host.call("version") == ["id": 0, "result": "apusd (Apus) 1.2.3\n", "error": .null])
         let list = try #require(try host.call("list-commands")["result"]?.string)
         #expect(list.hasPrefix("The available commands are:\n  echo                    [word]...\n  exit                    [--cleanup]\n"))
         #expect(list.contains("  vlog/list               \n"))
