@@ -22,7 +22,7 @@ extension Field {
         case .tunDst: FieldLayout(byteOffset: FlowOffset.tunDst, byteCount: 4, shift: 0, bits: 32)
         case .tunIPv6Src: FieldLayout(byteOffset: FlowOffset.tunIPv6Src, byteCount: 16, shift: 0, bits: 128)
         case .tunIPv6Dst: FieldLayout(byteOffset: FlowOffset.tunIPv6Dst, byteCount: 16, shift: 0, bits: 128)
-        case .tunFlags: FieldLayout(byteOffset: FlowOffset.tunFlags, byteCount: 2, shift: 0, bits: 16)
+        case .tunFlags: FieldLayout(byteOffset: FlowOffset.tunFlags, byteCount: 2, shift: 0, bits: 1)
         case .tunTTL: FieldLayout(byteOffset: FlowOffset.tunTTL, byteCount: 1, shift: 0, bits: 8)
         case .tunTOS: FieldLayout(byteOffset: FlowOffset.tunTOS, byteCount: 1, shift: 0, bits: 8)
         case .tunGBPID: FieldLayout(byteOffset: FlowOffset.tunGBPID, byteCount: 2, shift: 0, bits: 16)
