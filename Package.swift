@@ -70,7 +70,7 @@ let package = Package(
         house("Switch", ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"]),
         house("Management", ["OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
-        .executableTarget(name: "apusctl", dependencies: ["Client", argumentParser], swiftSettings: swiftCommon),
+        .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 
         // Tests mirror the sources
         .target(name: "TestSupport", dependencies: ["Base"], path: "Tests/TestSupport", swiftSettings: swiftCommon),

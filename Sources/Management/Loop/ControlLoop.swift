@@ -16,6 +16,14 @@ public import Base
 internal import NIOCore
 internal import NIOPosix
 
+/// Something with timers of its own that a loop wakes up for.
+public protocol TimerSource: AnyObject {
+    /// When `runTimers` has something to do next.
+    var nextDeadline: Instant? { get }
+    /// Does what is due; harmless before the deadline.
+    func runTimers()
+}
+
 /// The single thread of the control plane, and its timers.
 public final class ControlLoop: Sendable {
     /// How often a stopped clock is looked at, in milliseconds of machine time.
@@ -29,8 +37,22 @@ public final class ControlLoop: Sendable {
     /// What the loop's thread alone touches.
     private final class TimerState {
         let timers: TimerQueue
+        var sources: [any TimerSource] = []
         var armed: (deadline: Instant, wakeup: Scheduled<Void>)?
         init(clock: Clock) { timers = TimerQueue(clock: clock) }
+
+        var nextDeadline: Instant? {
+            var earliest = timers.nextDeadline
+            for source in sources {
+                if let deadline = source.nextDeadline, deadline < earliest ?? deadline.adding(milliseconds: 1) { earliest = deadline }
+            }
+            return earliest
+        }
+
+        func runExpired() {
+            timers.runExpired()
+            for source in sources { source.runTimers() }
+        }
     }
 
     /// Starts the thread.
@@ -71,10 +93,13 @@ public final class ControlLoop: Sendable {
     /// Tells the loop that the clock was stopped or warped.
     public func timeChanged() {
         submit {
-            self.state.value.timers.runExpired()
+            self.state.value.runExpired()
             self.disarm()
         }
     }
+
+    /// Has the loop drive somebody else's timers, too, from now on. Only on the loop's thread.
+    public func drive(_ source: any TimerSource) { state.value.sources.append(source) }
 
     /// Ends the thread once what runs now is done. Not to be called from the loop's thread.
     public func shutDown() { try? group.syncShutdownGracefully() }
@@ -82,7 +107,7 @@ public final class ControlLoop: Sendable {
     /// Arms the wake-up for the next deadline. Called after everything that may have set a timer.
     func settle() {
         let state = state.value
-        guard let deadline = state.timers.nextDeadline else { return disarm() }
+        guard let deadline = state.nextDeadline else { return disarm() }
         if let armed = state.armed, armed.deadline == deadline, !clock.isStopped { return }
         disarm()
         let delay: TimeAmount
@@ -98,7 +123,7 @@ public final class ControlLoop: Sendable {
 
     private func wake() {
         state.value.armed = nil
-        state.value.timers.runExpired()
+        state.value.runExpired()
         settle()
     }
 

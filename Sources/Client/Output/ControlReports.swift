@@ -1,0 +1,98 @@
+// The texts of control commands, taken apart for programs.
+//
+// For people the switch's own text is the best form: it is what the field's handbooks show. Programs get its parts.
+
+internal import OVSDB
+
+/// Reports made from control commands' answers.
+public enum ControlReports {
+    /// `dpctl/dump-flows`: lines of "MATCH, packets:N, bytes:N, used:T, [flags:F, ]actions:A".
+    public static func datapathFlows(_ text: String) -> Report {
+        var objects: [JSON] = []
+        for line in text.split(separator: "\n") {
+            guard let actions = line.range(of: ", actions:"), let packets = line.range(of: ", packets:") else { continue }
+            var members: [(String, JSON)] = [
+                ("match", .string(String(line[..<packets.lowerBound]))), ("actions", .string(String(line[actions.upperBound...]))),
+            ]
+            for word in line[packets.lowerBound..<actions.lowerBound].split(separator: ",") {
+                let parts = word.split(separator: ":", maxSplits: 1).map { String($0.filter { $0 != " " }) }
+                guard parts.count == 2 else { continue }
+                members.append((parts[0], Int64(parts[1]).map { .integer($0) } ?? .string(parts[1])))
+            }
+            objects.append(.object(JSONObject(members)))
+        }
+        return Report(text: text.isEmpty ? "no flow is cached: nothing has been forwarded for a while\n" : text, json: .array(objects))
+    }
+
+    /// `dpif-netdev/pmd-stats-show` and `dpif-netdev/pmd-rxq-show`, joined by thread.
+    public static func pmd(statistics: String, queues: String) -> Report {
+        var threads: [(name: String, members: [(String, JSON)], queues: [JSON])] = []
+        func position(_ name: String) -> Int {
+            if let known = threads.firstIndex(where: { $0.name == name }) { return known }
+            threads.append((name, [], []))
+            return threads.count - 1
+        }
+        for (text, isQueues) in [(statistics, false), (queues, true)] {
+            var current: Int?
+            for line in text.split(separator: "\n") {
+                if !line.hasPrefix(" "), line.hasSuffix(":") {
+                    current = position(String(line.dropLast()))
+                } else if let current, isQueues, line.range(of: "port:") != nil {
+                    threads[current].queues.append(queue(line))
+                } else if let current, let colon = line.firstIndex(of: ":") {
+                    let value = trimmed(line[line.index(after: colon)...])
+                    let number = Int64(value).map { JSON.integer($0) } ?? Double(value).map { .real($0) }
+                    threads[current].members.append((trimmed(line[..<colon]), number ?? .string(value)))
+                }
+            }
+        }
+        let objects = threads.map { thread in
+            JSON.object(JSONObject(thread.members + [("thread", .string(thread.name)), ("queues", .array(thread.queues))]))
+        }
+        var text = statistics
+        if !text.isEmpty, !text.hasSuffix("\n") { text += "\n" }
+        text += queues
+        return Report(text: text.isEmpty ? "no PMD thread runs: the first port that is polled starts one\n" : text, json: .array(objects))
+    }
+
+    /// `ofproto/trace`.
+    public static func trace(_ text: String) -> Report {
+        var members: [(String, JSON)] = [("text", .string(text))]
+        for line in text.split(separator: "\n") {
+            for (prefix, name) in [("Flow: ", "flow"), ("Final flow: ", "final_flow"), ("Megaflow: ", "megaflow"), ("Datapath actions: ", "datapath_actions")]
+            where line.hasPrefix(prefix) {
+                members.append((name, .string(String(line.dropFirst(prefix.count)))))
+            }
+        }
+        return Report(text: text, json: .object(JSONObject(members)))
+    }
+
+    /// "port: p1  queue-id:  0 (enabled)   pmd usage:  0 %".
+    private static func queue(_ line: Substring) -> JSON {
+        var words = line.split(separator: " ").map(String.init)[...]
+        var members: [(String, JSON)] = []
+        while let word = words.popFirst() {
+            if word == "port:", let name = words.popFirst() { members.append(("port", .string(name))) }
+            if word == "queue-id:", let id = words.popFirst() { members.append(("queue", Int64(id).map { .integer($0) } ?? .string(id))) }
+            if word == "(enabled)" || word == "(disabled)" { members.append(("enabled", .boolean(word == "(enabled)"))) }
+            if word == "usage:", let usage = words.popFirst() { members.append(("usage_percent", Int64(usage).map { .integer($0) } ?? .string(usage))) }
+        }
+        return .object(JSONObject(members))
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+        String(text.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " }.reversed())
+    }
+}
+
+extension Substring {
+    /// The first occurrence of `text`.
+    fileprivate func range(of text: String) -> Range<Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
+            start = index(after: start)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Client
+
+struct Datapath: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Look into the datapath.", subcommands: [Flows.self])
+
+    struct Flows: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show the megaflows: what the datapath has cached of the pipeline's decisions.")
+        @OptionGroup var options: GlobalOptions
+        @Flag(help: "Show ports by number.") var numbers = false
+
+        func run() throws {
+            options.write(ControlReports.datapathFlows(try ControlClient(options.directory).run("dpctl/dump-flows", numbers ? [] : ["--names"])))
+        }
+    }
+}
+
+struct PMD: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "pmd", abstract: "Show the PMD threads: their queues, load and cache hits.")
+    @OptionGroup var options: GlobalOptions
+
+    func run() throws {
+        let directory = options.directory
+        let statistics = try ControlClient(directory).run("dpif-netdev/pmd-stats-show")
+        let queues = try ControlClient(directory).run("dpif-netdev/pmd-rxq-show")
+        options.write(ControlReports.pmd(statistics: statistics, queues: queues))
+    }
+}
+
+struct Trace: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Follow an imagined packet through a bridge's flow tables.",
+        discussion: "Example: apusctl trace br0 in_port=1,tcp,nw_dst=10.0.0.1,tp_dst=80")
+    @OptionGroup var options: GlobalOptions
+    @Argument(help: "The bridge.") var bridge: String
+    @Argument(help: "The packet, written like a flow's match.") var packet: String
+
+    func run() throws {
+        let directory = options.directory
+        // The database knows the names; so a typing error gets a better answer than the control socket's.
+        _ = try DatabaseClient(directory).view().bridge(bridge)
+        options.write(ControlReports.trace(try ControlClient(directory).run("ofproto/trace", [bridge, packet])))
+    }
+}
