@@ -122,7 +122,7 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
         return -1;
     }
     cdpdk_log_mark();
-    rte_eth_dev_stop(port);
+    if (info.nb_rx_queues > 0 || info.nb_tx_queues > 0) rte_eth_dev_stop(port);
 
     uint16_t rx_queues = config->rx_queues < info.max_rx_queues ? config->rx_queues : info.max_rx_queues;
     uint16_t tx_queues = config->tx_queues < info.max_tx_queues ? config->tx_queues : info.max_tx_queues;

@@ -58,6 +58,9 @@ public final class MaskShape: Sendable {
         bits.deallocate()
     }
 
+    /// Whether it matches every packet.
+    public var isEmpty: Bool { count == 0 }
+
     /// The mask in full.
     public var mask: FlowMask {
         var result = FlowMask()

@@ -9,6 +9,13 @@ public struct PortCounters: Sendable, Equatable {
     public var receivedBytes: UInt64 = 0
     public var sentPackets: UInt64 = 0
     public var sentBytes: UInt64 = 0
+    /// Attempts to send by this port that failed, whatever became of the packet elsewhere.
+    public var sendFailures: UInt64 = 0
+    /// Received by this port and sent at least once, by whatever port. Once nothing is on its way any more,
+    /// `receivedPackets` is the sum of this, `puntedPackets` and `drops`.
+    public var forwardedPackets: UInt64 = 0
+    /// Received by this port and taken by the control plane, but sent nowhere.
+    public var puntedPackets: UInt64 = 0
     /// Packets that came in by this port and did not leave, by `DropReason.rawValue`.
     public var drops: [UInt64] = Array(repeating: 0, count: DropReason.allCases.count)
     public init() {}
@@ -38,7 +45,8 @@ public struct MegaflowSnapshot: Sendable {
 /// ## Thread safety
 /// All members may be called from any thread but a PMD thread.
 public protocol DatapathControl: AnyObject, Sendable {
-    /// Carries actions out on a packet of the control plane's own (packet-out). `inPort` is what drop counters go to.
+    /// Carries actions out on a packet of the control plane's own (packet-out). `inPort` is the input port that further
+    /// passes see (`recirculate`); as it did not receive the packet, what becomes of it is counted under port 0.
     func execute(packet: [UInt8], inPort: DatapathPort, actions: [DatapathAction])
 
     /// Counters of a port; nil if there is none.
@@ -48,6 +56,6 @@ public protocol DatapathControl: AnyObject, Sendable {
     func megaflows() -> [MegaflowSnapshot]
 
     /// Hands all counts since the last time to the translator (`credit`) before it returns, so that flow statistics and
-    /// idle timeouts are exact.
+    /// idle timeouts are exact. The caller holds no lock that `credit` takes.
     func pushStatistics()
 }

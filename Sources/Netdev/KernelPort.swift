@@ -104,11 +104,11 @@ final class KernelPort: Port {
         control.withLock { control in
             guard control.isOpen else { return control.link }
             let flags = clinux_interface_get_flags(name)
-            // an interface that was moved into another network namespace is not ours to see; packets still flow
-            guard flags >= 0 else { return control.link }
+            // a tap device that was moved into another network namespace is not ours to see; packets still flow
+            if flags < 0 && kind != .system { return control.link }
             let speed = clinux_interface_speed(name)
             var state = LinkState(
-                isUp: clinux_interface_carrier(name) != 0, isAdministrativelyUp: flags & Int32(IFF_UP) != 0,
+                isUp: clinux_interface_carrier(name) != 0, isAdministrativelyUp: flags > 0 && flags & Int32(IFF_UP) != 0,
                 speed: speed == 0 ? nil : UInt64(speed) * 1_000_000, isFullDuplex: nil, changes: control.link.changes,
                 interfaceIndex: max(0, Int(clinux_interface_index(name))))
             if state.isUp != control.link.isUp || state.isAdministrativelyUp != control.link.isAdministrativelyUp {

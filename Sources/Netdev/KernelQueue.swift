@@ -67,7 +67,8 @@ enum KernelQueue {
         while index < n {
             let packet = burst[index]
             var sent = false
-            if !isFull, packet.pointee.nb_segs == 1 || cdpdk_mbuf_linearize(packet) == 0 {
+            // segments are moved together only if nobody else reads them
+            if !isFull, packet.pointee.nb_segs == 1 || (cdpdk_mbuf_is_exclusive(packet) && cdpdk_mbuf_linearize(packet) == 0) {
                 let length = Int(packet.pointee.data_len)
                 let result = clinux_write(handle.descriptor, cdpdk_mbuf_data(packet), length)
                 sent = result == length

@@ -1,13 +1,84 @@
+// What the datapath asks: translate, credit, receive.
+
 public import DatapathAPI
+internal import Base
 public import Flow
-final class TranslatorPool: Sendable { init(count: Int) {} }
+
+/// A translator for each slot of the pipeline's `ReaderEpochs`.
+///
+/// ## Thread safety
+/// The array never changes; a translator is used by the holder of its slot.
+final class TranslatorPool: Sendable {
+    private let translators: [Translator]
+
+    init(count: Int) { translators = (0..<count).map { _ in Translator() } }
+
+    subscript(slot: Int) -> Translator { translators[slot] }
+}
+
 extension SwitchPipeline {
+    /// Calls `body` with a translator and the topology of now, in a slot that keeps alive whatever they see.
+    func withTranslator<Value>(_ body: (Translator, Topology) -> Value) -> Value {
+        let slot = epochs.enter()
+        defer { epochs.leave(slot) }
+        return currentTopology._withUnsafeGuaranteedRef { body(scratches[slot], $0) }
+    }
+
     public func translate(
         _ key: borrowing FlowKey, packet: UnsafeRawBufferPointer, hasSideEffects: Bool, into translation: inout Translation
     ) {
         translation.reset()
-        translation.actions.append(.drop(.inputPortClosed))
+        let slot = epochs.enter()
+        defer { epochs.leave(slot) }
+        let translator = scratches[slot]
+        translation.sequence = versions.sequence
+        translator.begin(key, pipeline: self, hasSideEffects: hasSideEffects)
+        let inPort = key.word32(at: FlowOffset.datapathInPort)
+        let isRecirculated = key.word32(at: FlowOffset.recircID) != 0
+        currentTopology._withUnsafeGuaranteedRef { topology in
+            if !isRecirculated, let port = topology.byDatapathPort[inPort] {
+                translator.runPipeline(from: port)
+            } else {
+                translator.drop(.inputPortClosed)
+            }
+        }
+        translator.finish(into: &translation, keepsRecord: true)
     }
-    public func credit(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) {}
-    public func receive(_ packet: PuntedPacket) {}
+
+    public func credit(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) {
+        guard let record = effects as? TranslationRecord else { return }
+        for visit in record.visits {
+            visit.rule?.counters.add(packets: delta.packets, bytes: delta.bytes, lastUsed: delta.lastUsed)
+            visit.bridge.countLookup(visit.table, packets: delta.packets, matched: visit.rule != nil)
+        }
+        for station in record.stations
+        where !station.table.touch(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed) {
+            // Aged out or moved since: these packets say that it is here.
+            stamp(station.table.learn(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed))
+        }
+    }
+
+    public func receive(_ packet: PuntedPacket) {
+        guard let description = punts.description(of: packet.token),
+            let bridge = bridges.first(where: { $0.identifier == description.bridge }), let receiver = bridge.eventReceiver
+        else { return }
+        var metadata = FlowKey()
+        for word in 24..<32 { metadata.words[word] = packet.key.words[word] }
+        for (index, word) in description.metadata.enumerated() { metadata.words[40 + index] = word }
+        metadata[.inPort] = UInt128(description.inPort.rawValue)
+        receiver.packetIn(
+            PacketInEvent(
+                reason: description.reason, table: description.table, cookie: description.cookie, inPort: description.inPort,
+                controllerID: description.controllerID, userdata: description.userdata, maxLength: description.maxLength,
+                packet: packet.bytes, totalLength: packet.totalLength, metadata: metadata),
+            from: bridge)
+    }
+}
+
+extension FlowKey {
+    /// Four bytes at a multiple of four, as an integer.
+    func word32(at offset: Int) -> UInt32 {
+        let word = words[offset / 8].byteSwapped
+        return UInt32(truncatingIfNeeded: offset & 4 == 0 ? word >> 32 : word)
+    }
 }

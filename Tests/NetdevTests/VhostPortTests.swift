@@ -41,9 +41,11 @@ extension DPDKTests {
 
                 for round in 1...3 {
                     let before = port.changes
+                    PortEvents.drain()
                     let guest = try guest(1, path)
                     #expect(eventually { port.link().isUp })
                     #expect(port.changes != before)
+                    #expect(PortEvents.drain(), "whoever waits for changes is woken")
                     try exchange(port, guest)
                     #expect(port.statistics().txPackets == UInt64(50 * round))
                     #expect(port.status()["features"] != nil)

@@ -1,0 +1,128 @@
+// Which thread polls which queue.
+
+internal import Base
+internal import CLinux
+internal import DatapathAPI
+internal import Netdev
+internal import Synchronization
+
+extension Datapath {
+    /// Decides which thread polls which queue, starts and stops PMD threads as needed, and makes it so. A queue that moves
+    /// is polled by nobody until its old thread has let go of it.
+    func placeQueues(_ control: inout Control) {
+        let settings = control.settings
+        let numbers = control.ports.keys.sorted()
+        let hasDeviceQueues = numbers.contains { control.ports[$0]!.queues.contains { !$0.waitsInKernel } }
+        var cpus: [Int] = []
+        if hasDeviceQueues, !control.isShutDown {
+            cpus = settings.pmdCPUs.isEmpty ? [usableCPUs[0]] : settings.pmdCPUs.sorted()
+        }
+        for cpu in cpus where control.pmds[cpu] == nil { control.pmds[cpu] = makePMD(cpu, settings) }
+        if !cpus.isEmpty { assign(&control, numbers, cpus) }
+
+        // What each thread shall poll.
+        var wanted: [Int: [PollEntry]] = [:]
+        for number in numbers {
+            for index in control.ports[number]!.queues.indices {
+                if control.ports[number]!.queues[index].waitsInKernel {
+                    control.ports[number]!.queues[index].slot = kernelIO.slot
+                } else if cpus.isEmpty {
+                    control.ports[number]!.queues[index].slot = -1
+                }
+                let queue = control.ports[number]!.queues[index]
+                if queue.slot >= 0 {
+                    wanted[queue.slot, default: []].append(PollEntry(handle: queue.handle, port: number, counters: queue.counters))
+                }
+            }
+        }
+        publish(wanted, [kernelIO] + control.pmds.values.sorted { $0.cpu < $1.cpu })
+        if settings.runsThreads {
+            for (cpu, thread) in control.pmds {
+                if cpus.contains(cpu) { thread.start() } else { thread.stop() }
+            }
+        }
+    }
+
+    /// First every thread lets go of what it shall not poll any more; after a grace period each gets its whole list.
+    private func publish(_ wanted: [Int: [PollEntry]], _ threads: [WorkerThread]) {
+        var old: [UnsafeMutableRawPointer] = []
+        for thread in threads {
+            let keep = Set((wanted[thread.slot] ?? []).map { $0.counters })
+            let current = thread.polled()
+            let kept = current.filter { keep.contains($0.counters) }
+            if kept.count < current.count, let list = thread.publish(kept) { old.append(list) }
+        }
+        if !old.isEmpty {
+            quiescent.synchronize()
+            old.forEach { $0.deallocate() }
+            old = []
+        }
+        for thread in threads {
+            let entries = wanted[thread.slot] ?? []
+            if thread.polled().map(\.counters) == entries.map(\.counters) { continue }
+            if let list = thread.publish(entries) { old.append(list) }
+        }
+        if !old.isEmpty {
+            quiescent.synchronize()
+            old.forEach { $0.deallocate() }
+        }
+    }
+
+    /// Gives each device queue a thread: the CPU it is pinned to, else by the settings' way.
+    private func assign(_ control: inout Control, _ numbers: [UInt32], _ cpus: [Int]) {
+        struct Free {
+            var port: UInt32
+            var index: Int
+            var cycles: UInt64
+        }
+        var free: [Free] = []
+        var isolated: Set<Int> = []
+        for number in numbers {
+            let affinity = control.ports[number]!.affinity
+            for index in control.ports[number]!.queues.indices where !control.ports[number]!.queues[index].waitsInKernel {
+                if let cpu = affinity[index], cpus.contains(cpu) {
+                    control.ports[number]!.queues[index].slot = control.pmds[cpu]!.slot
+                    control.ports[number]!.queues[index].isPinned = true
+                    if control.settings.isolatesPinnedQueues { isolated.insert(cpu) }
+                } else {
+                    control.ports[number]!.queues[index].isPinned = false
+                    let cycles = control.ports[number]!.queues[index].counters[QueueCounter.cycles].load(ordering: .relaxed)
+                    free.append(Free(port: number, index: index, cycles: cycles))
+                }
+            }
+        }
+        let shared = cpus.filter { !isolated.contains($0) }
+        for cpu in cpus { control.pmds[cpu]!.isIsolated = isolated.contains(cpu) }
+        // With every CPU isolated, the rest still has to be polled.
+        let targets = shared.isEmpty ? cpus : shared
+        if control.settings.assignment != .roundrobin {
+            free.sort { ($1.cycles, $0.port, $0.index) < ($0.cycles, $1.port, $1.index) }
+        }
+        var load = [UInt64](repeating: 0, count: targets.count)
+        for (order, queue) in free.enumerated() {
+            let target: Int
+            switch control.settings.assignment {
+            case .roundrobin: target = order % targets.count
+            case .cycles:
+                // Dealt up and down.
+                let place = order % (2 * targets.count)
+                target = place < targets.count ? place : 2 * targets.count - 1 - place
+            case .group:
+                target = load.indices.min { load[$0] < load[$1] }!
+                load[target] += queue.cycles + 1
+            }
+            control.ports[queue.port]!.queues[queue.index].slot = control.pmds[targets[target]]!.slot
+        }
+    }
+
+    private func makePMD(_ cpu: Int, _ settings: DatapathSettings) -> WorkerThread {
+        // One slot a usable CPU, after the auxiliary threads'.
+        let slot = DatapathLimits.auxiliaryThreads + usableCPUs.firstIndex(of: cpu)!
+        let thread = Datapath.makeWorker(
+            .pmd, cpu: cpu, slot: slot, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+        workers.withLock { $0.append(thread) }
+        handler.sources.withLock { $0.append(thread) }
+        return thread
+    }
+}

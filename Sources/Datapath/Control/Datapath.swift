@@ -1,0 +1,207 @@
+// The fast path: flow caches, the megaflow table, PMD threads, queue placement and the execution of actions.
+//
+// A newcomer reads in this order. `Flows/FlowMemory` says how megaflows lie in memory and who may touch what.
+// `Threads/Pipeline` takes a burst through the stages of `Hot/`: extract, lookup, group, act, transmit; `Threads/MissHandler`
+// is the door to the translator for what no megaflow covers. `Flows/FlowTable` installs and removes. `Control/` is this class:
+// ports and threads come and go under traffic, statistics are read, and `Maintenance` credits, expires, re-translates and frees.
+// Nothing here knows OpenFlow tables or OVSDB.
+//
+// ## Accounting
+//
+// Every packet received ends in exactly one bin of its input port: *forwarded* (sent at least once), *punted* (taken by the
+// control plane and sent nowhere) or *dropped* under one `DropReason`. A packet on its way (in a batch, in the ring to the
+// handler thread) is in none yet. Copies that fail while another one is sent count only at the port they were meant for,
+// as `sendFailures`. Packets of the control plane's own (`execute`) are not received; they are counted under port 0.
+//
+// ## Thread safety
+//
+// All public members may be called from any thread but the datapath's own; they must not be called while holding a
+// lock that the translator's `credit` or `receive` takes. Locks, outermost first: control, maintenance, execute, flow table.
+// PMD threads take none of them but try the flow table's.
+
+public import Base
+internal import CDPDK
+internal import CLinux
+public import DatapathAPI
+internal import Flow
+internal import Glibc
+internal import Netdev
+internal import Synchronization
+
+public final class Datapath: DatapathControl, @unchecked Sendable {
+    let translator: any PacketTranslator
+    let clock: Clock
+    let versions: DependencyVersions
+    let sharedMemory: UnsafeMutablePointer<SharedState>
+    let quiescent: QuiescentState
+    let table: FlowTable
+    let credits = CreditQueue()
+    /// CPUs that this process may use, in order.
+    public let usableCPUs: [Int]
+    /// Threads that send packets, started or not: a port should have as many transmit queues, or its threads share them.
+    public let transmitThreads: Int
+    /// Becomes readable when maintenance has something to do at once.
+    let maintenanceDescriptor: Int32
+
+    let control: Mutex<Control>
+    /// All workers there ever were; they stay until the end, as do their counters.
+    let workers = Mutex<[WorkerThread]>([])
+    let maintenance: Mutex<MaintenanceState>
+    let puntLock = Mutex<Bool>(true)
+    let executeLock = Mutex<Bool>(true)
+    let kernelIO: WorkerThread
+    let handler: WorkerThread
+    let controlWorker: WorkerThread
+    let maintenanceThread: MaintenanceThread
+
+    /// A datapath without ports. Its threads run from here on, if the settings say so, until `shutdown`.
+    ///
+    /// - Parameters:
+    ///   - translator: decides what no megaflow covers.
+    ///   - clock: for all ages; may be stopped.
+    ///   - versions: what translations depend on, stamped by whoever changes it.
+    ///   - seed: of the hash secrets; nil: random.
+    public init(
+        translator: any PacketTranslator, clock: Clock, versions: DependencyVersions, settings: DatapathSettings = DatapathSettings(),
+        seed: UInt64? = nil
+    ) {
+        self.translator = translator
+        self.clock = clock
+        self.versions = versions
+        usableCPUs = Datapath.processCPUs()
+        transmitThreads = DatapathLimits.auxiliaryThreads + usableCPUs.count
+        quiescent = QuiescentState(slotCount: transmitThreads)
+
+        let entries = RawRegion(byteCount: DatapathLimits.megaflows * FlowLayout.entryBytes)
+        entries.preferHugePages()
+        let subtables = RawRegion(byteCount: DatapathLimits.masks * FlowLayout.subtableBytes)
+        let ports = RawRegion(byteCount: DatapathLimits.ports * 8)
+        let portFlows = RawRegion(byteCount: DatapathLimits.ports * 8)
+        // A line of zeros, then the secrets.
+        let lines = UnsafeMutableRawPointer.allocate(byteCount: 64 + 128, alignment: 64)
+        lines.initializeMemory(as: UInt8.self, repeating: 0, count: 64 + 128)
+        var generator = SystemRandomNumberGenerator()
+        let secrets = HashSecrets(seed: seed ?? generator.next())
+        let secretWords = (lines + 64).assumingMemoryBound(to: UInt64.self)
+        for index in 0..<16 { secretWords[index] = secrets.words[index] }
+        let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
+        shared.initialize(
+            to: SharedState(
+                versions: versions.words, entries: entries.base, subtables: subtables.base,
+                ports: ports.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
+                portFlows: portFlows.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
+                secrets: UnsafePointer(secretWords), zeroLine: UnsafeRawPointer(lines)))
+        sharedMemory = shared
+        let quiescent = quiescent
+        // The table and the workers, which use this memory, all hold the table; so it goes when the table goes.
+        table = FlowTable(shared: shared) {
+            for region in [entries, subtables, ports, portFlows] { region.unmap() }
+            lines.deallocate()
+            shared.deallocate()
+            quiescent.deallocate()
+        }
+        maintenanceDescriptor = clinux_eventfd()
+
+        handler = Datapath.makeWorker(
+            .handler, cpu: -1, slot: 0, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: nil)
+        controlWorker = Datapath.makeWorker(
+            .control, cpu: -1, slot: 1, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: nil)
+        kernelIO = Datapath.makeWorker(
+            .kernelIO, cpu: -1, slot: 2, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+        control = Mutex(Control(settings: settings))
+        maintenance = Mutex(MaintenanceState())
+        maintenanceThread = MaintenanceThread()
+        let auxiliary = [handler, controlWorker, kernelIO]
+        workers.withLock { $0 = auxiliary }
+        let sources = [kernelIO]
+        handler.sources.withLock { $0 = sources }
+        applyTableSettings(settings)
+        if settings.runsThreads {
+            handler.start()
+            kernelIO.start()
+            maintenanceThread.start(self)
+        }
+    }
+
+    /// Stops all threads and takes all ports away. The ports themselves are the caller's to close, after this. Idempotent;
+    /// must be called before the datapath is let go if its threads run.
+    public func shutdown() {
+        let numbers = control.withLock { control in
+            control.isShutDown = true
+            return Array(control.ports.keys)
+        }
+        maintenanceThread.stop()
+        for number in numbers { removePort(DatapathPort(number)) }
+        for worker in workers.withLock({ $0 }) { worker.stop() }
+        runMaintenance()
+        for worker in workers.withLock({ $0 }) { worker.memory.drain() }
+    }
+
+    deinit {
+        if maintenanceDescriptor >= 0 { close(maintenanceDescriptor) }
+        maintenance.withLock { $0.deallocate() }
+    }
+
+    static func makeWorker(
+        _ role: ThreadStatistics.Role, cpu: Int, slot: Int, quiescent: QuiescentState, translator: any PacketTranslator, table: FlowTable,
+        credits: CreditQueue, clock: Clock, settings: DatapathSettings, maintenanceDescriptor: Int32, handler: WorkerThread?
+    ) -> WorkerThread {
+        let miss = MissHandler(
+            translator: translator, table: table, credits: credits, clock: clock, canDefer: handler != nil,
+            budget: settings.upcallsPerBurst)
+        let memory = WorkerMemory(slot: slot, shared: table.shared, quiescent: quiescent, missHandler: miss)
+        return WorkerThread(
+            role: role, cpu: cpu, slot: slot, memory: memory, clock: clock, maximumSleepMicroseconds: settings.maximumSleepMicroseconds,
+            maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+    }
+
+    private static func processCPUs() -> [Int] {
+        var words = [UInt64](repeating: 0, count: Int(CLINUX_MAX_CPUS) / 64)
+        guard clinux_get_affinity(&words, words.count) == 0 else { return [0] }
+        let all = (0..<Int(CLINUX_MAX_CPUS)).filter { words[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }
+        return all.isEmpty ? [0] : Array(all.prefix(DatapathLimits.pmdThreads))
+    }
+
+    // MARK: Settings
+
+    /// Takes changed settings over. Queues may move to other threads; traffic goes on.
+    public func apply(_ settings: DatapathSettings) throws(DatapathError) {
+        if let wrong = settings.pmdCPUs.sorted().first(where: { !usableCPUs.contains($0) }) {
+            throw .cpuNotUsable(wrong, usable: usableCPUs)
+        }
+        control.withLock { control in
+            control.settings = settings
+            applyTableSettings(settings)
+            for worker in workers.withLock({ $0 }) {
+                worker.maximumSleep.store(UInt64(settings.maximumSleepMicroseconds) * 1000, ordering: .relaxed)
+                worker.memory.missHandler.budget.store(settings.upcallsPerBurst, ordering: .relaxed)
+            }
+            placeQueues(&control)
+        }
+    }
+
+    /// The settings in force.
+    public var settings: DatapathSettings { control.withLock { $0.settings } }
+
+    /// `pmd-cpu-mask`: the CPUs that get a PMD thread; empty for the default.
+    public func setPMDMask(_ cpus: Set<Int>) throws(DatapathError) {
+        var changed = settings
+        changed.pmdCPUs = cpus
+        try apply(changed)
+    }
+
+    /// Spreads the receive queues anew by what they cost lately (`dpif-netdev/pmd-rxq-rebalance`).
+    public func rebalance() { control.withLock { placeQueues(&$0) } }
+
+    private func applyTableSettings(_ settings: DatapathSettings) {
+        table.withLock {
+            table.flowLimit = max(1, min(settings.flowLimit, DatapathLimits.megaflows - 1))
+            table.ladderMaskBudget = max(1, settings.ladderMaskBudget)
+            table.exactMaskBudget = max(settings.ladderMaskBudget, settings.exactMaskBudget)
+            table.directProbeMasks = max(0, settings.directProbeMasks)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// What the fast path bounds, and why at that number.
+
+/// Bounds of the datapath.
+public enum DatapathLimits {
+    /// Packets taken through the stages at once: their keys' first lines (2 KiB) and headers stay in a 32 KiB L1 cache.
+    @inlinable public static var burst: Int { @_noLocks get { 32 } }
+    /// Port numbers are 1 to `ports - 1`: they index tables of one pointer a port, and of 192 bytes of counters a port and thread.
+    @inlinable public static var ports: Int { @_noLocks get { 4096 } }
+    /// Megaflows there can ever be, entry 0 excluded: 128 bytes each, reserved as address space (128 MiB), used as needed.
+    @inlinable public static var megaflows: Int { @_noLocks get { 1 << 20 } }
+    /// `flow-limit`'s default.
+    @inlinable public static var defaultFlowLimit: Int { @_noLocks get { 200_000 } }
+    /// Masks there can ever be, over all ports: two budgets a port keep real numbers far below.
+    @inlinable public static var masks: Int { @_noLocks get { 2048 } }
+    /// A port's masks from which new ones are rounded up to the ladder, and from which new flows become exact.
+    @inlinable public static var ladderMaskBudget: Int { @_noLocks get { 32 } }
+    @inlinable public static var exactMaskBudget: Int { @_noLocks get { 64 } }
+    /// Passes of one packet through the datapath (the first not counted), and passes a burst may cause in all.
+    @inlinable public static var recirculationDepth: Int { @_noLocks get { 8 } }
+    @inlinable public static var recirculationsPerBurst: Int { @_noLocks get { 1024 } }
+    /// Packets that wait for their next pass.
+    @inlinable public static var recirculationQueue: Int { @_noLocks get { 256 } }
+    /// `clone` within `clone`.
+    @inlinable public static var cloneDepth: Int { @_noLocks get { 4 } }
+    /// Packets sent to several places whose outcome is not known yet, per thread: each of the 4096 ports' batches may hold
+    /// some, so the table is flushed when it runs full.
+    @inlinable public static var fates: Int { @_noLocks get { 4096 } }
+    /// Translations in place for one burst; at some 2 us each established traffic waits 32 us at most.
+    @inlinable public static var upcallsPerBurst: Int { @_noLocks get { 16 } }
+    /// Packets that wait for a handler thread, per PMD thread, and of these from one port. Powers of two.
+    @inlinable public static var upcallQueue: Int { @_noLocks get { 2048 } }
+    @inlinable public static var upcallQueuePerPort: Int { @_noLocks get { 512 } }
+    /// Packets that wait for the control plane, per thread. A power of two.
+    @inlinable public static var puntQueue: Int { @_noLocks get { 512 } }
+    /// Bytes of headers that extraction wants in the packet's first segment.
+    @inlinable public static var headerBytes: Int { @_noLocks get { 256 } }
+    /// PMD threads (and CPU numbers that get one).
+    @inlinable public static var pmdThreads: Int { @_noLocks get { 64 } }
+    /// Threads that are no PMD thread but send packets: kernel I/O, upcall handler, control (packet-out).
+    @inlinable public static var auxiliaryThreads: Int { @_noLocks get { 3 } }
+    /// Flow cache: slots of 8 bytes, from 64 Ki to 4 Mi.
+    @inlinable public static var smallestCacheSlots: Int { @_noLocks get { 1 << 16 } }
+    @inlinable public static var largestCacheSlots: Int { @_noLocks get { 1 << 22 } }
+    /// Entries that maintenance looks at between two looks at its other duties.
+    @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }
+    /// Rounds of an idle poll loop before its thread begins to sleep.
+    @inlinable public static var idleRoundsBeforeSleep: UInt32 { @_noLocks get { 64 } }
+}

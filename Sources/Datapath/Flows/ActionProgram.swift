@@ -1,0 +1,223 @@
+// A megaflow's actions as the fast path carries them out: an array of 16-byte operations without references.
+//
+// Compiling keeps the meaning and prepares it: trailing changes that nobody sees are dropped, the last action that takes the
+// packet takes the original and all others copies, a `clone` that changes nothing is dissolved, and a list that
+// sends the packet nowhere ends in a drop with its reason.
+
+internal import CDPDK
+internal import DatapathAPI
+internal import Flow
+
+/// What an operation does. Raw values, so that an operation stays plain memory.
+enum ActionCode {
+    /// `b` port, `c` most bytes (0: all).
+    static var outputMove: UInt8 { @_noLocks @inline(__always) get { 1 } }
+    static var outputCopy: UInt8 { @_noLocks @inline(__always) get { 2 } }
+    /// `c` points to a `SetOperand`.
+    static var set: UInt8 { @_noLocks @inline(__always) get { 3 } }
+    /// `a` TPID, `b` TCI.
+    static var pushVLAN: UInt8 { @_noLocks @inline(__always) get { 4 } }
+    static var popVLAN: UInt8 { @_noLocks @inline(__always) get { 5 } }
+    /// `a` EtherType, `b` label stack entry.
+    static var pushMPLS: UInt8 { @_noLocks @inline(__always) get { 6 } }
+    static var popMPLS: UInt8 { @_noLocks @inline(__always) get { 7 } }
+    /// `b` token, `a` most bytes.
+    static var puntMove: UInt8 { @_noLocks @inline(__always) get { 8 } }
+    static var puntCopy: UInt8 { @_noLocks @inline(__always) get { 9 } }
+    /// `b` id.
+    static var recirculateMove: UInt8 { @_noLocks @inline(__always) get { 10 } }
+    static var recirculateCopy: UInt8 { @_noLocks @inline(__always) get { 11 } }
+    /// `b` operations that follow are for a copy.
+    static var clone: UInt8 { @_noLocks @inline(__always) get { 12 } }
+    /// `a` reason.
+    static var drop: UInt8 { @_noLocks @inline(__always) get { 13 } }
+    /// All of the destination or source address; `c` holds the six bytes in wire order, low byte first.
+    static var setEthernetDestination: UInt8 { @_noLocks @inline(__always) get { 14 } }
+    static var setEthernetSource: UInt8 { @_noLocks @inline(__always) get { 15 } }
+}
+
+/// One operation, 16 bytes.
+struct ActionOp {
+    var code: UInt8
+    var flags: UInt8 = 0
+    var a: UInt16 = 0
+    var b: UInt32 = 0
+    var c: UInt64 = 0
+}
+
+/// What `ActionCode.set` writes.
+struct SetOperand {
+    var value: UInt128
+    var mask: UInt128
+    var field: Field
+}
+
+/// A compiled list. Owns its memory until `deallocate`.
+struct ActionProgram {
+    let ops: UnsafeMutablePointer<ActionOp>
+    let count: Int
+    let operands: UnsafeMutablePointer<SetOperand>?
+    /// `EntryFlag.simple` or 0.
+    let flags: UInt8
+
+    func deallocate() {
+        ops.deallocate()
+        operands?.deallocate()
+    }
+
+    init(compiling actions: [DatapathAction]) {
+        var builder = Builder()
+        builder.emit(actions, level: 0)
+        builder.finish()
+        // Addresses of operands are known only now.
+        let operandMemory: UnsafeMutablePointer<SetOperand>?
+        if builder.operands.isEmpty {
+            operandMemory = nil
+        } else {
+            let memory = UnsafeMutablePointer<SetOperand>.allocate(capacity: builder.operands.count)
+            memory.initialize(from: builder.operands, count: builder.operands.count)
+            operandMemory = memory
+        }
+        let memory = UnsafeMutablePointer<ActionOp>.allocate(capacity: builder.ops.count)
+        memory.initialize(from: builder.ops, count: builder.ops.count)
+        if let operandMemory {
+            for index in 0..<builder.ops.count where memory[index].code == ActionCode.set {
+                memory[index].c = UInt64(UInt(bitPattern: operandMemory + Int(memory[index].b)))
+            }
+        }
+        ops = memory
+        count = builder.ops.count
+        operands = operandMemory
+        flags = builder.isSimple ? EntryFlag.simple : 0
+    }
+
+    private struct Builder {
+        var ops: [ActionOp] = []
+        var operands: [SetOperand] = []
+        var reason = DropReason.policy
+        var truncation: UInt32 = 0
+        var isSimple = false
+
+        mutating func emit(_ actions: [DatapathAction], level: Int) {
+            for action in actions {
+                switch action {
+                case .output(let port):
+                    ops.append(ActionOp(code: ActionCode.outputCopy, b: port.rawValue, c: UInt64(truncation)))
+                    truncation = 0
+                case .set(let field, let value, let mask):
+                    emitSet(field, value, mask)
+                case .pushVLAN(let tpid, let tci):
+                    ops.append(ActionOp(code: ActionCode.pushVLAN, a: tpid, b: UInt32(tci)))
+                case .popVLAN:
+                    ops.append(ActionOp(code: ActionCode.popVLAN))
+                case .pushMPLS(let etherType, let entry):
+                    ops.append(ActionOp(code: ActionCode.pushMPLS, a: etherType, b: entry))
+                case .popMPLS(let etherType):
+                    ops.append(ActionOp(code: ActionCode.popMPLS, a: etherType))
+                case .punt(let token, let maxLength):
+                    ops.append(ActionOp(code: ActionCode.puntCopy, a: maxLength, b: token.rawValue))
+                case .truncate(let maxLength):
+                    truncation = max(maxLength, 14)
+                case .clone(let inner):
+                    emitClone(inner, level: level)
+                case .meter:
+                    // Meters are carried out by the pipeline's later stages; an unknown meter lets packets pass (OpenFlow 1.3, 5.7).
+                    break
+                case .recirculate(let id):
+                    ops.append(ActionOp(code: ActionCode.recirculateCopy, b: id))
+                case .drop(let why):
+                    reason = why
+                }
+            }
+        }
+
+        private mutating func emitSet(_ field: Field, _ value: UInt128, _ mask: UInt128) {
+            let full: UInt128 = 0xffff_ffff_ffff
+            if field == .ethDst || field == .ethSrc, mask & full == full {
+                let code = field == .ethDst ? ActionCode.setEthernetDestination : ActionCode.setEthernetSource
+                let bytes = UInt64(truncatingIfNeeded: value & full).byteSwapped >> 16
+                ops.append(ActionOp(code: code, c: bytes))
+            } else {
+                ops.append(ActionOp(code: ActionCode.set, b: UInt32(operands.count)))
+                operands.append(SetOperand(value: value, mask: mask, field: field))
+            }
+        }
+
+        private mutating func emitClone(_ inner: [DatapathAction], level: Int) {
+            guard level < DatapathLimits.cloneDepth else { return }
+            let outerReason = reason
+            let outerTruncation = truncation
+            truncation = 0
+            let start = ops.count
+            emit(inner, level: level + 1)
+            reason = outerReason
+            truncation = outerTruncation
+            trimTail(from: start)
+            let length = ops.count - start
+            let changes = ops[start...].contains { !ActionProgram.consumes($0.code) }
+            // Without changes the copies' actions are the packet's own.
+            if length > 0, changes {
+                ops.insert(ActionOp(code: ActionCode.clone, b: UInt32(length)), at: start)
+                setLastToMove(from: start + 1)
+            }
+        }
+
+        /// Drops changes after the last action that takes the packet.
+        private mutating func trimTail(from start: Int) {
+            var end = start
+            var index = start
+            while index < ops.count {
+                if ops[index].code == ActionCode.clone {
+                    index += Int(ops[index].b) + 1
+                    end = index
+                    continue
+                }
+                index += 1
+                if ActionProgram.consumes(ops[index - 1].code) { end = index }
+            }
+            ops.removeLast(ops.count - end)
+        }
+
+        /// The last action of a list takes the packet itself.
+        private mutating func setLastToMove(from start: Int) {
+            // If the list ends in a clone, that clone's actions are for a copy all the same, and the rest is a drop.
+            var index = start
+            var last = -1
+            while index < ops.count {
+                last = index
+                index += ops[index].code == ActionCode.clone ? Int(ops[index].b) + 1 : 1
+            }
+            guard last >= 0 else { return }
+            switch ops[last].code {
+            case ActionCode.outputCopy: ops[last].code = ActionCode.outputMove
+            case ActionCode.puntCopy: ops[last].code = ActionCode.puntMove
+            case ActionCode.recirculateCopy: ops[last].code = ActionCode.recirculateMove
+            default: break
+            }
+        }
+
+        mutating func finish() {
+            trimTail(from: 0)
+            setLastToMove(from: 0)
+            let consumers = ops.filter { ActionProgram.consumes($0.code) || $0.code == ActionCode.clone }.count
+            if consumers == 0 {
+                ops = [ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue))]
+                isSimple = true
+            } else {
+                isSimple = consumers == 1 && ops.last!.code != ActionCode.clone && !ops.contains { $0.code == ActionCode.clone }
+                // What is left over when copies fail, or after a final clone.
+                if !isSimple { ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue))) }
+            }
+        }
+    }
+
+    /// Whether an operation takes the packet or a copy of it away.
+    static func consumes(_ code: UInt8) -> Bool {
+        switch code {
+        case ActionCode.outputMove, ActionCode.outputCopy, ActionCode.puntMove, ActionCode.puntCopy, ActionCode.recirculateMove,
+            ActionCode.recirculateCopy, ActionCode.drop:
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,612 @@
+// The megaflow table's writing side: installing, replacing and removing.
+//
+// Readers are described in FlowMemory. Writers serialise on one lock that is held for a microsecond or a few (longer
+// when a bucket table grows) and never while anything is translated. PMD threads only *try* it: who finds it taken
+// carries its actions out without installing. Maintenance waits for it.
+//
+// What is taken out goes to `removed` and `retired`; maintenance frees it after a grace period.
+//
+// ## Thread safety
+// Members that say "locked" are called with the lock held. `@unchecked Sendable`: everything mutable is under the lock, but
+// for `records`, whose words are atomic and whose objects only maintenance releases.
+
+internal import Base
+internal import CLinux
+internal import DatapathAPI
+internal import Flow
+internal import Glibc
+internal import Synchronization
+
+final class FlowTable: @unchecked Sendable {
+    /// What came of an attempt to install.
+    enum Installation {
+        case installed(UInt32)
+        /// Somebody else has installed a current megaflow that covers the packet.
+        case existing(UInt32)
+        case refused
+    }
+
+    /// A megaflow that was taken out, and the one that took its place and inherits its counts.
+    struct Removed {
+        var entry: UInt32
+        var successor: UInt32
+    }
+
+    private struct Subtable {
+        var mask: FlowMask
+        var flows = 0
+        var buckets = 0
+    }
+
+    private struct PortUse {
+        var subtable: UInt32
+        var flows = 0
+        var summary: UInt64 = 0
+        /// Packets since the last ordering.
+        var hits: UInt64 = 0
+    }
+
+    let shared: UnsafePointer<SharedState>
+    /// `Unmanaged<MegaflowRecord>` by entry number.
+    private let records: AtomicPointer
+    private let recordRegion: RawRegion
+    private let lockWord: UnsafeMutablePointer<Atomic<UInt32>>
+
+    // Under the lock
+    private var free: [UInt32] = []
+    private(set) var nextUnused: UInt32 = 1
+    private(set) var flowCount = 0
+    private var subtables: [Subtable?] = [nil]
+    private var freeSubtables: [UInt32] = []
+    private var subtablesByHash: [UInt64: [UInt32]] = [:]
+    private var uses: [UInt32: [PortUse]] = [:]
+    private var removed: [Removed] = []
+    private var retired: [UnsafeMutableRawPointer] = []
+    private var retiredSubtables: [UInt32] = []
+    private var statistics = FlowTableStatistics()
+    /// Copies of the settings that count here.
+    var flowLimit = DatapathLimits.defaultFlowLimit
+    var ladderMaskBudget = DatapathLimits.ladderMaskBudget
+    var exactMaskBudget = DatapathLimits.exactMaskBudget
+    var directProbeMasks = 1
+    /// Set when an install met the limit: maintenance is to make room.
+    private(set) var isPressed = false
+
+    /// Frees what `shared` leads to, when nobody uses it any more.
+    private let afterDeinit: () -> Void
+
+    init(shared: UnsafePointer<SharedState>, afterDeinit: @escaping () -> Void) {
+        self.shared = shared
+        self.afterDeinit = afterDeinit
+        recordRegion = RawRegion(byteCount: DatapathLimits.megaflows * 8)
+        records = recordRegion.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self)
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+        raw.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
+        lockWord = raw.assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
+
+    /// All readers and writers are gone.
+    deinit {
+        for entry in 0..<nextUnused {
+            if let pointer = records[Int(entry)].load(ordering: .acquiring) { Unmanaged<MegaflowRecord>.fromOpaque(pointer).release() }
+        }
+        for port in uses.keys { shared.pointee.portFlows[Int(port)].load(ordering: .acquiring)?.deallocate() }
+        for number in subtables.indices where subtables[number] != nil { bucketTable(UInt32(number))?.deallocate() }
+        retired.forEach { $0.deallocate() }
+        recordRegion.unmap()
+        UnsafeMutableRawPointer(lockWord).deallocate()
+        afterDeinit()
+    }
+
+    // MARK: The lock
+
+    func tryLock() -> Bool {
+        lockWord.pointee.load(ordering: .relaxed) == 0 && lockWord.pointee.exchange(1, ordering: .acquiring) == 0
+    }
+    func lock() {
+        var rounds: UInt32 = 0
+        while !tryLock() {
+            rounds &+= 1
+            if rounds & 63 == 0 { sched_yield() } else { clinux_pause() }
+        }
+    }
+    func unlock() { lockWord.pointee.store(0, ordering: .releasing) }
+    func withLock<Result>(_ body: () -> Result) -> Result {
+        lock()
+        defer { unlock() }
+        return body()
+    }
+
+    // MARK: Reading
+
+    func record(_ entry: UInt32) -> MegaflowRecord? {
+        guard let pointer = records[Int(entry)].load(ordering: .acquiring) else { return nil }
+        return Unmanaged<MegaflowRecord>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    /// Whether the entry is in the table (and not only waiting for its grace period to end).
+    func isAlive(_ entry: UInt32) -> Bool {
+        FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.load(ordering: .acquiring) != 0
+    }
+
+    /// The match of an entry that cannot be freed meanwhile (maintenance lock held).
+    func match(_ entry: UInt32, _ record: MegaflowRecord) -> Match {
+        let memory = FlowReader.entry(shared, entry)
+        var match = Match()
+        match.mask = mask(record.subtable)
+        let words = memory.assumingMemoryBound(to: UInt64.self)
+        for word in 0..<8 { match.key.words[word] = words[word] }
+        if let further = record.keyExtension?.assumingMemoryBound(to: UInt64.self) {
+            for word in 0..<32 { match.key.words[8 + word] = further[word] }
+        }
+        return match
+    }
+
+    /// A mask from the subtable's memory: it stays as long as an entry refers to it.
+    private func mask(_ number: UInt32) -> FlowMask {
+        var mask = FlowMask()
+        let words = FlowReader.subtable(shared, number).assumingMemoryBound(to: UInt64.self)
+        for word in 0..<FlowLayout.keyWords { mask.bits.words[word] = words[word] }
+        return mask
+    }
+
+    /// Whether a decision taken at `sequence` with `dependencies` still stands.
+    func isCurrent(_ entry: UInt32) -> Bool {
+        let memory = FlowReader.entry(shared, entry)
+        let checked = memory.atomicWord(FlowLayout.checked).pointee.load(ordering: .acquiring)
+        let sequence = shared.pointee.versions.pointee.load(ordering: .acquiring)
+        return checked != 0 && (checked == sequence || FlowReader.refresh(shared, entry, checked, sequence))
+    }
+
+    func snapshotStatistics() -> FlowTableStatistics {
+        withLock {
+            var result = statistics
+            result.flows = flowCount
+            result.masks = subtables.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+            result.limit = flowLimit
+            return result
+        }
+    }
+
+    // MARK: Installing
+
+    /// Installs a megaflow for the key (40 words, absent lines as zeros), unless somebody has. Locked.
+    func installLocked(_ key: borrowing FlowKey, lines: FlowLine, _ translation: Translation, now: UInt64) -> Installation {
+        let port = UInt32(truncatingIfNeeded: key.load(at: FlowOffset.datapathInPort, count: 4))
+        var stale: UInt32 = 0
+        let found = find(key, port: port)
+        if found != 0 {
+            if isCurrent(found) { return .existing(found) }
+            stale = found
+        }
+        guard flowCount < min(flowLimit, DatapathLimits.megaflows - 1) || stale != 0 else {
+            isPressed = true
+            statistics.installsRefused += 1
+            return .refused
+        }
+        let wanted = boundedMask(translation.mask, port: port, lines: lines)
+        guard let subtable = subtable(for: wanted) else {
+            statistics.installsRefused += 1
+            return .refused
+        }
+        let match = Match(key: key, mask: wanted)
+        guard let entry = makeEntry(match, subtable: subtable, port: port, translation, now: now) else {
+            dropSubtableIfEmpty(subtable)
+            statistics.installsRefused += 1
+            return .refused
+        }
+        if stale != 0, entrySubtable(stale) == subtable, hasSameKey(stale, entry) {
+            replaceSlot(stale, with: entry)
+            noteRemoved(stale, successor: entry)
+        } else {
+            if stale != 0 { removeLocked(stale) }
+            guard insertSlot(entry, subtable: subtable) else {
+                discard(entry)
+                dropSubtableIfEmpty(subtable)
+                statistics.installsRefused += 1
+                return .refused
+            }
+            flowCount += 1
+            addUse(port, subtable, entry)
+        }
+        statistics.installed += 1
+        return .installed(entry)
+    }
+
+    /// Replaces a megaflow by one of the same match with a new decision. Locked. False if it is gone already.
+    func replaceLocked(_ old: UInt32, _ record: MegaflowRecord, _ translation: Translation, now: UInt64) -> Bool {
+        guard self.record(old) === record, isAlive(old) else { return false }
+        let match = match(old, record)
+        guard let entry = makeEntry(match, subtable: record.subtable, port: record.port, translation, now: now) else { return false }
+        replaceSlot(old, with: entry)
+        noteRemoved(old, successor: entry)
+        statistics.retranslated += 1
+        return true
+    }
+
+    private func find(_ key: borrowing FlowKey, port: UInt32) -> UInt32 {
+        guard Int(port) < DatapathLimits.ports else { return 0 }
+        var checked: UInt64 = 0
+        let shared = shared
+        return key.withBytes { FlowReader.find(shared, port: port, $0.baseAddress!, 0x1f, &checked) }
+    }
+
+    /// What readers must match anyway, and no more masks than the port's budgets allow.
+    private func boundedMask(_ mask: FlowMask, port: UInt32, lines: FlowLine) -> FlowMask {
+        var wanted = mask
+        wanted.addStructural()
+        for word in FlowLayout.keyWords..<FlowKey.wordCount { wanted.bits.words[word] = 0 }
+        let uses = uses[port] ?? []
+        if uses.count < ladderMaskBudget || isUsed(wanted, uses) { return wanted }
+        let laddered = MaskLadder.rounded(wanted)
+        if uses.count < exactMaskBudget || isUsed(laddered, uses) {
+            statistics.laddered += 1
+            return laddered
+        }
+        statistics.exact += 1
+        return MaskLadder.exact(wanted, lines: lines)
+    }
+
+    private func isUsed(_ mask: FlowMask, _ uses: [PortUse]) -> Bool {
+        guard let number = existingSubtable(mask) else { return false }
+        return uses.contains { $0.subtable == number }
+    }
+
+    private func makeEntry(
+        _ match: borrowing Match, subtable: UInt32, port: UInt32, _ translation: Translation, now: UInt64
+    ) -> UInt32? {
+        let entry: UInt32
+        if let reused = free.popLast() {
+            entry = reused
+        } else if Int(nextUnused) < DatapathLimits.megaflows {
+            entry = nextUnused
+            nextUnused += 1
+        } else {
+            return nil
+        }
+        let program = ActionProgram(compiling: translation.actions)
+        let memory = FlowReader.entry(shared, entry)
+        let words = memory.assumingMemoryBound(to: UInt64.self)
+        for word in 0..<8 { words[word] = match.key.words[word] }
+        let subtableMemory = FlowReader.subtable(shared, subtable)
+        let further = subtableMemory.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self) & 0x1e
+        var keyExtension: UnsafeMutableRawPointer?
+        if further != 0 {
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 64)
+            let words = memory.assumingMemoryBound(to: UInt64.self)
+            for word in 0..<32 { words[word] = match.key.words[8 + word] }
+            keyExtension = memory
+        }
+        memory.storeBytes(of: translation.sequence, toByteOffset: FlowLayout.sequence, as: UInt64.self)
+        memory.storeBytes(of: translation.dependencies.rawValue, toByteOffset: FlowLayout.dependencies, as: UInt64.self)
+        memory.storeBytes(of: subtable, toByteOffset: FlowLayout.mask, as: UInt32.self)
+        memory.storeBytes(of: UInt16(program.count), toByteOffset: FlowLayout.opCount, as: UInt16.self)
+        if keyExtension == nil, program.count <= FlowLayout.inlineOps {
+            memory.storeBytes(of: program.flags, toByteOffset: FlowLayout.flags, as: UInt8.self)
+            (memory + FlowLayout.actions).copyMemory(from: program.ops, byteCount: program.count * MemoryLayout<ActionOp>.stride)
+        } else {
+            memory.storeBytes(of: program.flags | EntryFlag.external, toByteOffset: FlowLayout.flags, as: UInt8.self)
+            memory.storeBytes(of: UInt(bitPattern: program.ops), toByteOffset: FlowLayout.actions, as: UInt.self)
+            memory.storeBytes(of: UInt(bitPattern: keyExtension), toByteOffset: FlowLayout.keyExtension, as: UInt.self)
+        }
+        let record = MegaflowRecord(
+            effects: translation.effects, actions: translation.actions, program: program, keyExtension: keyExtension, port: port,
+            subtable: subtable, installedAt: now)
+        records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
+        // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
+        memory.atomicWord(FlowLayout.checked).pointee.store(max(translation.sequence, 1), ordering: .releasing)
+        return entry
+    }
+
+    /// Takes back an entry that no slot refers to yet. A flow cache may still remember its number from an earlier life, so
+    /// it waits for a grace period like any other.
+    private func discard(_ entry: UInt32) { noteRemoved(entry, successor: 0) }
+
+    private func noteRemoved(_ entry: UInt32, successor: UInt32) {
+        FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.store(0, ordering: .releasing)
+        removed.append(Removed(entry: entry, successor: successor))
+    }
+
+    // MARK: Removing
+
+    /// Takes a megaflow out. Locked.
+    func removeLocked(_ entry: UInt32) {
+        guard isAlive(entry), let record = record(entry) else { return }
+        clearSlot(entry)
+        noteRemoved(entry, successor: 0)
+        flowCount -= 1
+        subtables[Int(record.subtable)]!.flows -= 1
+        if let position = uses[record.port]?.firstIndex(where: { $0.subtable == record.subtable }) {
+            uses[record.port]![position].flows -= 1
+            if uses[record.port]![position].flows == 0 {
+                uses[record.port]!.remove(at: position)
+                publishList(record.port)
+            }
+        }
+        dropSubtableIfEmpty(record.subtable)
+    }
+
+    /// Counts removals by cause. Locked.
+    func countLocked(expired: Int = 0, evicted: Int = 0) {
+        statistics.expired += UInt64(expired)
+        statistics.evicted += UInt64(evicted)
+    }
+    func clearPressureLocked() { isPressed = false }
+
+    /// What was taken out since the last call. Locked.
+    func takeRemovedLocked() -> (removed: [Removed], memory: [UnsafeMutableRawPointer], subtables: [UInt32]) {
+        defer {
+            removed = []
+            retired = []
+            retiredSubtables = []
+        }
+        return (removed, retired, retiredSubtables)
+    }
+
+    /// Entry and subtable numbers whose grace period is over. Locked. The caller has released the records.
+    func recycleLocked(entries: [UInt32], subtables numbers: [UInt32]) {
+        free.append(contentsOf: entries)
+        freeSubtables.append(contentsOf: numbers)
+    }
+
+    /// Releases an entry's record; nobody can reach the entry any more.
+    func releaseRecord(_ entry: UInt32) {
+        if let pointer = records[Int(entry)].exchange(nil, ordering: .acquiringAndReleasing) {
+            Unmanaged<MegaflowRecord>.fromOpaque(pointer).release()
+        }
+    }
+
+    // MARK: Subtables
+
+    private func hashOfMask(_ mask: borrowing FlowMask) -> UInt64 {
+        var hash: UInt64 = 0
+        let secrets = shared.pointee.secrets
+        for word in 0..<FlowLayout.keyWords { hash = KeyedHash.fold(hash ^ mask.bits.words[word] ^ secrets[word & 7], secrets[8]) }
+        return hash
+    }
+
+    private func existingSubtable(_ mask: FlowMask) -> UInt32? {
+        subtablesByHash[hashOfMask(mask)]?.first { subtables[Int($0)]?.mask == mask }
+    }
+
+    private func subtable(for mask: FlowMask) -> UInt32? {
+        if let number = existingSubtable(mask) { return number }
+        let number: UInt32
+        if let reused = freeSubtables.popLast() {
+            number = reused
+        } else if subtables.count < DatapathLimits.masks {
+            number = UInt32(subtables.count)
+            subtables.append(nil)
+        } else {
+            return nil
+        }
+        subtables[Int(number)] = Subtable(mask: mask, buckets: 4)
+        subtablesByHash[hashOfMask(mask), default: []].append(number)
+        let memory = FlowReader.subtable(shared, number)
+        let words = memory.assumingMemoryBound(to: UInt64.self)
+        for word in 0..<FlowLayout.keyWords { words[word] = mask.bits.words[word] }
+        memory.storeBytes(of: mask.bits.lines.rawValue & 0x1f, toByteOffset: FlowLayout.subtableLines, as: UInt8.self)
+        memory.atomicPointer(FlowLayout.subtableTable).pointee.store(FlowTable.makeBuckets(4), ordering: .releasing)
+        return number
+    }
+
+    private func dropSubtableIfEmpty(_ number: UInt32) {
+        guard let subtable = subtables[Int(number)], subtable.flows == 0 else { return }
+        let hash = hashOfMask(subtable.mask)
+        subtablesByHash[hash]?.removeAll { $0 == number }
+        if subtablesByHash[hash]?.isEmpty == true { subtablesByHash[hash] = nil }
+        // The mask stays readable for entries that wait for their grace period; the buckets go with it.
+        if let table = bucketTable(number) { retired.append(table) }
+        FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.store(nil, ordering: .releasing)
+        subtables[Int(number)] = nil
+        retiredSubtables.append(number)
+    }
+
+    private static func makeBuckets(_ count: Int) -> UnsafeMutableRawPointer {
+        let bytes = FlowLayout.tableHeader + count * 64
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
+        memory.storeBytes(of: UInt64(count - 1), as: UInt64.self)
+        return memory
+    }
+
+    private func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? {
+        FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
+    }
+
+    // MARK: Slots
+
+    private func entrySubtable(_ entry: UInt32) -> UInt32 {
+        FlowReader.entry(shared, entry).load(fromByteOffset: FlowLayout.mask, as: UInt32.self)
+    }
+
+    /// The hash under which an entry is filed: of its own key, which is masked already.
+    private func hash(of entry: UInt32, _ subtable: UInt32) -> UInt64 {
+        let memory = FlowReader.entry(shared, entry)
+        let mask = FlowReader.subtable(shared, subtable)
+        let lines = mask.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
+        guard lines & 0x1e != 0, let record = record(entry), let further = record.keyExtension else {
+            return FlowReader.hash(shared, memory, 1, mask, 1)
+        }
+        return withUnsafeTemporaryAllocation(byteCount: FlowLayout.keyBytes, alignment: 64) { buffer in
+            buffer.baseAddress!.copyMemory(from: memory, byteCount: 64)
+            (buffer.baseAddress! + 64).copyMemory(from: further, byteCount: 256)
+            return FlowReader.hash(shared, buffer.baseAddress!, 0x1f, mask, lines)
+        }
+    }
+
+    private func hasSameKey(_ left: UInt32, _ right: UInt32) -> Bool {
+        guard let leftRecord = record(left), let rightRecord = record(right) else { return false }
+        return memcmp(FlowReader.entry(shared, left), FlowReader.entry(shared, right), 64) == 0
+            && (leftRecord.keyExtension == nil || memcmp(leftRecord.keyExtension!, rightRecord.keyExtension!, 256) == 0)
+    }
+
+    /// The slot of an entry, and whether it lies in its alternate bucket.
+    private func slot(of entry: UInt32) -> (word: AtomicWord, first: UnsafeMutableRawPointer, isAlternate: Bool)? {
+        let subtable = entrySubtable(entry)
+        guard let table = bucketTable(subtable) else { return nil }
+        let hash = hash(of: entry, subtable)
+        let tag = UInt32(truncatingIfNeeded: hash >> 32)
+        let wanted = UInt64(tag) << 32 | UInt64(entry)
+        let mask = table.load(as: UInt64.self)
+        let first = FlowReader.bucket(table, hash)
+        let other = table + FlowLayout.tableHeader + Int(FlowReader.alternateIndex(hash & mask, tag, mask)) * 64
+        for (bucket, isAlternate) in [(first, false), (other, true)] {
+            for slot in 0..<FlowLayout.slotsPerBucket {
+                let word = bucket.atomicWord(slot * 8)
+                if word.pointee.load(ordering: .relaxed) == wanted { return (word, first, isAlternate) }
+            }
+        }
+        return nil
+    }
+
+    private func replaceSlot(_ old: UInt32, with new: UInt32) {
+        guard let place = slot(of: old) else { return }
+        let word = place.word.pointee.load(ordering: .relaxed)
+        place.word.pointee.store(word & 0xffff_ffff_0000_0000 | UInt64(new), ordering: .releasing)
+    }
+
+    private func clearSlot(_ entry: UInt32) {
+        guard let place = slot(of: entry) else { return }
+        place.word.pointee.store(0, ordering: .releasing)
+        if place.isAlternate {
+            let spills = place.first.atomicWord(56)
+            spills.pointee.store(spills.pointee.load(ordering: .relaxed) &- 1, ordering: .releasing)
+        }
+    }
+
+    private func insertSlot(_ entry: UInt32, subtable number: UInt32) -> Bool {
+        guard var table = bucketTable(number) else { return false }
+        if subtables[Int(number)]!.flows + 1 > subtables[Int(number)]!.buckets * 4 {
+            guard let grown = grow(number, table) else { return false }
+            table = grown
+        }
+        let hash = hash(of: entry, number)
+        while !FlowTable.place(table, hash, entry) {
+            // Both buckets are full. Beyond 64 times the room its flows need, more room does not help: refuse.
+            guard subtables[Int(number)]!.buckets < 64 * (subtables[Int(number)]!.flows + 1), let grown = grow(number, table) else {
+                return false
+            }
+            table = grown
+        }
+        subtables[Int(number)]!.flows += 1
+        return true
+    }
+
+    /// Puts an entry into one of its two buckets.
+    private static func place(_ table: UnsafeMutableRawPointer, _ hash: UInt64, _ entry: UInt32) -> Bool {
+        let tag = UInt32(truncatingIfNeeded: hash >> 32)
+        let word = UInt64(tag) << 32 | UInt64(entry)
+        let mask = table.load(as: UInt64.self)
+        let first = FlowReader.bucket(table, hash)
+        for slot in 0..<FlowLayout.slotsPerBucket where first.atomicWord(slot * 8).pointee.load(ordering: .relaxed) == 0 {
+            first.atomicWord(slot * 8).pointee.store(word, ordering: .releasing)
+            return true
+        }
+        let other = table + FlowLayout.tableHeader + Int(FlowReader.alternateIndex(hash & mask, tag, mask)) * 64
+        if other == first { return false }
+        for slot in 0..<FlowLayout.slotsPerBucket where other.atomicWord(slot * 8).pointee.load(ordering: .relaxed) == 0 {
+            // Readers look there only if the first bucket says so: say it first.
+            let spills = first.atomicWord(56)
+            spills.pointee.store(spills.pointee.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+            other.atomicWord(slot * 8).pointee.store(word, ordering: .releasing)
+            return true
+        }
+        return false
+    }
+
+    /// A larger bucket table with the same content, published. Nil if even that has no room for it.
+    private func grow(_ number: UInt32, _ old: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+        var buckets = subtables[Int(number)]!.buckets
+        let oldBuckets = buckets
+        attempts: for _ in 0..<8 {
+            buckets *= 4
+            let table = FlowTable.makeBuckets(buckets)
+            for bucket in 0..<oldBuckets {
+                for slot in 0..<FlowLayout.slotsPerBucket {
+                    let word = old.atomicWord(FlowLayout.tableHeader + bucket * 64 + slot * 8).pointee.load(ordering: .relaxed)
+                    if word == 0 { continue }
+                    let entry = UInt32(truncatingIfNeeded: word)
+                    if !FlowTable.place(table, hash(of: entry, number), entry) {
+                        table.deallocate()
+                        continue attempts
+                    }
+                }
+            }
+            subtables[Int(number)]!.buckets = buckets
+            FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.store(table, ordering: .releasing)
+            retired.append(old)
+            return table
+        }
+        return nil
+    }
+
+    // MARK: Port lists
+
+    private func addUse(_ port: UInt32, _ subtable: UInt32, _ entry: UInt32) {
+        let mask = subtables[Int(subtable)]!.mask
+        let knowsProtocol = mask.bits.load(at: FlowOffset.nwProto, count: 1) == 0xff
+        let bit = knowsProtocol ? FlowReader.summaryBit(FlowReader.entry(shared, entry)) : UInt64.max
+        if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) {
+            uses[port]![position].flows += 1
+            if uses[port]![position].summary & bit != bit {
+                uses[port]![position].summary |= bit
+                let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)!
+                let place = list + FlowLayout.listEntries + position * FlowLayout.listEntryBytes
+                place.atomicWord(8).pointee.store(uses[port]![position].summary, ordering: .releasing)
+            }
+        } else {
+            uses[port, default: []].append(PortUse(subtable: subtable, flows: 1, summary: bit))
+            publishList(port)
+        }
+    }
+
+    /// Publishes a port's list anew.
+    private func publishList(_ port: UInt32) {
+        let old = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)
+        let entries = uses[port] ?? []
+        if entries.isEmpty {
+            uses[port] = nil
+            shared.pointee.portFlows[Int(port)].store(nil, ordering: .releasing)
+        } else {
+            let bytes = FlowLayout.listEntries + entries.count * FlowLayout.listEntryBytes
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
+            var union = FlowMask()
+            for (position, use) in entries.enumerated() {
+                union.formUnion(subtables[Int(use.subtable)]!.mask)
+                let place = memory + FlowLayout.listEntries + position * FlowLayout.listEntryBytes
+                place.storeBytes(of: use.subtable, as: UInt32.self)
+                place.storeBytes(of: use.summary, toByteOffset: 8, as: UInt64.self)
+            }
+            memory.storeBytes(of: UInt32(entries.count), as: UInt32.self)
+            memory.storeBytes(of: union.bits.lines.rawValue & 0x1f, toByteOffset: 4, as: UInt8.self)
+            memory.storeBytes(of: entries.count <= directProbeMasks ? 1 : 0, toByteOffset: 5, as: UInt8.self)
+            let words = (memory + FlowLayout.listUnion).assumingMemoryBound(to: UInt64.self)
+            for word in 0..<FlowLayout.keyWords { words[word] = union.bits.words[word] }
+            shared.pointee.portFlows[Int(port)].store(memory, ordering: .releasing)
+        }
+        if let old { retired.append(old) }
+    }
+
+    /// Notes packets of a flow, for ordering its port's subtables. Locked.
+    func noteHitsLocked(_ hits: [UInt64: UInt64]) {
+        for (name, packets) in hits {
+            let port = UInt32(truncatingIfNeeded: name >> 32)
+            let subtable = UInt32(truncatingIfNeeded: name)
+            if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) { uses[port]![position].hits += packets }
+        }
+    }
+
+    /// Puts each port's most hit subtables first, and halves what was counted. Locked.
+    func orderSubtablesLocked() {
+        for (port, old) in uses {
+            var ordered = old
+            ordered.sort { $0.hits > $1.hits }
+            let changed = zip(old, ordered).contains { $0.subtable != $1.subtable }
+            for position in ordered.indices { ordered[position].hits /= 2 }
+            uses[port] = ordered
+            if changed { publishList(port) }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+internal import Base
+internal import DatapathAPI
+internal import Flow
+
+/// What the control side keeps of a megaflow besides its entry.
+///
+/// ## Thread safety
+/// Made by whoever installs; constants never change. The rest belongs to the maintenance thread (`Datapath`'s maintenance lock).
+final class MegaflowRecord: @unchecked Sendable {
+    let effects: (any TranslationEffects)?
+    let actions: [DatapathAction]
+    let program: ActionProgram
+    let keyExtension: UnsafeMutableRawPointer?
+    let port: UInt32
+    let subtable: UInt32
+    let installedAt: UInt64
+
+    /// Counted so far in the per-thread counters, and handed to the translator.
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
+    var lastUsed: UInt64 = 0
+    var tcpFlags: UInt16 = 0
+    /// What earlier megaflows of the same match counted that this one replaced.
+    var basePackets: UInt64 = 0
+    var baseBytes: UInt64 = 0
+
+    init(
+        effects: (any TranslationEffects)?, actions: [DatapathAction], program: ActionProgram, keyExtension: UnsafeMutableRawPointer?,
+        port: UInt32, subtable: UInt32, installedAt: UInt64
+    ) {
+        self.effects = effects
+        self.actions = actions
+        self.program = program
+        self.keyExtension = keyExtension
+        self.port = port
+        self.subtable = subtable
+        self.installedAt = installedAt
+    }
+
+    deinit {
+        program.deallocate()
+        keyExtension?.deallocate()
+    }
+
+    /// Last use as far as known; a megaflow that was never hit counts as used when it was installed.
+    var lastActivity: UInt64 { max(lastUsed, installedAt) }
+}

@@ -1,0 +1,156 @@
+// Stage 7: per-port batches, flushed when full and at the end of an iteration.
+
+internal import Base
+internal import CDPDK
+internal import DatapathAPI
+internal import Netdev
+internal import Synchronization
+
+enum Transmit {
+    /// Queues packets for a port. `maxLength` cuts them unless it is 0.
+    ///
+    /// Packets without a fate are counted as forwarded here, all under one input port: they are of one megaflow.
+    @_noLocks
+    static func enqueue(
+        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ count: Int, _ port: UInt32, _ maxLength: UInt32
+    ) {
+        guard Int(port) < DatapathLimits.ports,
+            let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
+            record.load(fromByteOffset: PortRecord.flags, as: UInt32.self) & 1 != 0
+        else {
+            var index = 0
+            while index < count {
+                Outcome.drop(worker, packets[index], metas[index], .outputPortClosed)
+                index &+= 1
+            }
+            return
+        }
+        let batch = worker.pointee.batches + Int(port)
+        let longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
+        var forwarded: UInt64 = 0
+        var inPort: UInt32 = 0
+        var index = 0
+        while index < count {
+            let packet = packets[index]
+            let meta = metas[index]
+            index &+= 1
+            if maxLength != 0, packet.pointee.pkt_len > maxLength { PacketEdit.cut(packet, to: maxLength) }
+            if packet.pointee.pkt_len > longest {
+                Outcome.drop(worker, packet, meta, .oversize)
+                continue
+            }
+            if batch.pointee.count == 0 {
+                batch.pointee.record = record
+                batch.pointee.hasFates = false
+                worker.pointee.dirtyPorts[worker.pointee.dirtyCount] = port
+                worker.pointee.dirtyCount &+= 1
+            }
+            let place = Int(port) &* DatapathLimits.burst &+ Int(batch.pointee.count)
+            worker.pointee.batchPackets[place] = packet
+            // Drivers and kernel queues may reorder what they refuse: the packet carries its meta along, in a field no
+            // driver needs for sending.
+            packet.pointee.hash_high = meta
+            if meta & Fate.flag == 0 {
+                forwarded &+= 1
+                inPort = meta
+            } else {
+                batch.pointee.hasFates = true
+            }
+            batch.pointee.count &+= 1
+            if Int(batch.pointee.count) == DatapathLimits.burst { send(worker, port) }
+        }
+        if forwarded != 0 { bump(worker.pointee.portCounter(inPort, PortCounter.forwarded), forwarded) }
+    }
+
+    /// Sends a port's batch. It stays in the list of dirty ports, empty, until `flush`; being filled again puts it there twice,
+    /// which is harmless but for the list's length: so a full batch is taken off here.
+    @_noLocks
+    static func send(_ worker: Worker, _ port: UInt32) {
+        let batch = worker.pointee.batches + Int(port)
+        let count = Int(batch.pointee.count)
+        guard count > 0, let record = batch.pointee.record else { return }
+        forget(worker, port)
+        let packets = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
+        var bytes: UInt64 = 0
+        var index = 0
+        while index < count {
+            bytes &+= UInt64(packets[index].pointee.pkt_len)
+            index &+= 1
+        }
+        let hasFates = batch.pointee.hasFates
+        if hasFates {
+            // Who was sent is gone after the call.
+            index = 0
+            while index < count {
+                worker.pointee.batchMetas[index] = packets[index].pointee.hash_high
+                index &+= 1
+            }
+        }
+        batch.pointee.count = 0
+        let sent = Int(PortRecord.queue(record, worker.pointee.slot).pointee.transmit(packets, count: UInt16(truncatingIfNeeded: count)))
+        var refusedBytes: UInt64 = 0
+        index = sent
+        while index < count {
+            let packet = packets[index]
+            let meta = packet.pointee.hash_high
+            refusedBytes &+= UInt64(packet.pointee.pkt_len)
+            if meta & Fate.flag == 0 {
+                // It was counted as forwarded when it was queued.
+                bump(worker.pointee.portCounter(meta, PortCounter.forwarded), UInt64.max)
+            } else {
+                strike(worker, meta, count)
+            }
+            Outcome.drop(worker, packet, meta, .transmitQueueFull)
+            index &+= 1
+        }
+        if hasFates {
+            index = 0
+            while index < count {
+                if worker.pointee.batchMetas[index] & Fate.flag != 0 { Outcome.noteSent(worker, worker.pointee.batchMetas[index]) }
+                index &+= 1
+            }
+        }
+        if sent < count { bump(worker.pointee.portCounter(port, PortCounter.sendFailures), UInt64(count &- sent)) }
+        bump(worker.pointee.portCounter(port, PortCounter.sentPackets), UInt64(sent))
+        bump(worker.pointee.portCounter(port, PortCounter.sentBytes), bytes &- refusedBytes)
+        bump(worker.pointee.statistics + WorkerCounter.transmittedBatches, 1)
+        bump(worker.pointee.statistics + WorkerCounter.transmittedPackets, UInt64(sent))
+    }
+
+    /// Takes one occurrence of a refused packet's fate out of the list of those that were sent.
+    @_noLocks
+    private static func strike(_ worker: Worker, _ meta: UInt32, _ count: Int) {
+        var index = 0
+        while index < count {
+            if worker.pointee.batchMetas[index] == meta {
+                worker.pointee.batchMetas[index] = 0
+                return
+            }
+            index &+= 1
+        }
+    }
+
+    /// Takes a port off the list of dirty ones.
+    @_noLocks
+    private static func forget(_ worker: Worker, _ port: UInt32) {
+        var index = worker.pointee.dirtyCount
+        while index > 0 {
+            index &-= 1
+            if worker.pointee.dirtyPorts[index] == port {
+                worker.pointee.dirtyCount &-= 1
+                worker.pointee.dirtyPorts[index] = worker.pointee.dirtyPorts[worker.pointee.dirtyCount]
+                return
+            }
+        }
+    }
+}
+
+extension Stages {
+    /// Sends all batches.
+    @_noLocks
+    static func flush(_ worker: Worker) {
+        while worker.pointee.dirtyCount > 0 {
+            Transmit.send(worker, worker.pointee.dirtyPorts[worker.pointee.dirtyCount &- 1])
+        }
+    }
+}

@@ -1,0 +1,305 @@
+// What one thread of the datapath works with: plain memory, touched by nobody else unless said so.
+//
+// ## Thread safety
+// A worker's state belongs to its thread. Others read its statistics, port counters and flow counters, which are single
+// words written by relaxed stores; they replace `pollList` by an atomic store and free the old one after a grace period; they consume
+// its punt and upcall rings. Flow counters of an entry are zeroed by the maintenance thread while no reader can reach the entry.
+
+internal import Base
+internal import CDPDK
+internal import DatapathAPI
+internal import Netdev
+internal import Synchronization
+
+/// Names of a worker's statistics, as word indices.
+enum WorkerCounter {
+    static var iterations: Int { @_noLocks @inline(__always) get { 0 } }
+    static var busyCycles: Int { @_noLocks @inline(__always) get { 1 } }
+    static var idleCycles: Int { @_noLocks @inline(__always) get { 2 } }
+    static var sleepCycles: Int { @_noLocks @inline(__always) get { 3 } }
+    static var sleeps: Int { @_noLocks @inline(__always) get { 4 } }
+    static var received: Int { @_noLocks @inline(__always) get { 5 } }
+    static var recirculated: Int { @_noLocks @inline(__always) get { 6 } }
+    static var cacheHits: Int { @_noLocks @inline(__always) get { 7 } }
+    static var megaflowHits: Int { @_noLocks @inline(__always) get { 8 } }
+    static var missed: Int { @_noLocks @inline(__always) get { 9 } }
+    static var subtableProbes: Int { @_noLocks @inline(__always) get { 10 } }
+    static var upcalls: Int { @_noLocks @inline(__always) get { 11 } }
+    static var lostUpcalls: Int { @_noLocks @inline(__always) get { 12 } }
+    static var uninstalledUpcalls: Int { @_noLocks @inline(__always) get { 13 } }
+    static var deferredUpcalls: Int { @_noLocks @inline(__always) get { 14 } }
+    static var transmittedBatches: Int { @_noLocks @inline(__always) get { 15 } }
+    static var transmittedPackets: Int { @_noLocks @inline(__always) get { 16 } }
+    static var puntsLost: Int { @_noLocks @inline(__always) get { 17 } }
+    static var cacheSlots: Int { @_noLocks @inline(__always) get { 18 } }
+    static var count: Int { @_noLocks @inline(__always) get { 24 } }
+}
+
+/// A port's counters in one thread, as word indices. Every packet received ends in exactly one of `forwarded`, `punted`
+/// and `drops + reason` of its input port.
+enum PortCounter {
+    static var receivedPackets: Int { @_noLocks @inline(__always) get { 0 } }
+    static var receivedBytes: Int { @_noLocks @inline(__always) get { 1 } }
+    static var sentPackets: Int { @_noLocks @inline(__always) get { 2 } }
+    static var sentBytes: Int { @_noLocks @inline(__always) get { 3 } }
+    /// Attempts to send by this port that failed, whatever became of the packet elsewhere.
+    static var sendFailures: Int { @_noLocks @inline(__always) get { 4 } }
+    /// Received by this port and sent at least once.
+    static var forwarded: Int { @_noLocks @inline(__always) get { 5 } }
+    /// Received by this port and taken by the control plane, but sent nowhere.
+    static var punted: Int { @_noLocks @inline(__always) get { 6 } }
+    static var drops: Int { @_noLocks @inline(__always) get { 8 } }
+    static var count: Int { @_noLocks @inline(__always) get { 24 } }
+}
+
+/// Where a packet that goes to several places stands. `meta` of each of its copies names it.
+struct Fate {
+    /// Copies (and the program that makes them) whose outcome is open.
+    var pending: UInt32
+    var inPort: UInt32
+    /// Bit 0: sent once; bit 1: punted once.
+    var outcome: UInt8
+    var reason: UInt8
+    @_noLocks @inline(__always)
+    init(inPort: UInt32, reason: UInt8) {
+        pending = 1
+        self.inPort = inPort
+        outcome = 0
+        self.reason = reason
+    }
+
+    static var sent: UInt8 { @_noLocks @inline(__always) get { 1 } }
+    static var punted: UInt8 { @_noLocks @inline(__always) get { 2 } }
+    /// In `meta`: the rest is a fate's number; without it, the input port.
+    static var flag: UInt32 { @_noLocks @inline(__always) get { 1 << 31 } }
+}
+
+/// Packets on their way out by one port.
+struct TransmitBatch {
+    var count: UInt32
+    /// Whether a packet's meta names a fate.
+    var hasFates: Bool
+    /// Its record, while there is anything in it.
+    var record: UnsafeMutableRawPointer?
+}
+
+/// The port record that readers see: 64 bytes of header, then one `TxQueueHandle` a thread.
+enum PortRecord {
+    /// Bit 0: packets may be sent.
+    static var flags: Int { @_noLocks @inline(__always) get { 4 } }
+    static var queues: Int { @_noLocks @inline(__always) get { 64 } }
+
+    @_noLocks @inline(__always)
+    static func queue(_ record: UnsafeMutableRawPointer, _ thread: Int) -> UnsafeMutablePointer<TxQueueHandle> {
+        (record + queues).assumingMemoryBound(to: TxQueueHandle.self) + thread
+    }
+}
+
+/// What is counted of a receive queue where it is polled; read by others.
+enum QueueCounter {
+    static var packets: Int { @_noLocks @inline(__always) get { 0 } }
+    static var cycles: Int { @_noLocks @inline(__always) get { 1 } }
+    static var count: Int { @_noLocks @inline(__always) get { 8 } }
+}
+
+/// One queue to poll.
+struct PollEntry {
+    var handle: RxQueueHandle
+    var port: UInt32
+    var counters: AtomicWord
+}
+
+/// A list of queues to poll: word 0 their number, from byte 64 on the entries.
+enum PollList {
+    static var entries: Int { @_noLocks @inline(__always) get { 64 } }
+    @_noLocks @inline(__always)
+    static func count(_ list: UnsafeMutableRawPointer) -> Int { list.load(as: Int.self) }
+    @_noLocks @inline(__always)
+    static func entry(_ list: UnsafeMutableRawPointer, _ index: Int) -> UnsafeMutablePointer<PollEntry> {
+        (list + entries).assumingMemoryBound(to: PollEntry.self) + index
+    }
+}
+
+/// A packet that waits for its next pass.
+struct Recirculation {
+    var packet: Packet
+    var meta: UInt32
+    var inPort: UInt32
+    var id: UInt32
+    var depth: UInt8
+
+    @_noLocks @inline(__always)
+    init(packet: Packet, meta: UInt32, inPort: UInt32, id: UInt32, depth: UInt8) {
+        self.packet = packet
+        self.meta = meta
+        self.inPort = inPort
+        self.id = id
+        self.depth = depth
+    }
+}
+
+/// A punted packet in its ring.
+enum PuntRecord {
+    static var packet: Int { @_noLocks @inline(__always) get { 0 } }
+    static var token: Int { @_noLocks @inline(__always) get { 8 } }
+    static var totalLength: Int { @_noLocks @inline(__always) get { 12 } }
+    static var maxLength: Int { @_noLocks @inline(__always) get { 16 } }
+    static var key: Int { @_noLocks @inline(__always) get { 32 } }
+    static var bytes: Int { @_noLocks @inline(__always) get { 32 + 320 } }
+}
+
+/// A packet in the ring to the handler thread.
+enum DeferredRecord {
+    static var packet: Int { @_noLocks @inline(__always) get { 0 } }
+    static var inPort: Int { @_noLocks @inline(__always) get { 8 } }
+    static var recirculation: Int { @_noLocks @inline(__always) get { 12 } }
+    static var depth: Int { @_noLocks @inline(__always) get { 16 } }
+    static var bytes: Int { @_noLocks @inline(__always) get { 24 } }
+}
+
+/// A group of a burst's packets: those that one megaflow covers.
+struct Group {
+    /// Entry number, or `transientFlag` and the number of a program that was not installed.
+    var entry: UInt32
+    var count: UInt32
+    var start: UInt32
+    var tcpFlags: UInt32
+    var bytes: UInt64
+
+    @_noLocks @inline(__always)
+    init(entry: UInt32) {
+        self.entry = entry
+        count = 0
+        start = 0
+        tcpFlags = 0
+        bytes = 0
+    }
+
+    static var transientFlag: UInt32 { @_noLocks @inline(__always) get { 1 << 31 } }
+}
+
+/// A decision that was not installed, for the packets of one burst.
+struct TransientProgram {
+    var ops: UnsafeMutablePointer<ActionOp>
+    var count: Int
+    var flags: UInt8
+    var packets: UInt64
+    var bytes: UInt64
+    var tcpFlags: UInt16
+}
+
+struct WorkerState {
+    var shared: UnsafePointer<SharedState>
+    var quiescent: QuiescentState
+    /// Its slot: index of transmit queues and of the quiescent state.
+    var slot: Int
+    /// `Unmanaged<MissHandler>`; only the miss path looks into it.
+    var missHandler: UnsafeMutableRawPointer
+    /// The clock's time as of the last look, in nanoseconds.
+    var now: UInt64
+    /// The dependencies' sequence as of this burst.
+    var sequence: UInt64
+
+    // The burst. Arrays of `DatapathLimits.burst`.
+    var packets: PacketBurst
+    var metas: UnsafeMutablePointer<UInt32>
+    var inPorts: UnsafeMutablePointer<UInt32>
+    var recirculations: UnsafeMutablePointer<UInt32>
+    var lengths: UnsafeMutablePointer<UInt32>
+    var found: UnsafeMutablePointer<UInt32>
+    var hashes: UnsafeMutablePointer<UInt64>
+    var lines: UnsafeMutablePointer<UInt8>
+    var depths: UnsafeMutablePointer<UInt8>
+    /// A packet's way through the lookup: 0 found by neither yet, else `LookupState`.
+    var misses: UnsafeMutablePointer<UInt8>
+    var missCount: Int
+    /// Keys of 320 bytes.
+    var keys: UnsafeMutableRawPointer
+
+    // Grouping
+    var groups: UnsafeMutablePointer<Group>
+    var groupCount: Int
+    var packetGroups: UnsafeMutablePointer<UInt8>
+    /// 64 slots of stamp << 40 | group << 32 | entry.
+    var groupSlots: UnsafeMutablePointer<UInt64>
+    var stamp: UInt64
+    /// Per nesting level: packets, metas and origins (index in the burst) of the group at work.
+    var levelPackets: PacketBurst
+    var levelMetas: UnsafeMutablePointer<UInt32>
+    var levelOrigins: UnsafeMutablePointer<UInt8>
+    var transients: UnsafeMutablePointer<TransientProgram>
+    var transientCount: Int
+
+    // Recirculation
+    var recirculationQueue: UnsafeMutablePointer<Recirculation>
+    var recirculationCount: Int
+    var recirculationBudget: Int
+
+    // Fates
+    var fates: UnsafeMutablePointer<Fate>
+    var freeFates: UnsafeMutablePointer<UInt32>
+    var freeFateCount: Int
+
+    // Flow cache
+    var cache: UnsafeMutableRawPointer
+    var cacheMask: UInt64
+    var cacheVictim: UInt32
+    /// Insert when `cacheTick & cacheInsertMask` is 0; 0 unless the cache is being scanned.
+    var cacheInsertMask: UInt32
+    var cacheTick: UInt32
+    /// Since the last look at whether the cache is being scanned or should grow.
+    var cacheLookups: UInt64
+    var cacheFound: UInt64
+    var cacheReplaced: UInt64
+
+    // Transmission
+    var batches: UnsafeMutablePointer<TransmitBatch>
+    var batchPackets: PacketBurst
+    var batchMetas: UnsafeMutablePointer<UInt32>
+    /// Ports whose batches are not empty.
+    var dirtyPorts: UnsafeMutablePointer<UInt32>
+    var dirtyCount: Int
+
+    // Towards others
+    var punts: RecordRing
+    var puntsProduced: Bool
+    var deferred: RecordRing
+    var deferredProduced: Bool
+    /// By port: packets of it handed to the handler; and, written by the handler, taken out.
+    var deferredByPort: UnsafeMutablePointer<UInt32>
+    var handledByPort: AtomicWord
+
+    // Read by others
+    var statistics: AtomicWord
+    var portCounters: AtomicWord
+    var flowCounters: UnsafeMutableRawPointer
+    /// The `PollList`.
+    var pollList: AtomicPointer
+
+    @_noLocks @inline(__always)
+    func portCounter(_ port: UInt32, _ counter: Int) -> AtomicWord {
+        portCounters + (Int(truncatingIfNeeded: port) &* PortCounter.count &+ counter)
+    }
+
+    @_noLocks @inline(__always)
+    func key(_ index: Int) -> UnsafeMutableRawPointer { keys + index &* FlowLayout.keyBytes }
+}
+
+/// How a packet fared in the lookup.
+enum LookupState {
+    static var found: UInt8 { @_noLocks @inline(__always) get { 0 } }
+    /// Not found, or stale: to be translated.
+    static var missed: UInt8 { @_noLocks @inline(__always) get { 1 } }
+    /// To be looked for in the megaflow table.
+    static var unresolved: UInt8 { @_noLocks @inline(__always) get { 2 } }
+    /// Gone already (dropped, or handed to the handler).
+    static var gone: UInt8 { @_noLocks @inline(__always) get { 3 } }
+}
+
+typealias Worker = UnsafeMutablePointer<WorkerState>
+
+/// Adds to a counter that only this thread writes.
+@_noLocks @inline(__always)
+func bump(_ counter: AtomicWord, _ amount: UInt64) {
+    counter.pointee.store(counter.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+}

@@ -1,0 +1,194 @@
+// Stage 5: packets that no current megaflow covers.
+//
+// Runs on the thread that received them, outside the part that may not allocate. The first packets of a burst's new flows
+// are translated in place, within the budget; packets of the same flow in the same burst share one translation. The rest
+// goes to the handler thread through a ring in which no port can take more than its share, and past that is dropped.
+// A flow's packets that the handler still holds may be overtaken by later ones that find the new megaflow.
+//
+// ## Thread safety
+// One handler object a worker, used by that worker's thread only; `@unchecked Sendable` because it is handed to that
+// thread at its start.
+
+internal import Base
+internal import CDPDK
+internal import DatapathAPI
+internal import Flow
+internal import Netdev
+internal import Synchronization
+
+/// Counts of packets whose translation was not installed, on their way to the maintenance thread.
+struct UninstalledCredit: Sendable {
+    var effects: any TranslationEffects
+    var delta: FlowStatisticsDelta
+}
+
+final class MissHandler: @unchecked Sendable {
+    /// A decision of this burst.
+    private struct Decision {
+        /// As in `Group.entry`.
+        var entry: UInt32
+        var match: Match
+    }
+
+    private let translator: any PacketTranslator
+    private let table: FlowTable
+    private let credits: CreditQueue
+    private let clock: Clock
+    /// Whether packets beyond the budget can go to the handler thread.
+    private let canDefer: Bool
+    /// Written by control threads.
+    let budget: Atomic<Int>
+
+    private var translation = Translation()
+    private var decisions: [Decision] = []
+    private var programs: [ActionProgram] = []
+    private var effects: [(any TranslationEffects)?] = []
+    private var waiting: [UninstalledCredit] = []
+
+    init(translator: any PacketTranslator, table: FlowTable, credits: CreditQueue, clock: Clock, canDefer: Bool, budget: Int) {
+        self.translator = translator
+        self.table = table
+        self.credits = credits
+        self.clock = clock
+        self.canDefer = canDefer
+        self.budget = Atomic(budget)
+    }
+
+    /// Decides on the burst's missed packets: afterwards each is found, or gone.
+    func handle(_ worker: Worker, _ count: Int) {
+        decisions.removeAll(keepingCapacity: true)
+        worker.pointee.now = clock.now.nanoseconds
+        let limit = budget.load(ordering: .relaxed)
+        var translated = 0
+        var missed: UInt64 = 0
+        for index in 0..<count where worker.pointee.misses[index] == LookupState.missed {
+            missed += 1
+            var key = FlowKey()
+            key.withMutableBytes { Actions.copyKey(worker, index, $0.baseAddress!) }
+            if let decision = decisions.first(where: { $0.match.matches(key) }) {
+                settle(worker, index, decision.entry)
+                continue
+            }
+            // Only a packet on its first pass can wait elsewhere: its fate is not tied to this thread's other packets.
+            if canDefer, translated >= limit, worker.pointee.depths[index] == 0 {
+                handOver(worker, index)
+                continue
+            }
+            translated += 1
+            translate(worker, index, key)
+        }
+        bump(worker.pointee.statistics + WorkerCounter.missed, missed)
+        bump(worker.pointee.statistics + WorkerCounter.upcalls, UInt64(translated))
+    }
+
+    private func settle(_ worker: Worker, _ index: Int, _ entry: UInt32) {
+        worker.pointee.found[index] = entry
+        worker.pointee.misses[index] = LookupState.found
+    }
+
+    private func translate(_ worker: Worker, _ index: Int, _ key: borrowing FlowKey) {
+        let packet = worker.pointee.packets[index]
+        let bytes = UnsafeRawBufferPointer(start: cdpdk_mbuf_data(packet), count: Int(packet.pointee.data_len))
+        translator.translate(key, packet: bytes, hasSideEffects: true, into: &translation)
+        var match = Match()
+        match.mask = translation.mask
+        match.mask.addStructural()
+        match.key = key.masked(by: match.mask)
+        if translation.isCacheable {
+            if table.tryLock() {
+                let result = table.installLocked(
+                    key, lines: FlowLine(rawValue: worker.pointee.lines[index]), translation, now: worker.pointee.now)
+                table.unlock()
+                switch result {
+                case .installed(let entry), .existing(let entry):
+                    settle(worker, index, entry)
+                    // What was installed may be narrower than the decision: then duplicates are those of this flow only.
+                    decisions.append(Decision(entry: entry, match: installedMatch(entry, key)))
+                    return
+                case .refused: break
+                }
+            }
+            bump(worker.pointee.statistics + WorkerCounter.uninstalledUpcalls, 1)
+        }
+        let program = ActionProgram(compiling: translation.actions)
+        let number = worker.pointee.transientCount
+        worker.pointee.transients[number] = TransientProgram(
+            ops: program.ops, count: program.count, flags: program.flags, packets: 0, bytes: 0, tcpFlags: 0)
+        worker.pointee.transientCount += 1
+        programs.append(program)
+        effects.append(translation.effects)
+        let entry = UInt32(number) | Group.transientFlag
+        settle(worker, index, entry)
+        if translation.isCacheable { decisions.append(Decision(entry: entry, match: match)) }
+    }
+
+    /// The match of an entry just installed or found; this thread is online, so its memory stays.
+    private func installedMatch(_ entry: UInt32, _ key: borrowing FlowKey) -> Match {
+        let shared = table.shared
+        let number = FlowReader.entry(shared, entry).load(fromByteOffset: FlowLayout.mask, as: UInt32.self)
+        let words = FlowReader.subtable(shared, number).assumingMemoryBound(to: UInt64.self)
+        var match = Match()
+        for word in 0..<FlowLayout.keyWords { match.mask.bits.words[word] = words[word] }
+        match.key = key.masked(by: match.mask)
+        return match
+    }
+
+    /// Gives a packet to the handler thread, or drops it.
+    private func handOver(_ worker: Worker, _ index: Int) {
+        let port = Int(worker.pointee.inPorts[index])
+        let outstanding =
+            worker.pointee.deferredByPort[port] &- UInt32(truncatingIfNeeded: worker.pointee.handledByPort[port].load(ordering: .acquiring))
+        worker.pointee.misses[index] = LookupState.gone
+        guard Int(outstanding) < DatapathLimits.upcallQueuePerPort, let record = worker.pointee.deferred.nextToProduce() else {
+            bump(worker.pointee.statistics + WorkerCounter.lostUpcalls, 1)
+            Outcome.drop(worker, worker.pointee.packets[index], worker.pointee.metas[index], .upcallOverload)
+            return
+        }
+        record.storeBytes(of: worker.pointee.packets[index], toByteOffset: DeferredRecord.packet, as: Packet.self)
+        record.storeBytes(of: worker.pointee.inPorts[index], toByteOffset: DeferredRecord.inPort, as: UInt32.self)
+        worker.pointee.deferred.produce()
+        worker.pointee.deferredByPort[port] &+= 1
+        worker.pointee.deferredProduced = true
+        bump(worker.pointee.statistics + WorkerCounter.deferredUpcalls, 1)
+    }
+
+    /// After the burst's actions: hands over the counts of decisions that were not installed, and frees their programs.
+    func finishBurst(_ worker: Worker) {
+        for number in 0..<worker.pointee.transientCount {
+            let transient = worker.pointee.transients[number]
+            if let effects = effects[number], transient.packets > 0 {
+                waiting.append(
+                    UninstalledCredit(
+                        effects: effects,
+                        delta: FlowStatisticsDelta(
+                            packets: transient.packets, bytes: transient.bytes, lastUsed: Instant(nanoseconds: worker.pointee.now),
+                            tcpFlags: transient.tcpFlags)))
+            }
+            programs[number].deallocate()
+        }
+        worker.pointee.transientCount = 0
+        programs.removeAll(keepingCapacity: true)
+        effects.removeAll(keepingCapacity: true)
+        handOverCredits()
+    }
+
+    /// Tries to give waiting counts to the maintenance thread; never waits.
+    func handOverCredits() {
+        if !waiting.isEmpty, credits.tryAppend(waiting) { waiting.removeAll(keepingCapacity: true) }
+    }
+}
+
+/// Counts of uninstalled translations, from any worker to the maintenance thread.
+final class CreditQueue: Sendable {
+    private let list = Mutex<[UninstalledCredit]>([])
+
+    func tryAppend(_ credits: [UninstalledCredit]) -> Bool {
+        list.withLockIfAvailable { $0.append(contentsOf: credits) } != nil
+    }
+    func take() -> [UninstalledCredit] {
+        list.withLock { list in
+            defer { list = [] }
+            return list
+        }
+    }
+}

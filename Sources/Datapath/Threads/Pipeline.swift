@@ -1,0 +1,96 @@
+// A burst through all stages, and what a worker does between bursts.
+
+internal import Base
+internal import CDPDK
+internal import CLinux
+internal import DatapathAPI
+internal import Flow
+internal import Netdev
+internal import Synchronization
+
+/// A burst's way. The functions named here and what they call make the poll loop: they take no lock, count no
+/// references and allocate nothing, but for the miss path, which is entered through `MissPath`.
+enum Burst {
+    /// Takes `count` received packets of `port` through all stages.
+    static func process(_ worker: Worker, _ count: Int, port: UInt32) {
+        Stages.receive(worker, count, port: port)
+        Stages.countReceivedBytes(worker, count, port: port)
+        passes(worker, count)
+    }
+
+    /// Takes the packets in the burst arrays, and what recirculates of them, through the stages from extraction on.
+    static func passes(_ worker: Worker, _ received: Int) {
+        worker.pointee.recirculationBudget = DatapathLimits.recirculationsPerBurst
+        var count = received
+        while true {
+            let kept = Stages.extract(worker, count)
+            if kept > 0 {
+                if Stages.lookup(worker, kept) > 0 { MissPath.handle(worker, kept) }
+                Stages.group(worker, kept)
+                Stages.act(worker)
+                if worker.pointee.transientCount > 0 { MissPath.finish(worker) }
+            }
+            if worker.pointee.recirculationCount == 0 { return }
+            count = Stages.takeRecirculated(worker)
+        }
+    }
+
+    /// Polls each queue of the worker's list once, sends what came of it, and reports quiescence. Returns the packets received.
+    static func pollOnce(_ worker: Worker) -> Int {
+        var total = 0
+        if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
+            let count = PollList.count(list)
+            var index = 0
+            while index < count {
+                let entry = PollList.entry(list, index)
+                let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
+                if received > 0 {
+                    let start = clinux_tsc()
+                    process(worker, received, port: entry.pointee.port)
+                    total &+= received
+                    bump(entry.pointee.counters + QueueCounter.packets, UInt64(received))
+                    bump(entry.pointee.counters + QueueCounter.cycles, clinux_tsc() &- start)
+                }
+                index &+= 1
+            }
+        }
+        if worker.pointee.dirtyCount > 0 { Stages.flush(worker) }
+        worker.pointee.quiescent.quiescent(worker.pointee.slot)
+        return total
+    }
+}
+
+extension Stages {
+    /// Loads the next pass's packets into the burst arrays. Returns how many.
+    @_noLocks
+    static func takeRecirculated(_ worker: Worker) -> Int {
+        let count = min(worker.pointee.recirculationCount, DatapathLimits.burst)
+        // From the end: which of two packets goes first is of no matter, unless they are of one flow; those are side by side.
+        let start = worker.pointee.recirculationCount &- count
+        var index = 0
+        while index < count {
+            let next = worker.pointee.recirculationQueue[start &+ index]
+            worker.pointee.packets[index] = next.packet
+            worker.pointee.metas[index] = next.meta
+            worker.pointee.inPorts[index] = next.inPort
+            worker.pointee.recirculations[index] = next.id
+            worker.pointee.depths[index] = next.depth
+            index &+= 1
+        }
+        worker.pointee.recirculationCount = start
+        bump(worker.pointee.statistics + WorkerCounter.recirculated, UInt64(count))
+        return count
+    }
+}
+
+/// The doors out of the poll loop's part that may not allocate.
+enum MissPath {
+    @inline(never)
+    static func handle(_ worker: Worker, _ count: Int) {
+        Unmanaged<MissHandler>.fromOpaque(worker.pointee.missHandler)._withUnsafeGuaranteedRef { $0.handle(worker, count) }
+    }
+    @inline(never)
+    static func finish(_ worker: Worker) {
+        Unmanaged<MissHandler>.fromOpaque(worker.pointee.missHandler)._withUnsafeGuaranteedRef { $0.finishBurst(worker) }
+    }
+}

@@ -1,0 +1,295 @@
+// The threads: a PMD thread spins over its queues, the kernel I/O thread waits for its descriptors, the handler thread waits
+// for deferred packets. All run the same stages.
+
+internal import Base
+internal import CDPDK
+internal import CLinux
+internal import DatapathAPI
+internal import Flow
+internal import Glibc
+internal import Netdev
+internal import Synchronization
+
+/// One thread of the datapath and its memory, which outlives the thread: its counters go on counting.
+///
+/// ## Thread safety
+/// `start`, `stop` and `publish` belong to control threads (the datapath's control lock). The words in between are atomic.
+final class WorkerThread: @unchecked Sendable {
+    let role: ThreadStatistics.Role
+    let cpu: Int
+    let numaNode: Int
+    let slot: Int
+    let memory: WorkerMemory
+    var state: Worker { memory.state }
+
+    private let clock: Clock
+    private let stopping = Atomic<Bool>(false)
+    /// Longest sleep when idle, nanoseconds; 0: never.
+    let maximumSleep: Atomic<UInt64>
+    /// Wakes the thread if it waits (kernel I/O, handler).
+    let wakeDescriptor: Int32
+    /// Whether it is about to wait, so that who has work for it must signal.
+    let isWaiting = Atomic<Bool>(false)
+    /// Who to tell of punts and deferred packets.
+    private let maintenanceDescriptor: Int32
+    private let handler: WorkerThread?
+    /// Workers whose deferred packets the handler takes; written before they start, read by the handler.
+    let sources = Mutex<[WorkerThread]>([])
+    private var thread: pthread_t?
+    var isRunning: Bool { thread != nil }
+    /// Statistics as they were when they were last cleared.
+    let cleared = Mutex<[UInt64]>([UInt64](repeating: 0, count: WorkerCounter.count))
+    /// Whether only queues pinned to its CPU are polled; under the control lock.
+    var isIsolated = false
+
+    init(
+        role: ThreadStatistics.Role, cpu: Int, slot: Int, memory: WorkerMemory, clock: Clock, maximumSleepMicroseconds: UInt32,
+        maintenanceDescriptor: Int32, handler: WorkerThread?
+    ) {
+        self.role = role
+        self.cpu = cpu
+        self.slot = slot
+        self.memory = memory
+        self.clock = clock
+        self.maintenanceDescriptor = maintenanceDescriptor
+        self.handler = handler
+        numaNode = cpu < 0 ? 0 : Int(clinux_numa_of_cpu(UInt32(cpu)))
+        maximumSleep = Atomic(UInt64(maximumSleepMicroseconds) * 1000)
+        wakeDescriptor = clinux_eventfd()
+    }
+
+    deinit { if wakeDescriptor >= 0 { close(wakeDescriptor) } }
+
+    func start() {
+        guard thread == nil else { return }
+        stopping.store(false, ordering: .releasing)
+        var created = pthread_t()
+        let context = Unmanaged.passRetained(self).toOpaque()
+        let result = pthread_create(
+            &created, nil,
+            { context in
+                let worker = Unmanaged<WorkerThread>.fromOpaque(context!).takeRetainedValue()
+                worker.run()
+                return nil
+            }, context)
+        if result != 0 {
+            Unmanaged<WorkerThread>.fromOpaque(context).release()
+            fatalError("a datapath thread could not be created: \(String(cString: strerror(result)))")
+        }
+        thread = created
+    }
+
+    /// Ends the thread and waits until it has.
+    func stop() {
+        guard let running = thread else { return }
+        stopping.store(true, ordering: .releasing)
+        wake()
+        pthread_join(running, nil)
+        thread = nil
+    }
+
+    func wake() { if wakeDescriptor >= 0 { _ = clinux_eventfd_signal(wakeDescriptor) } }
+
+    private func run() {
+        let name =
+            switch role {
+            case .pmd: "apus-pmd\(cpu)"
+            case .kernelIO: "apus-io"
+            case .handler: "apus-handler"
+            case .control: "apus-control"
+            }
+        clinux_set_thread_name(name)
+        if role == .pmd { clinux_pin_to_cpu(UInt32(cpu)) }
+        clinux_set_timer_slack(1000)
+        cdpdk_thread_register()
+        memory.state.pointee.now = clock.now.nanoseconds
+        switch role {
+        case .pmd: runPolling()
+        case .kernelIO: runWaiting()
+        case .handler: runHandling()
+        case .control: break
+        }
+        memory.state.pointee.quiescent.offline(slot)
+        cdpdk_thread_unregister()
+    }
+
+    // MARK: PMD
+
+    private func runPolling() {
+        let worker = memory.state
+        let statistics = worker.pointee.statistics
+        worker.pointee.quiescent.online(slot)
+        var idleRounds: UInt32 = 0
+        var round: UInt32 = 0
+        var sleepNanoseconds: UInt64 = 0
+        var before = clinux_tsc()
+        while true {
+            let received = Burst.pollOnce(worker)
+            let after = clinux_tsc()
+            bump(statistics + WorkerCounter.iterations, 1)
+            round &+= 1
+            if received > 0 {
+                bump(statistics + WorkerCounter.busyCycles, after &- before)
+                before = after
+                idleRounds = 0
+                if received >= DatapathLimits.burst / 2 { sleepNanoseconds = 0 }
+                if worker.pointee.puntsProduced || worker.pointee.deferredProduced { tell(worker) }
+                if round & 63 == 0 {
+                    housekeep(worker)
+                    if stopping.load(ordering: .relaxed) { return }
+                }
+                continue
+            }
+            bump(statistics + WorkerCounter.idleCycles, after &- before)
+            before = after
+            idleRounds &+= 1
+            if idleRounds & 63 == 0 || round & 63 == 0 {
+                housekeep(worker)
+                if stopping.load(ordering: .relaxed) { return }
+            }
+            let longest = maximumSleep.load(ordering: .relaxed)
+            if longest == 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep {
+                clinux_pause()
+                continue
+            }
+            // Sleeps grow slowly, so that a pause in the traffic costs little, and readers of shared memory are not waited for.
+            sleepNanoseconds = min(sleepNanoseconds + 2_000 + sleepNanoseconds / 8, longest)
+            worker.pointee.quiescent.offline(slot)
+            clinux_sleep_nanoseconds(sleepNanoseconds)
+            worker.pointee.quiescent.online(slot)
+            let woken = clinux_tsc()
+            bump(statistics + WorkerCounter.sleepCycles, woken &- before)
+            bump(statistics + WorkerCounter.sleeps, 1)
+            before = woken
+        }
+    }
+
+    /// What is done now and then: time, the cache's size, counts that wait.
+    private func housekeep(_ worker: Worker) {
+        worker.pointee.now = clock.now.nanoseconds
+        FlowCache.adapt(worker)
+        memory.missHandler.handOverCredits()
+    }
+
+    /// Tells who is concerned of punts and deferred packets.
+    func tell(_ worker: Worker) {
+        if worker.pointee.puntsProduced {
+            worker.pointee.puntsProduced = false
+            _ = clinux_eventfd_signal(maintenanceDescriptor)
+        }
+        if worker.pointee.deferredProduced {
+            worker.pointee.deferredProduced = false
+            if let handler, handler.isWaiting.load(ordering: .sequentiallyConsistent) { handler.wake() }
+        }
+    }
+
+    // MARK: Kernel I/O
+
+    /// Waits for any of its queues' descriptors, then polls them all until none has anything left.
+    private func runWaiting() {
+        let worker = memory.state
+        let statistics = worker.pointee.statistics
+        var descriptors: [pollfd] = []
+        while !stopping.load(ordering: .acquiring) {
+            descriptors.removeAll(keepingCapacity: true)
+            descriptors.append(pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0))
+            worker.pointee.quiescent.online(slot)
+            if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
+                for index in 0..<PollList.count(list) {
+                    let descriptor = PollList.entry(list, index).pointee.handle.descriptor
+                    if descriptor >= 0 { descriptors.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
+                }
+            }
+            worker.pointee.quiescent.offline(slot)
+            let ready = poll(&descriptors, nfds_t(descriptors.count), 500)
+            let start = clinux_tsc()
+            worker.pointee.now = clock.now.nanoseconds
+            guard ready > 0 else { continue }
+            if descriptors[0].revents != 0 { _ = clinux_eventfd_drain(wakeDescriptor) }
+            worker.pointee.quiescent.online(slot)
+            // Bounded, so that a flood does not keep the thread from seeing a changed list.
+            var rounds = 0
+            while rounds < 64, Burst.pollOnce(worker) > 0 { rounds += 1 }
+            worker.pointee.quiescent.offline(slot)
+            tell(worker)
+            housekeep(worker)
+            bump(statistics + WorkerCounter.iterations, 1)
+            bump(statistics + WorkerCounter.busyCycles, clinux_tsc() &- start)
+        }
+    }
+
+    // MARK: Handler
+
+    private func runHandling() {
+        let worker = memory.state
+        let statistics = worker.pointee.statistics
+        while !stopping.load(ordering: .acquiring) {
+            let start = clinux_tsc()
+            if handleOnce() > 0 {
+                bump(statistics + WorkerCounter.iterations, 1)
+                bump(statistics + WorkerCounter.busyCycles, clinux_tsc() &- start)
+                continue
+            }
+            // Announce the wait, look once more, then wait: a producer either sees the announcement or is seen.
+            isWaiting.store(true, ordering: .sequentiallyConsistent)
+            if handleOnce() == 0, !stopping.load(ordering: .acquiring) {
+                var descriptor = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
+                // The timeout covers a producer that looked before the announcement and slept since.
+                _ = poll(&descriptor, 1, 20)
+                if descriptor.revents != 0 { _ = clinux_eventfd_drain(wakeDescriptor) }
+            }
+            isWaiting.store(false, ordering: .relaxed)
+            housekeep(worker)
+        }
+    }
+
+    /// Takes up to a burst from each source in turn. Returns the packets handled.
+    func handleOnce() -> Int {
+        let worker = memory.state
+        var total = 0
+        for source in sources.withLock({ $0 }) {
+            let ring = source.state.pointee.deferred
+            var count = 0
+            while count < DatapathLimits.burst, let record = ring.nextToConsume() {
+                let port = record.load(fromByteOffset: DeferredRecord.inPort, as: UInt32.self)
+                worker.pointee.packets[count] = record.load(fromByteOffset: DeferredRecord.packet, as: Packet.self)
+                worker.pointee.metas[count] = port
+                worker.pointee.inPorts[count] = port
+                worker.pointee.recirculations[count] = 0
+                worker.pointee.depths[count] = 0
+                ring.consume()
+                let handled = source.state.pointee.handledByPort + Int(port)
+                handled.pointee.store(handled.pointee.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+                count += 1
+            }
+            if count > 0 {
+                worker.pointee.quiescent.online(slot)
+                Burst.passes(worker, count)
+                Stages.flush(worker)
+                worker.pointee.quiescent.offline(slot)
+                if worker.pointee.puntsProduced { tell(worker) }
+                total += count
+            }
+        }
+        return total
+    }
+
+    // MARK: Publishing
+
+    /// What it polls at the moment.
+    func polled() -> [PollEntry] {
+        guard let list = state.pointee.pollList.pointee.load(ordering: .acquiring) else { return [] }
+        return (0..<PollList.count(list)).map { PollList.entry(list, $0).pointee }
+    }
+
+    /// Replaces the list of queues to poll. The caller frees the returned old one after a grace period.
+    func publish(_ entries: [PollEntry]) -> UnsafeMutableRawPointer? {
+        let bytes = PollList.entries + entries.count * MemoryLayout<PollEntry>.stride
+        let list = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        list.storeBytes(of: entries.count, as: Int.self)
+        for (index, entry) in entries.enumerated() { PollList.entry(list, index).initialize(to: entry) }
+        let old = state.pointee.pollList.pointee.exchange(list, ordering: .acquiringAndReleasing)
+        wake()
+        return old
+    }
+}

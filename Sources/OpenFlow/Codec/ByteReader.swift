@@ -1,0 +1,106 @@
+// Reading big-endian values from hostile bytes, lengths first.
+
+/// A cursor over part of a byte array. Whoever reads past the end gets `lengthError`.
+struct ByteReader {
+    let bytes: [UInt8]
+    private(set) var position: Int
+    let end: Int
+    /// What too few bytes mean here: `brcBadLen` in a message, `bacBadLen` in an action, `bmcBadLen` in a match.
+    var lengthError: ErrorCode
+
+    init(_ bytes: [UInt8], lengthError: ErrorCode = .brcBadLen) {
+        self.bytes = bytes
+        position = 0
+        end = bytes.count
+        self.lengthError = lengthError
+    }
+
+    private init(_ bytes: [UInt8], from: Int, to: Int, lengthError: ErrorCode) {
+        self.bytes = bytes
+        position = from
+        end = to
+        self.lengthError = lengthError
+    }
+
+    /// Bytes not yet read.
+    var remaining: Int { end - position }
+    var isAtEnd: Bool { position == end }
+
+    /// Throws unless `count` (0 or more) bytes are left.
+    func require(_ count: Int) throws(OpenFlowError) {
+        if count < 0 || count > remaining {
+            throw OpenFlowError(lengthError, "\(count) bytes expected at offset \(position), \(remaining) are there")
+        }
+    }
+
+    mutating func skip(_ count: Int) throws(OpenFlowError) {
+        try require(count)
+        position += count
+    }
+
+    mutating func u8() throws(OpenFlowError) -> UInt8 {
+        try require(1)
+        defer { position += 1 }
+        return bytes[position]
+    }
+
+    mutating func u16() throws(OpenFlowError) -> UInt16 {
+        try require(2)
+        defer { position += 2 }
+        return UInt16(bytes[position]) << 8 | UInt16(bytes[position + 1])
+    }
+
+    mutating func u32() throws(OpenFlowError) -> UInt32 {
+        try require(4)
+        defer { position += 4 }
+        return UInt32(bytes[position]) << 24 | UInt32(bytes[position + 1]) << 16 | UInt32(bytes[position + 2]) << 8
+            | UInt32(bytes[position + 3])
+    }
+
+    mutating func u64() throws(OpenFlowError) -> UInt64 {
+        let high = try u32()
+        return UInt64(high) << 32 | UInt64(try u32())
+    }
+
+    /// `count` (1 to 16) bytes as an integer.
+    mutating func integer(_ count: Int) throws(OpenFlowError) -> UInt128 {
+        try require(count)
+        var value: UInt128 = 0
+        for index in position..<position + count { value = value << 8 | UInt128(bytes[index]) }
+        position += count
+        return value
+    }
+
+    /// Six bytes.
+    mutating func ethernetAddress() throws(OpenFlowError) -> UInt64 { UInt64(try integer(6)) }
+
+    mutating func array(_ count: Int) throws(OpenFlowError) -> [UInt8] {
+        try require(count)
+        defer { position += count }
+        return Array(bytes[position..<position + count])
+    }
+
+    /// All that is left.
+    mutating func rest() -> [UInt8] {
+        defer { position = end }
+        return Array(bytes[position..<end])
+    }
+
+    /// A zero-padded string of `count` bytes; what is not UTF-8 is replaced.
+    mutating func string(_ count: Int) throws(OpenFlowError) -> String {
+        let raw = try array(count)
+        return String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    /// A reader of the next `count` bytes, which this one skips.
+    mutating func sub(_ count: Int, lengthError: ErrorCode? = nil) throws(OpenFlowError) -> ByteReader {
+        try require(count)
+        defer { position += count }
+        return ByteReader(bytes, from: position, to: position + count, lengthError: lengthError ?? self.lengthError)
+    }
+
+    /// Throws unless everything was read.
+    func expectEnd() throws(OpenFlowError) {
+        if !isAtEnd { throw OpenFlowError(lengthError, "\(remaining) bytes too many at offset \(position)") }
+    }
+}

@@ -1,0 +1,348 @@
+// Statistics (1.0) and multipart (1.1 and later): the common header, requests and the numbers of the kinds.
+
+internal import Flow
+
+/// `OFPST_*` and `OFPMP_*`.
+enum StatsType {
+    static let description: UInt16 = 0
+    static let flow: UInt16 = 1
+    static let aggregate: UInt16 = 2
+    static let table: UInt16 = 3
+    static let port: UInt16 = 4
+    static let queue: UInt16 = 5
+    static let group: UInt16 = 6
+    static let groupDescription: UInt16 = 7
+    static let groupFeatures: UInt16 = 8
+    static let meter: UInt16 = 9
+    static let meterConfig: UInt16 = 10
+    static let meterFeatures: UInt16 = 11
+    static let tableFeatures: UInt16 = 12
+    static let portDescription: UInt16 = 13
+    static let tableDescription: UInt16 = 14
+    static let queueDescription: UInt16 = 15
+    static let experimenter: UInt16 = 0xffff
+
+    /// The first version that has `type`. Port descriptions are 1.3's, but 1.0 and later are answered too, as the field does.
+    static func isKnown(_ type: UInt16, in version: OpenFlowVersion) -> Bool {
+        switch type {
+        case description, flow, aggregate, table, port, queue, experimenter, portDescription: true
+        case group, groupDescription: version >= .v1_1
+        case groupFeatures: version >= .v1_2
+        case meter, meterConfig, meterFeatures, tableFeatures: version >= .v1_3
+        case tableDescription, queueDescription: version >= .v1_4
+        default: false
+        }
+    }
+}
+
+enum StatsCodec {
+    // MARK: Header
+
+    static func encodeHeader(_ type: UInt16, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
+        writer.u16(type)
+        writer.u16(more ? 1 : 0)
+        if version >= .v1_1 { writer.u32(0) }
+    }
+
+    /// Nicira's statistics: the header, then the subtype.
+    static func encodeNiciraHeader(_ subtype: UInt32, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
+        encodeHeader(StatsType.experimenter, more: more, version, &writer)
+        writer.u32(Experimenter.nicira)
+        writer.u32(subtype)
+        if version == .v1_0 { writer.u32(0) }
+    }
+
+    private static func decodeHeader(
+        _ reader: inout ByteReader, _ version: OpenFlowVersion
+    ) throws(OpenFlowError) -> (type: UInt16, more: Bool) {
+        let type = try reader.u16()
+        let flags = try reader.u16()
+        if version >= .v1_1 { try reader.skip(4) }
+        guard StatsType.isKnown(type, in: version) else {
+            throw OpenFlowError(.brcBadStat, "statistics type \(type) is not one of OpenFlow \(version)")
+        }
+        return (type, flags & 1 != 0)
+    }
+
+    private static func experimenterHeader(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> (UInt32, UInt32) {
+        let id = try reader.u32()
+        let subtype = try reader.u32()
+        if version == .v1_0, id == Experimenter.nicira { try reader.skip(4) }
+        return (id, subtype)
+    }
+
+    // MARK: Requests
+
+    static func decodeRequest(
+        _ reader: inout ByteReader, _ version: OpenFlowVersion
+    ) throws(OpenFlowError) -> (StatsRequest, more: Bool) {
+        let (type, more) = try decodeHeader(&reader, version)
+        let request: StatsRequest
+        switch type {
+        case StatsType.description: request = .description
+        case StatsType.flow: request = .flow(try decodeFlowRequest(&reader, version))
+        case StatsType.aggregate: request = .aggregate(try decodeFlowRequest(&reader, version))
+        case StatsType.table: request = .table
+        case StatsType.port:
+            request = .port(try PortCodec.port(&reader, version))
+            try reader.skip(version == .v1_0 ? 6 : 4)
+        case StatsType.queue:
+            let port = try PortCodec.port(&reader, version)
+            if version == .v1_0 { try reader.skip(2) }
+            // 1.0 asks for all ports with OFPP_ALL, later versions with OFPP_ANY.
+            request = .queue(port: port == .all ? .any : port, queueID: try reader.u32())
+        case StatsType.group:
+            request = .group(try reader.u32())
+            try reader.skip(4)
+        case StatsType.groupDescription:
+            var group = GroupMod.allGroups
+            if version >= .v1_5 {
+                group = try reader.u32()
+                try reader.skip(4)
+            }
+            request = .groupDescription(group)
+        case StatsType.groupFeatures: request = .groupFeatures
+        case StatsType.meter, StatsType.meterConfig:
+            let meter = try reader.u32()
+            try reader.skip(4)
+            request = type == StatsType.meter ? .meter(meter) : .meterConfig(meter)
+        case StatsType.meterFeatures: request = .meterFeatures
+        case StatsType.tableFeatures:
+            var tables: [TableFeatures] = []
+            while !reader.isAtEnd { tables.append(try decodeTableFeatures(&reader)) }
+            request = .tableFeatures(tables)
+        case StatsType.portDescription:
+            var port = OpenFlowPort.any
+            if version >= .v1_5 {
+                port = OpenFlowPort(try reader.u32())
+                try reader.skip(4)
+            }
+            request = .portDescription(port)
+        case StatsType.tableDescription: request = .tableDescription
+        case StatsType.queueDescription:
+            let port = OpenFlowPort(try reader.u32())
+            request = .queueDescription(port: port, queueID: try reader.u32())
+        default:
+            let (id, subtype) = try experimenterHeader(&reader, version)
+            guard id == Experimenter.nicira else {
+                throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(id, radix: 16)) is unknown")
+            }
+            switch subtype {
+            case NiciraStats.flow: request = .flow(try decodeNXFlowRequest(&reader))
+            case NiciraStats.aggregate: request = .aggregate(try decodeNXFlowRequest(&reader))
+            default: throw OpenFlowError(.brcBadSubtype, "Nicira statistics \(subtype) are not ones that this switch keeps")
+            }
+        }
+        return (request, more)
+    }
+
+    static func encodeRequest(_ request: StatsRequest, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) -> Bool {
+        func header(_ type: UInt16) -> Bool {
+            encodeHeader(type, more: more, version, &writer)
+            return StatsType.isKnown(type, in: version)
+        }
+        switch request {
+        case .description: return header(StatsType.description)
+        case .flow(let flow), .aggregate(let flow):
+            let isFlow = if case .flow = request { true } else { false }
+            if flow.isNXM {
+                encodeNiciraHeader(isFlow ? NiciraStats.flow : NiciraStats.aggregate, more: more, version, &writer)
+                encodeNXFlowRequest(flow, &writer)
+                return true
+            }
+            defer { encodeFlowRequest(flow, version, &writer) }
+            return header(isFlow ? StatsType.flow : StatsType.aggregate)
+        case .table: return header(StatsType.table)
+        case .port(let port):
+            defer {
+                PortCodec.put(port, version, &writer)
+                writer.zeros(version == .v1_0 ? 6 : 4)
+            }
+            return header(StatsType.port)
+        case .queue(let port, let queue):
+            defer {
+                PortCodec.put(version == .v1_0 && port == .any ? .all : port, version, &writer)
+                if version == .v1_0 { writer.u16(0) }
+                writer.u32(queue)
+            }
+            return header(StatsType.queue)
+        case .group(let group):
+            defer { writer.u64(UInt64(group) << 32) }
+            return header(StatsType.group)
+        case .groupDescription(let group):
+            defer { if version >= .v1_5 { writer.u64(UInt64(group) << 32) } }
+            return header(StatsType.groupDescription)
+        case .groupFeatures: return header(StatsType.groupFeatures)
+        case .meter(let meter):
+            defer { writer.u64(UInt64(meter) << 32) }
+            return header(StatsType.meter)
+        case .meterConfig(let meter):
+            defer { writer.u64(UInt64(meter) << 32) }
+            return header(StatsType.meterConfig)
+        case .meterFeatures: return header(StatsType.meterFeatures)
+        case .tableFeatures(let tables):
+            defer { for table in tables { encode(table, &writer) } }
+            return header(StatsType.tableFeatures)
+        case .portDescription(let port):
+            defer { if version >= .v1_5 { writer.u64(UInt64(port.rawValue) << 32) } }
+            return header(StatsType.portDescription)
+        case .tableDescription: return header(StatsType.tableDescription)
+        case .queueDescription(let port, let queue):
+            defer {
+                writer.u32(port.rawValue)
+                writer.u32(queue)
+            }
+            return header(StatsType.queueDescription)
+        case .experimenter(let message):
+            defer {
+                writer.u32(message.experimenter)
+                writer.u32(message.type)
+                writer.raw(message.body)
+            }
+            return header(StatsType.experimenter)
+        }
+    }
+
+    private static func decodeFlowRequest(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> FlowStatsRequest {
+        var request = FlowStatsRequest()
+        if version == .v1_0 {
+            request.match = try LegacyMatch.decode10(&reader)
+            request.tableID = try reader.u8()
+            try reader.skip(1)
+            request.outPort = OpenFlowPort(wire16: try reader.u16())
+            return request
+        }
+        request.tableID = try reader.u8()
+        try reader.skip(3)
+        request.outPort = OpenFlowPort(try reader.u32())
+        request.outGroup = try reader.u32()
+        try reader.skip(4)
+        let cookie = try reader.u64()
+        request.cookieMask = try reader.u64()
+        request.cookie = cookie & request.cookieMask
+        request.match = version == .v1_1 ? try LegacyMatch.decode11(&reader) : try OXMCodec.decodeStandardMatch(&reader)
+        return request
+    }
+
+    private static func encodeFlowRequest(_ request: FlowStatsRequest, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
+        if version == .v1_0 {
+            LegacyMatch.encode10(request.match, to: &writer)
+            writer.u8(request.tableID)
+            writer.u8(0)
+            writer.u16(request.outPort.wire16)
+            return
+        }
+        writer.u8(request.tableID)
+        writer.zeros(3)
+        writer.u32(request.outPort.rawValue)
+        writer.u32(request.outGroup)
+        writer.u32(0)
+        writer.u64(request.cookie)
+        writer.u64(request.cookieMask)
+        if version == .v1_1 {
+            LegacyMatch.encode11(request.match, to: &writer)
+        } else {
+            OXMCodec.encodeStandardMatch(request.match, version: version, to: &writer)
+        }
+    }
+
+    private static func decodeNXFlowRequest(_ reader: inout ByteReader) throws(OpenFlowError) -> FlowStatsRequest {
+        var request = FlowStatsRequest(isNXM: true)
+        request.outPort = OpenFlowPort(wire16: try reader.u16())
+        let length = Int(try reader.u16())
+        request.tableID = try reader.u8()
+        try reader.skip(3)
+        let decoded = try OXMCodec.decodeNXM(&reader, length: length, allowsCookie: true)
+        request.match = decoded.match
+        request.cookie = decoded.cookie
+        request.cookieMask = decoded.cookieMask
+        return request
+    }
+
+    private static func encodeNXFlowRequest(_ request: FlowStatsRequest, _ writer: inout ByteWriter) {
+        writer.u16(request.outPort.wire16)
+        let lengthOffset = writer.count
+        writer.u16(0)
+        writer.u8(request.tableID)
+        writer.zeros(3)
+        let start = writer.count
+        OXMCodec.encodeMatch(request.match, .nxm, cookie: request.cookie, cookieMask: request.cookieMask, to: &writer)
+        writer.patch16(writer.count - start, at: lengthOffset)
+        writer.pad(to: 8, from: start)
+    }
+
+    // MARK: Replies
+
+    static func decodeReply(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> (StatsReply, more: Bool) {
+        let (type, more) = try decodeHeader(&reader, version)
+        return (try StatsReplyCodec.decode(type, &reader, version), more)
+    }
+
+    /// Writes header and body; false if the version has no such reply.
+    static func encodeReply(_ reply: StatsReply, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) -> Bool {
+        guard let type = StatsReplyCodec.type(of: reply), StatsType.isKnown(type, in: version) else { return false }
+        switch reply {
+        case .flow(_, isNXM: true): encodeNiciraHeader(NiciraStats.flow, more: more, version, &writer)
+        case .aggregate(_, isNXM: true): encodeNiciraHeader(NiciraStats.aggregate, more: more, version, &writer)
+        default: encodeHeader(type, more: more, version, &writer)
+        }
+        StatsReplyCodec.encode(reply, version, &writer)
+        return true
+    }
+
+    static func decodeNicira(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> StatsReply {
+        let (id, subtype) = try experimenterHeader(&reader, version)
+        guard id == Experimenter.nicira else {
+            return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))
+        }
+        switch subtype {
+        case NiciraStats.flow:
+            var flows: [FlowStats] = []
+            while !reader.isAtEnd { flows.append(try FlowStatsCodec.decodeNX(&reader)) }
+            return .flow(flows, isNXM: true)
+        case NiciraStats.aggregate: return .aggregate(try FlowStatsCodec.decodeAggregate(&reader, .v1_0), isNXM: true)
+        default: return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))
+        }
+    }
+
+    // MARK: Table features
+
+    static func decodeTableFeatures(_ reader: inout ByteReader) throws(OpenFlowError) -> TableFeatures {
+        let length = Int(try reader.u16())
+        guard length >= 64 else { throw OpenFlowError(.brcBadLen, "table features of \(length) bytes") }
+        var body = try reader.sub(length - 2)
+        let table = try body.u8()
+        try body.skip(5)
+        let name = try body.string(32)
+        let metadataMatch = try body.u64()
+        let metadataWrite = try body.u64()
+        let capabilities = try body.u32()
+        let entries = try body.u32()
+        var properties: [TableFeatureProperty] = []
+        while !body.isAtEnd {
+            let kind = try body.u16()
+            let size = Int(try body.u16())
+            guard size >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(size) bytes") }
+            var content = try body.sub(size - 4, lengthError: .bpcBadLen)
+            try body.skip((8 - size % 8) % 8)
+            properties.append(TableFeatureProperty(kind: kind, content: content.rest()))
+        }
+        return TableFeatures(
+            tableID: table, name: name, metadataMatch: metadataMatch, metadataWrite: metadataWrite, capabilities: capabilities,
+            maximumEntries: entries, properties: properties)
+    }
+
+    static func encode(_ table: TableFeatures, _ writer: inout ByteWriter) {
+        let start = writer.count
+        writer.u16(0)
+        writer.u8(table.tableID)
+        writer.zeros(5)
+        writer.string(table.name, count: 32)
+        writer.u64(table.metadataMatch)
+        writer.u64(table.metadataWrite)
+        writer.u32(table.capabilities)
+        writer.u32(table.maximumEntries)
+        for property in table.properties { writer.property(property.kind) { $0.raw(property.content) } }
+        writer.patch16(writer.count - start, at: start)
+    }
+}

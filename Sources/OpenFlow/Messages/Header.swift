@@ -1,0 +1,99 @@
+// The eight bytes before every message.
+
+/// `ofp_header`.
+public struct Header: Equatable, Sendable {
+    public var version: UInt8
+    public var type: UInt8
+    /// The message's bytes, header included.
+    public var length: Int
+    public var xid: UInt32
+
+    /// Reads the first eight bytes of `bytes`; nil if there are fewer.
+    public init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count >= OpenFlowLimits.headerBytes else { return nil }
+        var reader = ByteReader(Array(bytes.prefix(OpenFlowLimits.headerBytes)))
+        guard let version = try? reader.u8(), let type = try? reader.u8(), let length = try? reader.u16(), let xid = try? reader.u32() else {
+            return nil
+        }
+        self.version = version
+        self.type = type
+        self.length = Int(length)
+        self.xid = xid
+    }
+}
+
+/// `OFPT_*`. Where the versions disagree: `numbered` and `init(number:version:)`.
+enum MessageType: Sendable {
+    case hello, error, echoRequest, echoReply, experimenter, featuresRequest, featuresReply, getConfigRequest, getConfigReply, setConfig
+    case packetIn, flowRemoved, portStatus, packetOut, flowMod, groupMod, portMod, tableMod, statsRequest, statsReply, barrierRequest
+    case barrierReply, queueGetConfigRequest, queueGetConfigReply, roleRequest, roleReply, getAsyncRequest, getAsyncReply, setAsync
+    case meterMod, roleStatus, tableStatus, requestForward, bundleControl, bundleAdd
+
+    private static let table10: [MessageType] = [
+        .hello, .error, .echoRequest, .echoReply, .experimenter, .featuresRequest, .featuresReply, .getConfigRequest, .getConfigReply,
+        .setConfig, .packetIn, .flowRemoved, .portStatus, .packetOut, .flowMod, .portMod, .statsRequest, .statsReply, .barrierRequest,
+        .barrierReply, .queueGetConfigRequest, .queueGetConfigReply,
+    ]
+    private static let table11: [MessageType] = [
+        .hello, .error, .echoRequest, .echoReply, .experimenter, .featuresRequest, .featuresReply, .getConfigRequest, .getConfigReply,
+        .setConfig, .packetIn, .flowRemoved, .portStatus, .packetOut, .flowMod, .groupMod, .portMod, .tableMod, .statsRequest, .statsReply,
+        .barrierRequest, .barrierReply, .queueGetConfigRequest, .queueGetConfigReply, .roleRequest, .roleReply, .getAsyncRequest,
+        .getAsyncReply, .setAsync, .meterMod, .roleStatus, .tableStatus, .requestForward, .bundleControl, .bundleAdd,
+    ]
+
+    /// How many types a version has.
+    private static func count(in version: OpenFlowVersion) -> Int {
+        switch version {
+        case .v1_0: 22
+        case .v1_1: 24
+        case .v1_2: 26
+        case .v1_3: 30
+        case .v1_4, .v1_5: 35
+        }
+    }
+
+    init?(number: UInt8, version: OpenFlowVersion) {
+        guard Int(number) < MessageType.count(in: version) else { return nil }
+        let type = (version == .v1_0 ? MessageType.table10 : MessageType.table11)[Int(number)]
+        // 1.4 put queue configurations among the multipart messages.
+        if version >= .v1_4, type == .queueGetConfigRequest || type == .queueGetConfigReply { return nil }
+        self = type
+    }
+
+    /// The type's number in `version`; nil if it has none.
+    func number(in version: OpenFlowVersion) -> UInt8? {
+        let table = version == .v1_0 ? MessageType.table10 : MessageType.table11
+        guard let index = table.firstIndex(of: self), index < MessageType.count(in: version) else { return nil }
+        return UInt8(index)
+    }
+}
+
+/// Subtypes of Nicira's messages (`NXT_*`).
+enum NiciraMessage {
+    static let roleRequest: UInt32 = 10
+    static let roleReply: UInt32 = 11
+    static let setFlowFormat: UInt32 = 12
+    static let flowMod: UInt32 = 13
+    static let flowRemoved: UInt32 = 14
+    static let flowModTableID: UInt32 = 15
+    static let setPacketInFormat: UInt32 = 16
+    static let packetIn: UInt32 = 17
+    static let flowAge: UInt32 = 18
+    static let setAsync: UInt32 = 19
+    static let setControllerID: UInt32 = 20
+    static let setAsync2: UInt32 = 27
+    static let packetIn2: UInt32 = 30
+}
+
+/// Subtypes of Nicira's statistics (`NXST_*`).
+enum NiciraStats {
+    static let flow: UInt32 = 0
+    static let aggregate: UInt32 = 1
+}
+
+/// Subtypes of ONF's messages for 1.3.
+enum ONFMessage {
+    static let roleStatus: UInt32 = 1911
+    static let bundleControl: UInt32 = 2300
+    static let bundleAdd: UInt32 = 2301
+}

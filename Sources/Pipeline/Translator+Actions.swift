@@ -1,0 +1,203 @@
+// Carrying out actions, in order.
+
+internal import DatapathAPI
+internal import Flow
+
+extension Translator {
+    /// Carries out a list.
+    ///
+    /// - Parameter isTail: nothing follows the list, so where its last action goes on in a table, the caller may go there
+    ///   instead of coming back here.
+    func run(_ list: [Action], isTail: Bool) -> Next {
+        for index in list.indices {
+            if hasExited || failure != nil { return .end }
+            if actions.count > PipelineLimits.datapathActions {
+                fail("more than \(PipelineLimits.datapathActions) datapath actions")
+                return .end
+            }
+            let action = list[index]
+            report(.action, TraceText.action(action))
+            let next = run(action)
+            if case .stop = next { return .end }
+            guard case .table(let table, let port, let canMiss) = next else { continue }
+            if isTail, index == list.count - 1 { return next }
+            runTable(table, port: port, canMissToController: canMiss)
+            // Goto ends its list whatever comes after it.
+            if canMiss { return .end }
+        }
+        return .end
+    }
+
+    private func run(_ action: Action) -> Next {
+        switch action {
+        case .output(let port, let length): output(to: port, maxLength: length)
+        case .outputField(let source, let length):
+            look(source)
+            let port = UInt32(truncatingIfNeeded: min(read(source), UInt128(UInt32.max)))
+            output(to: OpenFlowPort(Translator.wide(port, bits: source.bits)), maxLength: length)
+        case .outputTruncated(let port, let length): outputTruncated(to: port, length)
+        case .enqueue(let port, _): output(to: port, maxLength: 0)
+        case .controller(let controller): punt(controller, cookie: rule?.cookie ?? .max)
+        case .setQueue(let queue): key.pointee[.skbPriority] = UInt128(queue)
+        case .popQueue: key.pointee[.skbPriority] = 0
+        case .setField(let field, let value, let mask, _): set(field, value, mask: mask)
+        case .move(let from, let to):
+            guard meetsPrerequisites(of: from.field), meetsPrerequisites(of: to.field) else { break }
+            look(from)
+            set(to, read(from))
+        case .push(let source):
+            if stack.count >= PipelineLimits.stackDepth {
+                fail("more than \(PipelineLimits.stackDepth) values on the stack")
+            } else {
+                if meetsPrerequisites(of: source.field) { look(source) }
+                stack.append(read(source))
+            }
+        case .pop(let target):
+            if let value = stack.popLast() {
+                set(target, value)
+            } else {
+                report(.warning, "pop from an empty stack does nothing")
+            }
+        case .setVLANID(let id, let push):
+            if push || load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
+                setVLAN(UInt16(id) & 0xfff | Translator.vlanPresent, mask: 0x1fff)
+            }
+        case .setVLANPriority(let priority, let push):
+            if push || load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
+                setVLAN(UInt16(priority & 7) << 13 | Translator.vlanPresent, mask: 0xf000)
+            }
+        case .pushVLAN(let etherType): pushVLAN(tpid: etherType, tci: Translator.vlanPresent)
+        case .popVLAN: popVLAN()
+        case .pushMPLS(let etherType): pushMPLS(etherType)
+        case .popMPLS(let etherType): popMPLS(etherType)
+        case .setMPLSLabel(let label): set(.mplsLabel, UInt128(label), mask: 0xf_ffff)
+        case .setMPLSTC(let value): set(.mplsTC, UInt128(value), mask: 7)
+        case .setMPLSTTL(let value): set(.mplsTTL, UInt128(value), mask: 0xff)
+        case .decrementMPLSTTL: if decrement(.mplsTTL, controllerIDs: []) { return .stop }
+        case .setEthSrc(let address): set(.ethSrc, UInt128(address), mask: 0xffff_ffff_ffff)
+        case .setEthDst(let address): set(.ethDst, UInt128(address), mask: 0xffff_ffff_ffff)
+        case .setIPv4Src(let address): setIPv4(.nwSrc, .arpSPA, address)
+        case .setIPv4Dst(let address): setIPv4(.nwDst, .arpTPA, address)
+        case .setIPDSCP(let value): set(.nwTOS, UInt128(value), mask: 0xfc)
+        case .setIPECN(let value): set(.nwECN, UInt128(value), mask: 3)
+        case .setIPTTL(let value): set(.nwTTL, UInt128(value), mask: 0xff)
+        case .setL4Src(let port): setPort([.tcpSrc, .udpSrc, .sctpSrc], port)
+        case .setL4Dst(let port): setPort([.tcpDst, .udpDst, .sctpDst], port)
+        case .decrementTTL(let controllerIDs):
+            if decrement(.nwTTL, controllerIDs: controllerIDs) { return .stop }
+        case .setTunnelID(let value): set(.tunID, UInt128(value), mask: UInt128(UInt64.max))
+        case .resubmit(let port, let next):
+            return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
+        case .note: break
+        case .exit: hasExited = true
+        case .clone(let nested): isolated { _ = run(nested, isTail: false) }
+        case .group(let group): report(.warning, "group \(group) does not exist")
+        case .meter(let meter): report(.warning, "meter \(meter) does not exist")
+        case .conjunction: break
+        case .clearActions:
+            actionSet.removeAll(keepingCapacity: true)
+            store32(FlowOffset.actsetOutput, Translator.unsetPort)
+        case .writeActions(let list):
+            actionSet += list
+            for case .output(let port, _) in list { store32(FlowOffset.actsetOutput, port.rawValue) }
+        case .writeMetadata(let value, let mask): write(.metadata, UInt128(value), bits: UInt128(mask))
+        case .gotoTable(let next): return .table(next, port: nil, canMissToController: true)
+        }
+        return .end
+    }
+
+    // MARK: The action set
+
+    /// Carries out the action set, in the standard's order (OpenFlow 1.5 section 5.6): pops, pushes, TTL, sets, output. Of
+    /// each kind the one written last counts.
+    func runActionSet() {
+        guard failure == nil, !actionSet.isEmpty else { return }
+        hasExited = false
+        inActionSet = true
+        defer { inActionSet = false }
+        var pops: [Action?] = [nil, nil]
+        var pushes: [Action?] = [nil, nil]
+        var decrements: [Action?] = [nil, nil]
+        var sets: [Action] = []
+        var queue: Action?
+        var final: Action?
+        for action in actionSet {
+            switch action {
+            case .popVLAN: pops[0] = action
+            case .popMPLS: pops[1] = action
+            case .pushMPLS: pushes[0] = action
+            case .pushVLAN: pushes[1] = action
+            case .decrementTTL: decrements[0] = action
+            case .decrementMPLSTTL: decrements[1] = action
+            case .setQueue, .popQueue: queue = action
+            case .output, .outputField, .outputTruncated, .controller, .enqueue: final = action
+            default: sets.append(action)
+            }
+        }
+        actionSet.removeAll(keepingCapacity: true)
+        let ordered = (pops + pushes + decrements).compactMap { $0 } + sets + [queue, final].compactMap { $0 }
+        report(.action, "-- executing action set:")
+        _ = run(ordered, isTail: false)
+    }
+
+    // MARK: Fields
+
+    func look(_ part: SubField) {
+        let ones: UInt128 = part.bits == 128 ? .max : (1 << UInt128(part.bits)) - 1
+        look(part.field, bits: ones << UInt128(part.offset))
+    }
+
+    func read(_ part: SubField) -> UInt128 {
+        let ones: UInt128 = part.bits == 128 ? .max : (1 << UInt128(part.bits)) - 1
+        return key.pointee[part.field] >> UInt128(part.offset) & ones
+    }
+
+    func set(_ part: SubField, _ value: UInt128) {
+        let ones: UInt128 = part.bits == 128 ? .max : (1 << UInt128(part.bits)) - 1
+        set(part.field, (value & ones) << UInt128(part.offset), mask: ones << UInt128(part.offset))
+    }
+
+    /// Writes bits of a field, if the packet has it.
+    func set(_ field: Field, _ value: UInt128, mask: UInt128) {
+        switch field {
+        case .vlanTCI: setVLAN(UInt16(truncatingIfNeeded: value), mask: UInt16(truncatingIfNeeded: mask))
+        case .vlanVID: setVLAN(UInt16(truncatingIfNeeded: value), mask: UInt16(truncatingIfNeeded: mask) & 0x1fff)
+        case .vlanVID12:
+            setVLAN(UInt16(truncatingIfNeeded: value) | Translator.vlanPresent, mask: UInt16(truncatingIfNeeded: mask) | Translator.vlanPresent)
+        case .vlanPCP:
+            setVLAN(
+                UInt16(truncatingIfNeeded: value) << 13 | Translator.vlanPresent,
+                mask: UInt16(truncatingIfNeeded: mask) << 13 | Translator.vlanPresent)
+        default:
+            guard meetsPrerequisites(of: field) else { return }
+            write(field, value, bits: mask)
+        }
+    }
+
+    private func setIPv4(_ field: Field, _ arpField: Field, _ address: UInt32) {
+        set(key.pointee.meetsPrerequisites(of: arpField) ? arpField : field, UInt128(address), mask: 0xffff_ffff)
+    }
+
+    private func setPort(_ fields: [Field], _ port: UInt16) {
+        for field in fields where meetsPrerequisites(of: field) {
+            set(field, UInt128(port), mask: 0xffff)
+            return
+        }
+    }
+
+    /// Takes one off a TTL. True if it is used up: the rest of the list is not for this packet.
+    private func decrement(_ field: Field, controllerIDs: [UInt16]) -> Bool {
+        guard meetsPrerequisites(of: field) else { return false }
+        look(field, bits: 0xff)
+        let ttl = UInt8(truncatingIfNeeded: key.pointee[field])
+        if ttl > 1 {
+            write(field, UInt128(ttl - 1), bits: 0xff)
+            return false
+        }
+        report(.detail, "TTL is used up")
+        let receivers = controllerIDs.isEmpty && view.settings.sendsInvalidTTLToController ? [0] : controllerIDs
+        for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: rule?.cookie ?? .max) }
+        drop(.ttlExpired)
+        return true
+    }
+}

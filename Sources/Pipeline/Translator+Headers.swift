@@ -1,0 +1,270 @@
+// VLAN tags and MPLS labels, and making changes of headers into datapath actions.
+
+internal import DatapathAPI
+internal import Flow
+
+extension Translator {
+    private static let vlanOffsets = [FlowOffset.vlanTCI, FlowOffset.vlanTCI2, FlowOffset.vlanTPID, FlowOffset.vlanTPID2]
+    private static let etherTypeIPv4: UInt16 = 0x0800
+    private static let etherTypeIPv6: UInt16 = 0x86dd
+    private static let etherTypeARP: UInt16 = 0x0806
+    private static let etherTypeRARP: UInt16 = 0x8035
+    private static let etherTypeNSH: UInt16 = 0x894f
+    private static func isMPLS(_ etherType: UInt16) -> Bool { etherType == 0x8847 || etherType == 0x8848 }
+
+    var isTagged: Bool { load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 }
+
+    // MARK: VLAN
+
+    /// Looks at all tags of the packet as the datapath has it, so that tags can be added and removed. That there is none is
+    /// always looked at, and says it all.
+    func lookAtTags() {
+        let tci = UInt16(bigEndian: UnsafeRawPointer(base).load(fromByteOffset: FlowOffset.vlanTCI, as: UInt16.self))
+        if tci & Translator.vlanPresent == 0 { return }
+        let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
+        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        for offset in Translator.vlanOffsets {
+            for index in offset..<offset + 2 { all[index] |= ~known[index] }
+        }
+    }
+
+    /// All tags of `key` are known from now on.
+    private func markTagsWritten() {
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        for offset in Translator.vlanOffsets {
+            for index in offset..<offset + 2 { own[index] = 0xff }
+        }
+        isVLANStructureDirty = true
+    }
+
+    /// Writes bits of the outer tag; setting the presence bit adds a tag, clearing it removes one.
+    func setVLAN(_ value: UInt16, mask: UInt16) {
+        let old = load16(FlowOffset.vlanTCI)
+        let new = old & ~mask | value & mask
+        switch (isTagged, new & Translator.vlanPresent != 0) {
+        case (false, false): break
+        case (true, false): popVLAN()
+        case (false, true): pushVLAN(tpid: 0x8100, tci: new)
+        case (true, true): write(.vlanTCI, UInt128(value), bits: UInt128(mask))
+        }
+    }
+
+    func pushVLAN(tpid: UInt16, tci: UInt16) {
+        lookAtTags()
+        if load16(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0, isTagged {
+            fail("a third VLAN tag is not supported")
+            return
+        }
+        store16(FlowOffset.vlanTCI2, load16(FlowOffset.vlanTCI))
+        store16(FlowOffset.vlanTPID2, load16(FlowOffset.vlanTPID))
+        store16(FlowOffset.vlanTCI, tci)
+        store16(FlowOffset.vlanTPID, tpid)
+        markTagsWritten()
+    }
+
+    func popVLAN() {
+        guard isTagged else { return }
+        lookAtTags()
+        store16(FlowOffset.vlanTCI, load16(FlowOffset.vlanTCI2))
+        store16(FlowOffset.vlanTPID, load16(FlowOffset.vlanTPID2))
+        store16(FlowOffset.vlanTCI2, 0)
+        store16(FlowOffset.vlanTPID2, 0)
+        markTagsWritten()
+    }
+
+    /// The tags of `key`, in words: outer TCI and TPID, inner TCI and TPID.
+    var tags: (UInt16, UInt16, UInt16, UInt16) {
+        get {
+            (load16(FlowOffset.vlanTCI), load16(FlowOffset.vlanTPID), load16(FlowOffset.vlanTCI2), load16(FlowOffset.vlanTPID2))
+        }
+        set {
+            store16(FlowOffset.vlanTCI, newValue.0)
+            store16(FlowOffset.vlanTPID, newValue.1)
+            store16(FlowOffset.vlanTCI2, newValue.2)
+            store16(FlowOffset.vlanTPID2, newValue.3)
+            isVLANStructureDirty = true
+        }
+    }
+
+    private func commitTags() {
+        isVLANStructureDirty = false
+        func tags(_ key: UnsafePointer<FlowKey>) -> [(tci: UInt16, tpid: UInt16)] {
+            func half(_ offset: Int) -> UInt16 { UInt16(bigEndian: UnsafeRawPointer(key).load(fromByteOffset: offset, as: UInt16.self)) }
+            var result: [(UInt16, UInt16)] = []
+            if half(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
+                if half(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0 { result.append((half(FlowOffset.vlanTCI2), half(FlowOffset.vlanTPID2))) }
+                result.append((half(FlowOffset.vlanTCI), half(FlowOffset.vlanTPID)))
+            }
+            return result
+        }
+        // Innermost first.
+        let have = tags(base)
+        let want = tags(key)
+        var common = 0
+        while common < min(have.count, want.count), have[common] == want[common] { common += 1 }
+        if have.count == want.count, common == have.count - 1, have[common].tpid == want[common].tpid {
+            actions.append(.set(.vlanTCI, value: UInt128(want[common].tci & ~Translator.vlanPresent), mask: 0xefff))
+            changeCount += 1
+        } else {
+            for _ in common..<have.count { actions.append(.popVLAN) }
+            for tag in want[common...] { actions.append(.pushVLAN(tpid: tag.tpid, tci: tag.tci)) }
+            changeCount += have.count + want.count - 2 * common
+        }
+        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        let pending = UnsafeMutableRawPointer(dirty).assumingMemoryBound(to: UInt8.self)
+        let now = UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt8.self)
+        for offset in Translator.vlanOffsets {
+            for index in offset..<offset + 2 {
+                now[index] = memory.load(fromByteOffset: index, as: UInt8.self)
+                known[index] = 0xff
+                pending[index] = 0
+            }
+        }
+    }
+
+    // MARK: MPLS
+
+    /// Labels are pushed and popped at once: what the packet is afterwards depends on it.
+    func pushMPLS(_ etherType: UInt16) {
+        commit()
+        let count = Int(load8(FlowOffset.mplsCount))
+        let old = load16(FlowOffset.etherType)
+        var entry: UInt32
+        if Translator.isMPLS(old) {
+            if count >= 3 {
+                fail("a fourth MPLS label is not supported")
+                return
+            }
+            lookAtLabels()
+            entry = load32(FlowOffset.mplsLSE0) & ~0x100
+        } else {
+            // Explicit null, bottom of stack; TTL and class from the IP header.
+            entry = 0x100
+            if old == Translator.etherTypeIPv6 { entry |= 2 << 12 }
+            if old == Translator.etherTypeIPv4 || old == Translator.etherTypeIPv6 {
+                lookBytes(FlowOffset.nwTOS, 2)
+                entry |= UInt32(load8(FlowOffset.nwTOS) >> 2 & 7) << 9
+                entry |= UInt32(load8(FlowOffset.nwTTL))
+            } else {
+                entry |= 64
+            }
+        }
+        actions.append(.pushMPLS(etherType: etherType, entry: entry))
+        changeCount += 1
+        store32(FlowOffset.mplsLSE2, load32(FlowOffset.mplsLSE1))
+        store32(FlowOffset.mplsLSE1, load32(FlowOffset.mplsLSE0))
+        store32(FlowOffset.mplsLSE0, entry)
+        changeNetwork(to: etherType, labels: count + 1)
+    }
+
+    func popMPLS(_ etherType: UInt16) {
+        guard Translator.isMPLS(load16(FlowOffset.etherType)) else { return }
+        let count = Int(load8(FlowOffset.mplsCount))
+        commit()
+        lookAtLabels()
+        actions.append(.popMPLS(etherType: etherType))
+        changeCount += 1
+        store32(FlowOffset.mplsLSE0, load32(FlowOffset.mplsLSE1))
+        store32(FlowOffset.mplsLSE1, load32(FlowOffset.mplsLSE2))
+        store32(FlowOffset.mplsLSE2, 0)
+        changeNetwork(to: etherType, labels: max(0, count - 1))
+    }
+
+    private func lookAtLabels() {
+        let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
+        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        for index in FlowOffset.mplsLSE0..<FlowOffset.mplsLSE0 + 12 { all[index] |= ~known[index] }
+    }
+
+    /// The packet has another EtherType now, and of its network header nothing is known: it reads as zeros.
+    private func changeNetwork(to etherType: UInt16, labels: Int) {
+        store16(FlowOffset.etherType, etherType)
+        store8(FlowOffset.mplsCount, UInt8(labels))
+        store8(FlowOffset.ipFragment, 0)
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        func mark(_ range: Range<Int>, zero: Bool) {
+            for index in range {
+                if zero { store8(index, 0) }
+                own[index] = 0xff
+                known[index] = 0xff
+            }
+        }
+        mark(FlowOffset.etherType..<FlowOffset.mplsCount + 1, zero: false)
+        mark(FlowOffset.mplsLSE0..<FlowOffset.mplsLSE0 + 12, zero: false)
+        mark(FlowOffset.nwSrc..<FlowOffset.nwTTL + 1, zero: true)
+        mark(FlowOffset.tcpFlags..<FlowOffset.tcpFlags + 2, zero: true)
+        mark(FlowOffset.ipv6Src..<FlowOffset.mplsLSE0, zero: true)
+        mark(FlowOffset.nshFlags..<FlowOffset.tunID, zero: true)
+        base.pointee = key.pointee
+    }
+
+    // MARK: Commit
+
+    private static let etherFields: [Field] = [.ethSrc, .ethDst, .vlanTCI]
+    private static let metadataFields: [Field] = [
+        .pktMark, .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunTTL, .tunTOS, .tunGBPID, .tunGBPFlags, .ctMark,
+        .ctLabel,
+    ]
+    private static let ipv4Fields: [Field] = [.nwSrc, .nwDst, .nwTOS, .nwTTL]
+    private static let ipv6Fields: [Field] = [.ipv6Src, .ipv6Dst, .ipv6Label, .nwTOS, .nwTTL]
+    private static let arpFields: [Field] = [.arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA]
+    private static let mplsFields: [Field] = [.mplsLabel, .mplsTC, .mplsTTL]
+    private static let nshFields: [Field] = [.nshFlags, .nshTTL, .nshSPI, .nshSI, .nshC1, .nshC2, .nshC3, .nshC4]
+    private static let tcpFields: [Field] = [.tcpSrc, .tcpDst]
+    private static let udpFields: [Field] = [.udpSrc, .udpDst]
+    private static let sctpFields: [Field] = [.sctpSrc, .sctpDst]
+    private static let icmpFields: [Field] = [.icmpType, .icmpCode]
+    private static let icmpv6Fields: [Field] = [
+        .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL, .ndTLL, .ndReserved, .ndOptionsType,
+    ]
+
+    /// Brings the datapath's packet up to date with `key`: before each output.
+    func commit() {
+        if isVLANStructureDirty { commitTags() }
+        guard isDirty else { return }
+        isDirty = false
+        commit(Translator.etherFields)
+        switch load16(FlowOffset.etherType) {
+        case Translator.etherTypeIPv4:
+            commit(Translator.ipv4Fields)
+            commitTransport()
+        case Translator.etherTypeIPv6:
+            commit(Translator.ipv6Fields)
+            commitTransport()
+        case Translator.etherTypeARP, Translator.etherTypeRARP: commit(Translator.arpFields)
+        case let type where Translator.isMPLS(type): commit(Translator.mplsFields)
+        case Translator.etherTypeNSH: commit(Translator.nshFields)
+        default: break
+        }
+        commit(Translator.metadataFields)
+        dirty.pointee = FlowMask()
+    }
+
+    private func commitTransport() {
+        switch (load8(FlowOffset.nwProto), load16(FlowOffset.etherType)) {
+        case (6, _): commit(Translator.tcpFields)
+        case (17, _): commit(Translator.udpFields)
+        case (132, _): commit(Translator.sctpFields)
+        case (1, Translator.etherTypeIPv4): commit(Translator.icmpFields)
+        case (58, Translator.etherTypeIPv6): commit(Translator.icmpv6Fields)
+        default: break
+        }
+    }
+
+    private func commit(_ fields: [Field]) {
+        for field in fields {
+            let bits = dirty.pointee.bits[field]
+            if bits == 0 { continue }
+            dirty.pointee.bits[field] = 0
+            let value = key.pointee[field] & bits
+            // What is known to be so already need not be done.
+            let known = looked.pointee.bits[field] | committed.pointee.bits[field]
+            if bits & ~known == 0, base.pointee[field] & bits == value { continue }
+            actions.append(.set(field, value: value, mask: bits))
+            changeCount += 1
+            base.pointee[field] = base.pointee[field] & ~bits | value
+            committed.pointee.bits[field] |= bits
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// Sending: to ports, to other bridges, to controllers.
+
+internal import Classifier
+internal import DatapathAPI
+internal import Flow
+
+extension Translator {
+    /// A port number of OpenFlow 1.0, from a field of at most 16 bits, in the wide numbering.
+    static func wide(_ port: UInt32, bits: Int) -> UInt32 { bits <= 16 && port >= OpenFlowPort.max16.rawValue ? port | 0xffff_0000 : port }
+
+    private var inPort: UInt32 { load32(FlowOffset.inPort) }
+
+    func output(to port: OpenFlowPort, maxLength: UInt16) {
+        switch port {
+        case .inPort: send(toNumber: inPort, isBack: true)
+        case .table:
+            if isPacketOut {
+                runTable(0, port: nil, canMissToController: true)
+            } else {
+                report(.warning, "output to TABLE is for packet-outs only")
+            }
+        case .normal: normal()
+        case .flood: sendToAll { $0.floods }
+        case .all: sendToAll { _ in true }
+        case .controller: punt(ControllerAction(maxLength: maxLength), cookie: rule?.cookie ?? .max)
+        case .any: break
+        default: send(toNumber: port.rawValue, isBack: false)
+        }
+    }
+
+    /// Cuts the packet for one output.
+    func outputTruncated(to port: OpenFlowPort, _ length: UInt32) {
+        let number = port == .inPort ? inPort : port.rawValue
+        guard let target = view.byNumber[number], target.datapathPort != .none else {
+            report(.warning, "a cut packet can be sent to ports of the datapath only")
+            drop(.outputPortClosed)
+            return
+        }
+        if number == inPort, port != .inPort {
+            report(.detail, "not sent back to the input port")
+            return
+        }
+        commit()
+        let before = actions.count
+        actions.append(.truncate(maxLength: length))
+        send(to: target)
+        if actions.count == before + 1 { actions.removeLast() }
+    }
+
+    private func send(toNumber number: UInt32, isBack: Bool) {
+        guard let port = view.byNumber[number] else {
+            report(.warning, "output port \(number) does not exist")
+            drop(.outputPortClosed)
+            return
+        }
+        if number == inPort, !isBack {
+            report(.detail, "not sent back to the input port")
+            return
+        }
+        send(to: port)
+    }
+
+    private func sendToAll(_ condition: (PortView) -> Bool) {
+        let from = inPort
+        for port in view.ports where port.number.rawValue != from && condition(port) {
+            if failure != nil { return }
+            send(to: port)
+        }
+    }
+
+    /// Sends the packet as it is now.
+    func send(to port: PortView) {
+        guard port.sends else {
+            report(.detail, "port \(port.port.name) is closed for packets that go out")
+            drop(.outputPortClosed)
+            return
+        }
+        if port.datapathPort == .none {
+            cross(port)
+            return
+        }
+        commit()
+        actions.append(.output(port.datapathPort))
+        outputCount += 1
+        if actions.count > PipelineLimits.datapathActions { fail("more than \(PipelineLimits.datapathActions) datapath actions") }
+    }
+
+    /// Goes on in the bridge at the other end of a patch port, and comes back.
+    private func cross(_ port: PortView) {
+        guard let peer = port.peer else {
+            report(.warning, "patch port \(port.port.name) has no peer")
+            drop(.outputPortClosed)
+            return
+        }
+        isolated {
+            clearPipelineLines()
+            actionSet.removeAll()
+            stack.removeAll()
+            inActionSet = false
+            if trace != nil { trace = trace!.add(.bridge, TraceText.bridge(peer.bridge.bridge.name)) }
+            // What a packet-out may do ends at the bridge it was for.
+            let wasPacketOut = isPacketOut
+            isPacketOut = false
+            rule = nil
+            table = 0
+            runPipeline(from: peer)
+            isPacketOut = wasPacketOut
+        }
+    }
+
+    /// Sends the packet as it is now to the control plane.
+    func punt(_ action: ControllerAction, cookie: UInt64) {
+        commit()
+        var reason = action.reason
+        if reason == .action {
+            if inActionSet {
+                reason = .actionSet
+            } else if isPacketOut {
+                reason = .packetOut
+            } else if let rule, rule.priority == 0, rule.shape.isEmpty {
+                // OpenFlow 1.3's table-miss rule.
+                reason = .noMatch
+            }
+        }
+        var metadata: [UInt64] = []
+        let words = (40..<FlowKey.wordCount).filter { $0 < 49 && key.pointee.words[$0] != 0 }
+        if !words.isEmpty { metadata = (40..<49).map { key.pointee.words[$0] } }
+        let token = pipeline.punts.acquire(
+            PuntDescription(
+                bridge: view.bridge.identifier, reason: reason, table: table, cookie: cookie, inPort: OpenFlowPort(inPort),
+                controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, metadata: metadata))
+        tokens.append(token)
+        actions.append(.punt(token, maxLength: action.maxLength))
+        outputCount += 1
+    }
+}

@@ -1,0 +1,410 @@
+// Translation: a packet's key walks through the tables; out come datapath actions and the mask of what was looked at.
+//
+// The translator keeps two pictures of the packet: `key`, as the tables see it now, and `base`, as the datapath has it
+// after the actions so far. Actions that change headers change `key`; only an output makes the difference into datapath
+// actions (`commit`), so that what is changed and changed back costs nothing.
+//
+// What was looked at: `looked` holds the bits of the *received* packet that the decision rests on. A bit of `key` that an
+// action has written (`written`) says nothing about the received packet, so reading it adds nothing. A field that is set
+// to a constant is not read either: the datapath is told to set it whether or not it had that value, unless its value is
+// known, and then nothing is done if it is the same. Three facts for every bit of the packet:
+//
+//     written    the bit of `key` does not come from the received packet (or what it comes from is looked at)
+//     dirty      the bit of `key` was written since the last commit
+//     committed  the bit of `base` was set by a datapath action: its value is known whatever was received
+//
+// All of them are raw memory, one block a translator; translators are made once, one for each reader slot.
+
+internal import Base
+internal import Classifier
+internal import DatapathAPI
+internal import Flow
+internal import Synchronization
+
+/// Translates one packet at a time.
+///
+/// ## Thread safety
+/// Used by the holder of one slot of the pipeline's `ReaderEpochs` only.
+final class Translator: @unchecked Sendable {
+    /// `OFPP_UNSET`: what `actset_output` holds while the action set has no output.
+    static let unsetPort: UInt32 = 0xffff_fff7
+    static let vlanPresent: UInt16 = 0x1000
+
+    // The pictures and facts, 512 bytes each; the first five make up what `isolated` saves.
+    let memory: UnsafeMutableRawPointer
+    let key: UnsafeMutablePointer<FlowKey>
+    let base: UnsafeMutablePointer<FlowKey>
+    let written: UnsafeMutablePointer<FlowMask>
+    let dirty: UnsafeMutablePointer<FlowMask>
+    let committed: UnsafeMutablePointer<FlowMask>
+    let looked: UnsafeMutablePointer<FlowMask>
+    let lookupMask: UnsafeMutablePointer<FlowMask>
+    static let savedBytes = 5 * FlowKey.byteCount
+    /// Memory for what `isolated` saves, by depth.
+    var frames: [UnsafeMutableRawPointer] = []
+    var frameCount = 0
+
+    // Set by `begin`; unowned while a translation runs, which its caller's slot makes safe.
+    unowned(unsafe) var pipeline: SwitchPipeline!
+    unowned(unsafe) var view: BridgeView!
+    var now = Instant(nanoseconds: 0)
+    var hasSideEffects = false
+    /// Whether this is a packet-out, which reports its own reason and may output to TABLE.
+    var isPacketOut = false
+    var trace: TraceNode?
+
+    // The walk.
+    var table: UInt8 = 0
+    unowned(unsafe) var rule: FlowRule?
+    var depth = 0
+    var lookupCount = 0
+    var hasExited = false
+    var failure: String?
+    var inActionSet = false
+    var actionSet: [Action] = []
+    var stack: [UInt128] = []
+    /// Versions of bridges' tables, taken when a bridge is first entered, so that one translation sees one version.
+    var bridgeVersions: [(bridge: UInt32, version: UInt64)] = []
+    var version: UInt64 = 0
+
+    // Changes of headers.
+    var isDirty = false
+    var isVLANStructureDirty = false
+    /// Datapath actions so far that change the packet.
+    var changeCount = 0
+
+    // The answer.
+    var actions: [DatapathAction] = []
+    var outputCount = 0
+    var dropReason: DropReason?
+    var dependencies = DependencySet()
+    var visits: [TableVisit] = []
+    var stations: [StationSighting] = []
+    var newStations: [StationSighting] = []
+    var tokens: [PuntToken] = []
+
+    init() {
+        memory = .allocate(byteCount: 7 * FlowKey.byteCount, alignment: 64)
+        memory.initializeMemory(as: UInt64.self, repeating: 0, count: 7 * FlowKey.wordCount)
+        func part<Value>(_ index: Int, of memory: UnsafeMutableRawPointer, as type: Value.Type) -> UnsafeMutablePointer<Value> {
+            (memory + index * FlowKey.byteCount).bindMemory(to: Value.self, capacity: 1)
+        }
+        key = part(0, of: memory, as: FlowKey.self)
+        base = part(1, of: memory, as: FlowKey.self)
+        written = part(2, of: memory, as: FlowMask.self)
+        dirty = part(3, of: memory, as: FlowMask.self)
+        committed = part(4, of: memory, as: FlowMask.self)
+        looked = part(5, of: memory, as: FlowMask.self)
+        lookupMask = part(6, of: memory, as: FlowMask.self)
+    }
+
+    deinit {
+        memory.deallocate()
+        frames.forEach { $0.deallocate() }
+    }
+
+    // MARK: Beginning and end
+
+    /// Prepares for a packet; what the last one left is gone.
+    func begin(
+        _ packet: borrowing FlowKey, pipeline: SwitchPipeline, hasSideEffects: Bool, isPacketOut: Bool = false, trace: TraceNode? = nil
+    ) {
+        self.pipeline = pipeline
+        now = pipeline.clock.now
+        self.hasSideEffects = hasSideEffects
+        self.isPacketOut = isPacketOut
+        self.trace = trace
+        table = 0
+        rule = nil
+        depth = 0
+        lookupCount = 0
+        hasExited = false
+        failure = nil
+        inActionSet = false
+        actionSet.removeAll(keepingCapacity: true)
+        stack.removeAll(keepingCapacity: true)
+        bridgeVersions.removeAll(keepingCapacity: true)
+        isDirty = false
+        isVLANStructureDirty = false
+        changeCount = 0
+        frameCount = 0
+        outputCount = 0
+        dropReason = nil
+        dependencies = .topology
+        (memory + 2 * FlowKey.byteCount).initializeMemory(as: UInt64.self, repeating: 0, count: 4 * FlowKey.wordCount)
+        withUnsafeBytes(of: packet) { (memory).copyMemory(from: $0.baseAddress!, byteCount: FlowKey.byteCount) }
+        clearPipelineLines()
+        base.pointee = key.pointee
+        // The pipeline's own lines do not come from the packet.
+        for word in 40..<FlowKey.wordCount { written.pointee.bits.words[word] = .max }
+        looked.pointee.addStructural()
+        lookBits16(FlowOffset.vlanTCI, Translator.vlanPresent)
+    }
+
+    /// Registers, metadata and action-set output as they are when a packet enters a bridge.
+    func clearPipelineLines() {
+        (memory + 40 * 8).initializeMemory(as: UInt64.self, repeating: 0, count: FlowKey.wordCount - 40)
+        store32(FlowOffset.actsetOutput, Translator.unsetPort)
+    }
+
+    /// The whole pipeline of a bridge, from table 0 to the action set.
+    func runPipeline(from port: PortView) {
+        view = port.bridge
+        store32(FlowOffset.inPort, port.number.rawValue)
+        enter(view)
+        guard port.receives else {
+            report(.error, "port \(port.port.name) is closed for packets that come in")
+            drop(.inputPortClosed)
+            return
+        }
+        runTable(0, port: nil, canMissToController: true)
+        runActionSet()
+    }
+
+    /// Makes the answer out of what was collected.
+    func finish(into translation: inout Translation, keepsRecord: Bool) {
+        if failure != nil {
+            actions.removeAll(keepingCapacity: true)
+            outputCount = 0
+            dropReason = .translationError
+        }
+        if outputCount == 0 {
+            actions.removeAll(keepingCapacity: true)
+            actions.append(.drop(dropReason ?? .policy))
+        } else {
+            // Changes behind the last output are seen by nobody, and a copy that comes last needs no copying.
+            Translator.trim(&actions)
+        }
+        swap(&translation.actions, &actions)
+        actions.removeAll(keepingCapacity: true)
+        translation.mask = looked.pointee
+        for word in 40..<FlowKey.wordCount { translation.mask.bits.words[word] = 0 }
+        translation.dependencies = dependencies
+        translation.isCacheable = true
+        if keepsRecord {
+            translation.effects = TranslationRecord(
+                visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts)
+        } else {
+            for token in tokens { pipeline.punts.release(token) }
+        }
+        if hasSideEffects, failure == nil {
+            for station in newStations {
+                pipeline.stamp(station.table.learn(station.address, vlan: station.vlan, port: station.port, now: now))
+            }
+        }
+        visits.removeAll(keepingCapacity: true)
+        stations.removeAll(keepingCapacity: true)
+        newStations.removeAll(keepingCapacity: true)
+        tokens.removeAll(keepingCapacity: true)
+        trace = nil
+    }
+
+    /// Takes useless changes off the end of a list, and unwraps copies there.
+    static func trim(_ list: inout [DatapathAction]) {
+        while let last = list.last {
+            switch last {
+            case .set, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .truncate: list.removeLast()
+            case .clone(let nested):
+                list.removeLast()
+                list += nested
+                if nested.isEmpty { continue }
+                return
+            default: return
+            }
+        }
+    }
+
+    // MARK: Tables
+
+    /// Notes that the decision depends on a bridge, and takes the version of its tables.
+    func enter(_ view: BridgeView) {
+        let identifier = view.bridge.identifier
+        dependencies.formUnion(.ports(bridge: identifier))
+        if let known = bridgeVersions.first(where: { $0.bridge == identifier }) {
+            version = known.version
+        } else {
+            version = view.bridge.publishedVersion.load(ordering: .acquiring)
+            bridgeVersions.append((identifier, version))
+        }
+    }
+
+    /// Where a list of actions says to go on.
+    enum Next {
+        case end
+        /// The rest of the list is not for this packet.
+        case stop
+        case table(UInt8, port: OpenFlowPort?, canMissToController: Bool)
+    }
+
+    /// Looks a table up and carries out what it says, and the tables that it leads to.
+    func runTable(_ first: UInt8, port firstPort: OpenFlowPort?, canMissToController firstCanMiss: Bool) {
+        let savedTable = table
+        let savedRule = rule
+        let savedTrace = trace
+        depth += 1
+        defer {
+            depth -= 1
+            table = savedTable
+            rule = savedRule
+            trace = savedTrace
+        }
+        if depth > PipelineLimits.translationDepth {
+            fail("resubmits nest deeper than \(PipelineLimits.translationDepth)")
+            return
+        }
+        var next = Next.table(first, port: firstPort, canMissToController: firstCanMiss)
+        while case .table(let number, let port, let canMiss) = next, failure == nil {
+            next = .end
+            table = number
+            lookupCount += 1
+            if lookupCount > PipelineLimits.resubmits {
+                fail("more than \(PipelineLimits.resubmits) table lookups")
+                return
+            }
+            guard let found = lookup(number, port: port) else {
+                miss(number, canMissToController: canMiss)
+                return
+            }
+            rule = found
+            if trace != nil { trace = trace!.add(.table, TraceText.rule(found)) }
+            next = run(found.actions, isTail: true)
+        }
+    }
+
+    /// The rule that the packet meets in a table; `port` stands in for the input port during the lookup.
+    private func lookup(_ table: UInt8, port: OpenFlowPort?) -> FlowRule? {
+        let bridge = view.bridge
+        dependencies.formUnion(.table(bridge: bridge.identifier, table: table))
+        var found: FlowRule?
+        if let classifier = bridge.classifier(table) {
+            let savedPort = load32(FlowOffset.inPort)
+            if let port { store32(FlowOffset.inPort, port.rawValue) }
+            let seen = UnsafeMutableRawPointer(lookupMask).assumingMemoryBound(to: UInt64.self)
+            let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt64.self)
+            let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt64.self)
+            for word in 0..<FlowKey.wordCount { seen[word] = 0 }
+            let result = classifier._withUnsafeGuaranteedRef { $0.lookup(key, version: version, mask: lookupMask) }
+            for word in 0..<40 { all[word] |= seen[word] & ~own[word] }
+            if port != nil { store32(FlowOffset.inPort, savedPort) }
+            found = result.map { unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self) }
+        }
+        visits.append(TableVisit(bridge: bridge, table: table, rule: found))
+        return found
+    }
+
+    private func miss(_ table: UInt8, canMissToController: Bool) {
+        let node = trace?.add(.table, "\(table < 10 ? " " : "")\(table). No match.")
+        let inPort = view.byNumber[load32(FlowOffset.inPort)]
+        if canMissToController, view.settings.sendsTableMissToController, inPort?.port.configuration.contains(.noPacketIn) != true {
+            node?.add(.action, "CONTROLLER:65535")
+            punt(ControllerAction(reason: .noMatch), cookie: .max)
+        } else {
+            node?.add(.action, "drop")
+            drop(.tableMiss)
+        }
+    }
+
+    // MARK: Notes
+
+    func fail(_ reason: String) {
+        if failure == nil { failure = reason }
+        report(.error, reason)
+    }
+
+    /// Why the packet does not leave, if it does not; the first reason counts.
+    func drop(_ reason: DropReason) {
+        if dropReason == nil { dropReason = reason }
+    }
+
+    @inline(__always) func report(_ kind: TraceNode.Kind, _ text: @autoclosure () -> String) {
+        if trace != nil { trace!.add(kind, text()) }
+    }
+
+    // MARK: Reading and writing the key
+
+    @inline(__always) func load8(_ offset: Int) -> UInt8 { memory.load(fromByteOffset: offset, as: UInt8.self) }
+    @inline(__always) func load16(_ offset: Int) -> UInt16 { UInt16(bigEndian: memory.load(fromByteOffset: offset, as: UInt16.self)) }
+    @inline(__always) func load32(_ offset: Int) -> UInt32 { UInt32(bigEndian: memory.load(fromByteOffset: offset, as: UInt32.self)) }
+    @inline(__always) func load48(_ offset: Int) -> UInt64 {
+        UInt64(load16(offset)) << 32 | UInt64(load16(offset + 2)) << 16 | UInt64(load16(offset + 4))
+    }
+    @inline(__always) func store8(_ offset: Int, _ value: UInt8) { memory.storeBytes(of: value, toByteOffset: offset, as: UInt8.self) }
+    @inline(__always) func store16(_ offset: Int, _ value: UInt16) {
+        memory.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt16.self)
+    }
+    @inline(__always) func store32(_ offset: Int, _ value: UInt32) {
+        memory.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    }
+
+    /// Looks at bytes of the received packet, as far as `key` still has them from there.
+    func lookBytes(_ offset: Int, _ count: Int) {
+        let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        for index in offset..<offset + count { all[index] |= ~own[index] }
+    }
+
+    func lookBits16(_ offset: Int, _ bits: UInt16) {
+        let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        all[offset] |= UInt8(bits >> 8) & ~own[offset]
+        all[offset + 1] |= UInt8(bits & 0xff) & ~own[offset + 1]
+    }
+
+    /// Looks at bits of a field.
+    func look(_ field: Field, bits: UInt128) {
+        if field.layout.byteOffset >= 320 { return }
+        looked.pointee.bits[field] |= bits & ~written.pointee.bits[field]
+    }
+
+    /// Whether the packet has what `field` needs; looks at what says so.
+    func meetsPrerequisites(of field: Field) -> Bool {
+        if field.prerequisite == .none { return true }
+        lookupMask.pointee = FlowMask()
+        lookupMask.pointee.addPrerequisites(of: field)
+        for word in 0..<40 {
+            looked.pointee.bits.words[word] |= lookupMask.pointee.bits.words[word] & ~written.pointee.bits.words[word]
+        }
+        return key.pointee.meetsPrerequisites(of: field)
+    }
+
+    /// Writes bits of a field that the packet has.
+    func write(_ field: Field, _ value: UInt128, bits: UInt128) {
+        key.pointee[field] = key.pointee[field] & ~bits | value & bits
+        if field.layout.byteOffset >= 320 { return }
+        written.pointee.bits[field] |= bits
+        dirty.pointee.bits[field] |= bits
+        isDirty = true
+    }
+
+    // MARK: Copies
+
+    /// Carries out `body` on a copy of the packet: afterwards everything is as before, but for what was looked at and sent.
+    func isolated(_ body: () -> Void) {
+        depth += 1
+        defer { depth -= 1 }
+        if depth > PipelineLimits.translationDepth {
+            fail("copies nest deeper than \(PipelineLimits.translationDepth)")
+            return
+        }
+        if frameCount == frames.count { frames.append(.allocate(byteCount: Translator.savedBytes, alignment: 64)) }
+        let frame = frames[frameCount]
+        frameCount += 1
+        frame.copyMemory(from: memory, byteCount: Translator.savedBytes)
+        let saved = (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version)
+        let savedView = view
+        let mark = actions.count
+        let changesBefore = changeCount
+        body()
+        memory.copyMemory(from: frame, byteCount: Translator.savedBytes)
+        frameCount -= 1
+        (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version) = saved
+        view = savedView
+        if changeCount != changesBefore {
+            // The datapath's packet was changed for the copy only.
+            var nested = Array(actions[mark...])
+            actions.removeSubrange(mark...)
+            Translator.trim(&nested)
+            if !nested.isEmpty { actions.append(.clone(nested)) }
+        }
+    }
+}
