@@ -34,12 +34,15 @@ public struct ExtractResult: Sendable {
     public var l3Offset: UInt16
     /// Offset of the L4 header if all of its fixed part is there and was read, else 0.
     public var l4Offset: UInt16
+    /// The protocol of what is at `l4Offset` (TCP, UDP, SCTP, ICMP, IGMP, ICMPv6), 0 if nothing was read.
+    public var l4Protocol: UInt8
 
-    @_noLocks @inlinable init(lineBits: UInt8, flags: UInt8, l3Offset: UInt16, l4Offset: UInt16) {
+    @_noLocks @inlinable init(lineBits: UInt8, flags: UInt8, l3Offset: UInt16, l4Offset: UInt16, l4Protocol: UInt8 = 0) {
         self.lineBits = lineBits
         self.flags = flags
         self.l3Offset = l3Offset
         self.l4Offset = l4Offset
+        self.l4Protocol = l4Protocol
     }
 
     /// The key's lines that were written; all others read as zero, whatever the memory holds.
@@ -50,6 +53,15 @@ public struct ExtractResult: Sendable {
     @inlinable public var hasL3: Bool { @_noLocks get { flags & 2 != 0 } }
     /// Whether a header that the types promise was cut short or contradicted itself; its fields read as zero.
     @inlinable public var isMalformed: Bool { @_noLocks get { flags & 4 != 0 } }
+    /// Whether an IPv6 routing header still has segments to visit: then the L4 checksum does not cover the destination
+    /// address in the IPv6 header (RFC 8200 section 8.1).
+    @inlinable public var isSourceRouted: Bool { @_noLocks get { flags & 8 != 0 } }
+
+    /// Follows the headers when `bytes` were put in front of L3 (negative: taken away).
+    @_noLocks @inlinable public mutating func shift(by bytes: Int) {
+        l3Offset = UInt16(truncatingIfNeeded: Int(l3Offset) &+ bytes)
+        if l4Offset != 0 { l4Offset = UInt16(truncatingIfNeeded: Int(l4Offset) &+ bytes) }
+    }
 }
 
 /// Extraction, as static functions over raw memory.
@@ -58,13 +70,14 @@ public struct ExtractResult: Sendable {
 /// No state.
 public enum FlowExtractor {
     /// IPv6 extension headers read before the packet counts as malformed.
-    @inlinable public static var extensionHeaderLimit: Int { 12 }
+    @inlinable public static var extensionHeaderLimit: Int { @_noLocks get { 12 } }
     /// Neighbour discovery options looked at.
-    @inlinable public static var neighborOptionLimit: Int { 16 }
+    @inlinable public static var neighborOptionLimit: Int { @_noLocks get { 16 } }
 
     @inline(__always) static var frame: UInt8 { 1 }
     @inline(__always) static var l3: UInt8 { 2 }
     @inline(__always) static var malformed: UInt8 { 4 }
+    @inline(__always) static var sourceRouted: UInt8 { 8 }
 
     /// Reads the headers of `length` bytes at `packet` into `key`, 40 words (the datapath's lines).
     ///
@@ -103,7 +116,7 @@ public enum FlowExtractor {
         key[5] = tcpFlags
         key[6] = 0
         key[7] = 0
-        return ExtractResult(lineBits: 1, flags: 3, l3Offset: 14, l4Offset: 34)
+        return ExtractResult(lineBits: 1, flags: 3, l3Offset: 14, l4Offset: 34, l4Protocol: proto)
     }
 
     /// Extraction of every kind of packet; what `extract` calls for all but the commonest.
@@ -264,6 +277,7 @@ public enum FlowExtractor {
                 result.flags |= malformed
                 return result
             }
+            if proto == 43, header >> 24 != 0 { result.flags |= sourceRouted }
             if present & bit != 0 { present |= 1 << 7 }
             present |= bit
             if proto == 44 {
@@ -311,6 +325,7 @@ public enum FlowExtractor {
             return result
         }
         result.l4Offset = UInt16(truncatingIfNeeded: offset)
+        result.l4Protocol = proto
         let word = UInt64(packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
         switch proto {
         case 6:

@@ -57,7 +57,8 @@ public enum InternetChecksum {
     }
 }
 
-/// CRC-32C (Castagnoli), bitwise: SCTP packets are rewritten rarely, and a table would be a lazily initialised global.
+/// CRC-32C (Castagnoli), four bits at a time: the table is a switch over constants, which becomes read-only data, where an
+/// array would be a lazily initialised global. SCTP packets are rewritten rarely.
 public enum CRC32C {
     /// The checksum of `count` bytes with four bytes at `zeroedAt` (or none) taken as zero; host order.
     /// SCTP stores it little-endian (RFC 9260 appendix A): `checksum.littleEndian` as it is in memory.
@@ -67,14 +68,51 @@ public enum CRC32C {
         var at = 0
         while at < count {
             let isZeroed = at >= zeroedAt && at < zeroedAt &+ 4
-            crc ^= isZeroed ? 0 : UInt32(start.load(fromByteOffset: at, as: UInt8.self))
-            var bit = 0
-            while bit < 8 {
-                crc = (crc >> 1) ^ (0x82f6_3b78 & (0 &- (crc & 1)))
-                bit &+= 1
-            }
+            crc = step(crc ^ (isZeroed ? 0 : UInt32(start.load(fromByteOffset: at, as: UInt8.self))))
             at &+= 1
         }
         return ~crc
+    }
+
+    /// What a message's checksum changes by (xor) when its first four bytes change by `difference` (xor, memory order):
+    /// the code is linear. `count` is the length of the message.
+    @_noLocks
+    public static func change(difference: UInt32, count: Int) -> UInt32 {
+        var crc: UInt32 = 0
+        var at = 0
+        while at < count {
+            let byte = at < 4 ? (difference >> UInt32(truncatingIfNeeded: at &* 8)) & 0xff : 0
+            crc = step(crc ^ byte)
+            at &+= 1
+        }
+        return crc
+    }
+
+    @_noLocks @inline(__always)
+    private static func step(_ crc: UInt32) -> UInt32 {
+        let once = (crc >> 4) ^ nibble(crc & 15)
+        return (once >> 4) ^ nibble(once & 15)
+    }
+
+    @_noLocks @inline(__always)
+    private static func nibble(_ value: UInt32) -> UInt32 {
+        switch value {
+        case 0: 0
+        case 1: 0x105e_c76f
+        case 2: 0x20bd_8ede
+        case 3: 0x30e3_49b1
+        case 4: 0x417b_1dbc
+        case 5: 0x5125_dad3
+        case 6: 0x61c6_9362
+        case 7: 0x7198_540d
+        case 8: 0x82f6_3b78
+        case 9: 0x92a8_fc17
+        case 10: 0xa24b_b5a6
+        case 11: 0xb215_72c9
+        case 12: 0xc38d_26c4
+        case 13: 0xd3d3_e1ab
+        case 14: 0xe330_a81a
+        default: 0xf36e_6f75
+        }
     }
 }

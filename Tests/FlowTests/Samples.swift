@@ -59,7 +59,10 @@ enum Samples {
                     packet.append(chain[index + 1])
                     packet.append(UInt8(4))
                     packet.append(Array(repeating: UInt8(0xaa), count: 22))
-                default: IPv6Header.emitOptions(nextHeader: chain[index + 1], units: 2, into: &packet)
+                default:
+                    IPv6Header.emitOptions(nextHeader: chain[index + 1], units: 2, into: &packet)
+                    // A routing header whose segments have all been visited.
+                    if kind == 43 { packet.bytes[packet.count - 13] = 0 }
                 }
             }
             emitL4(proto, &packet, ip: ip, type: type)
