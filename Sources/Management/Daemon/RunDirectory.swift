@@ -1,0 +1,97 @@
+// The run directory and who holds it.
+//
+// `apusd.pid` is both the pid file and the lock: an fcntl write lock that the kernel drops when its holder dies, however
+// it dies. So a stale file never keeps a new daemon from starting, and two live daemons never share a directory.
+
+internal import Glibc
+
+/// Why a daemon cannot use a run directory. Each is one sentence for the operator.
+public enum RunDirectoryError: Error, CustomStringConvertible, Equatable {
+    case cannotCreate(path: String, reason: String)
+    case notADirectory(path: String)
+    case pathTooLong(path: String, limit: Int)
+    case cannotOpenPidFile(path: String, reason: String)
+    case held(path: String, pid: Int32)
+
+    public var description: String {
+        switch self {
+        case .cannotCreate(let path, let reason):
+            "cannot create the run directory \(path): \(reason); give another one with --rundir"
+        case .notADirectory(let path):
+            "the run directory \(path) is not a directory; give another one with --rundir"
+        case .pathTooLong(let path, let limit):
+            "the run directory \(path) is too long: its sockets' paths would pass the \(limit) bytes a Unix socket may have; give a shorter one with --rundir"
+        case .cannotOpenPidFile(let path, let reason):
+            "cannot write \(path): \(reason); the run directory must be writable"
+        case .held(let path, let pid):
+            "another apusd (pid \(pid)) already runs in \(path); stop it, or give another directory with --rundir"
+        }
+    }
+}
+
+/// A run directory that this process holds, until it exits or calls `release`.
+public final class RunDirectory {
+    /// Longest path of the sockets made in it: `sun_path` is 108 bytes with its terminator.
+    public static let socketPathLimit = 107
+    /// The longest name that a socket in it certainly gets: `apusd.4194304.ctl`.
+    private static let longestOwnSocketName = 17
+
+    public let path: String
+    private var descriptor: Int32
+
+    /// Creates `path` (mode 0755) if need be and takes its lock.
+    public init(path: String) throws(RunDirectoryError) {
+        var trimmed = path
+        while trimmed.count > 1 && trimmed.hasSuffix("/") { trimmed.removeLast() }
+        guard trimmed.utf8.count + 1 + RunDirectory.longestOwnSocketName <= RunDirectory.socketPathLimit else {
+            throw .pathTooLong(path: trimmed, limit: RunDirectory.socketPathLimit)
+        }
+        try RunDirectory.makeDirectory(trimmed)
+        let pidFile = trimmed + "/apusd.pid"
+        let opened = open(pidFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard opened >= 0 else { throw .cannotOpenPidFile(path: pidFile, reason: String(cString: strerror(errno))) }
+        var lock = flock()
+        lock.l_type = Int16(F_WRLCK)
+        lock.l_whence = Int16(SEEK_SET)
+        if fcntl(opened, F_SETLK, &lock) != 0 {
+            var holder = flock()
+            holder.l_type = Int16(F_WRLCK)
+            holder.l_whence = Int16(SEEK_SET)
+            _ = fcntl(opened, F_GETLK, &holder)
+            close(opened)
+            throw .held(path: trimmed, pid: holder.l_pid)
+        }
+        let line = "\(getpid())\n"
+        guard ftruncate(opened, 0) == 0, pwrite(opened, line, line.utf8.count, 0) == line.utf8.count else {
+            let reason = String(cString: strerror(errno))
+            close(opened)
+            throw .cannotOpenPidFile(path: pidFile, reason: reason)
+        }
+        self.path = trimmed
+        descriptor = opened
+    }
+
+    /// Path of `name` in the directory.
+    public func file(_ name: String) -> String { path + "/" + name }
+
+    /// Removes the pid file and drops the lock. Idempotent.
+    public func release() {
+        guard descriptor >= 0 else { return }
+        unlink(file("apusd.pid"))
+        close(descriptor)
+        descriptor = -1
+    }
+
+    private static func makeDirectory(_ path: String) throws(RunDirectoryError) {
+        var status = stat()
+        if stat(path, &status) == 0 {
+            guard status.st_mode & S_IFMT == S_IFDIR else { throw .notADirectory(path: path) }
+            return
+        }
+        let parent = path.split(separator: "/", omittingEmptySubsequences: true).dropLast().joined(separator: "/")
+        if !parent.isEmpty { try makeDirectory((path.hasPrefix("/") ? "/" : "") + parent) }
+        if mkdir(path, 0o755) != 0 && errno != EEXIST {
+            throw .cannotCreate(path: path, reason: String(cString: strerror(errno)))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// From rows to plain values.
+//
+// The reader follows references from the one `Open_vSwitch` row down and validates as it goes. A value that is no good
+// is left at its default and complained about once; only what makes an interface impossible refuses the interface.
+
+internal import Netdev
+internal import OVSDB
+
+/// One row, as the reader wants it.
+struct ConfigurationRow {
+    let uuid: UUID
+    let columns: (String) -> Datum
+    subscript(_ column: String) -> Datum { columns(column) }
+}
+
+/// Reads everything that is wanted.
+struct ConfigurationReader {
+    /// The rows of a table by identifier.
+    let table: (String) -> [UUID: ConfigurationRow]
+
+    /// Sentences about values that were ignored; the caller logs the new ones.
+    private(set) var complaints: [String] = []
+
+    init(table: @escaping (String) -> [UUID: ConfigurationRow]) { self.table = table }
+
+    mutating func read() -> (global: WantedGlobals, bridges: [WantedBridge]) {
+        guard let root = table("Open_vSwitch").values.first else { return (WantedGlobals(), []) }
+        let bridgeRows = table("Bridge")
+        let portRows = table("Port")
+        let interfaceRows = table("Interface")
+        let bridges = root["bridges"].uuids.compactMap { bridgeRows[$0] }
+            .map { bridge($0, ports: portRows, interfaces: interfaceRows) }
+            .sorted { $0.name < $1.name }
+        return (global(root), bridges)
+    }
+
+    private mutating func global(_ row: ConfigurationRow) -> WantedGlobals {
+        let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of Open_vSwitch")
+        var result = WantedGlobals()
+        result.nextCfg = row["next_cfg"].integer ?? 0
+        switch config.values["dpdk-init"] {
+        case nil, "false": result.dpdkInit = .off
+        case "true": result.dpdkInit = .on
+        case "try": result.dpdkInit = .attempt
+        case .some(let text):
+            complaints.append("dpdk-init=\(text) in \(config.origin) is ignored: it must be true, try or false")
+        }
+        result.dpdkExtra = (config.values["dpdk-extra"] ?? "").split(whereSeparator: \.isWhitespace).map(String.init)
+        result.dpdkLcoreMask = config.values["dpdk-lcore-mask"]
+        result.dpdkSocketMem = config.values["dpdk-socket-mem"]
+        result.vhostSockDir = config.values["vhost-sock-dir"]
+        result.pmdCores = config.coreMask("pmd-cpu-mask", complaints: &complaints)
+        result.pmdSleepMaxMicroseconds =
+            config.number("pmd-sleep-max", in: 0...10_000, complaints: &complaints)
+            ?? config.number("pmd-maxsleep", in: 0...10_000, complaints: &complaints)
+        if let assign = config.values["pmd-rxq-assign"] {
+            if ["cycles", "group", "roundrobin"].contains(assign) {
+                result.rxqAssign = assign
+            } else {
+                complaints.append(
+                    "pmd-rxq-assign=\(assign) in \(config.origin) is ignored: it must be cycles, group or roundrobin")
+            }
+        }
+        func number(_ key: String, _ range: ClosedRange<UInt64>, _ path: WritableKeyPath<WantedGlobals, UInt64>) {
+            if let value = config.number(key, in: range, complaints: &complaints) { result[keyPath: path] = value }
+        }
+        number("max-idle", 500...86_400_000, \.maxIdleMilliseconds)
+        number("flow-limit", 1...10_000_000, \.flowLimit)
+        number("stats-update-interval", 100...3_600_000, \.statsUpdateIntervalMilliseconds)
+        number("tx-flush-interval", 0...1_000_000, \.txFlushIntervalMicroseconds)
+        return result
+    }
+
+    private mutating func bridge(
+        _ row: ConfigurationRow, ports: [UUID: ConfigurationRow], interfaces: [UUID: ConfigurationRow]
+    ) -> WantedBridge {
+        let name = row["name"].string ?? ""
+        let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of bridge \(name)")
+        var result = WantedBridge(uuid: row.uuid, name: name)
+        result.isSecure = row["fail_mode"].string == "secure"
+        result.hasController = !row["controller"].isEmpty
+        result.datapathType = row["datapath_type"].string ?? ""
+        if let text = config.values["datapath-id"] {
+            let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
+            if let value = UInt64(digits, radix: 16), value != 0, digits.count <= 16 {
+                result.datapathID = value
+            } else {
+                complaints.append("datapath-id=\(text) in \(config.origin) is ignored: it must be up to 16 hexadecimal digits, not all zero")
+            }
+        }
+        if let text = config.values["hwaddr"] {
+            if let address = HardwareAddress(text), !address.isMulticast, address.bits != 0 {
+                result.hardwareAddress = address
+            } else {
+                complaints.append("hwaddr=\(text) in \(config.origin) is ignored: it must be a unicast address such as 02:00:00:00:00:01")
+            }
+        }
+        if let size = config.number("mac-table-size", in: 10...1_000_000, complaints: &complaints) { result.macTableSize = Int(size) }
+        if let age = config.number("mac-aging-time", in: 15...3600, complaints: &complaints) { result.macAgingSeconds = age }
+        result.forwardBPDU = config.flag("forward-bpdu", complaints: &complaints) ?? false
+        result.floodVLANs = Set(row["flood_vlans"].integers.map { UInt16(truncatingIfNeeded: $0) })
+        result.ports = row["ports"].uuids.compactMap { ports[$0] }
+            .map { port($0, interfaces: interfaces) }
+            .sorted { $0.name < $1.name }
+        return result
+    }
+
+    private mutating func port(_ row: ConfigurationRow, interfaces: [UUID: ConfigurationRow]) -> WantedPort {
+        var result = WantedPort(uuid: row.uuid, name: row["name"].string ?? "")
+        let tag = row["tag"].integer.map { UInt16(truncatingIfNeeded: $0) }
+        result.trunks = Set(row["trunks"].integers.map { UInt16(truncatingIfNeeded: $0) })
+        result.tag = tag ?? 0
+        result.isProtected = row["protected"].boolean ?? false
+        switch row["vlan_mode"].string {
+        case "access": result.vlanMode = .access
+        case "native-tagged": result.vlanMode = .nativeTagged
+        case "native-untagged": result.vlanMode = .nativeUntagged
+        case "trunk": result.vlanMode = .trunk
+        case "dot1q-tunnel":
+            result.refusal = "vlan_mode dot1q-tunnel of port \(result.name) is not supported; use access, trunk, native-tagged or native-untagged"
+        default: result.vlanMode = tag != nil ? .access : .trunk
+        }
+        result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }
+            .map { interface($0) }
+            .sorted { $0.name < $1.name }
+        if result.interfaces.count > 1 {
+            result.refusal = "port \(result.name) has \(result.interfaces.count) interfaces, but bonds are not supported; give it one"
+        }
+        return result
+    }
+
+    private mutating func interface(_ row: ConfigurationRow) -> WantedInterface {
+        var result = WantedInterface(uuid: row.uuid, name: row["name"].string ?? "", type: row["type"].string ?? "")
+        result.options = row["options"].stringMap
+        result.otherConfig = row["other_config"].stringMap
+        result.ofportRequest = row["ofport_request"].integer.flatMap { UInt32(exactly: $0) }
+        result.previousOfport = row["ofport"].integer.flatMap { UInt32(exactly: $0) }
+        result.mtuRequest = row["mtu_request"].integer.flatMap { Int(exactly: $0) }
+        result.macRequest = row["mac"].string.flatMap { HardwareAddress($0) }
+        return result
+    }
+}

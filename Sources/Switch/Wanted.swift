@@ -1,0 +1,74 @@
+// What is wanted, as plain values.
+//
+// The configuration database's rows are read into these once a change; everything after that compares values. Nothing in
+// here knows what runs.
+
+internal import Netdev
+internal import OVSDB
+internal import Pipeline
+
+/// The `Open_vSwitch` table's row.
+struct WantedGlobals: Equatable {
+    enum DPDKInit: Equatable { case off, on, attempt }
+
+    var nextCfg: Int64 = 0
+    var dpdkInit = DPDKInit.off
+    /// `dpdk-extra`, split at white space.
+    var dpdkExtra: [String] = []
+    var dpdkLcoreMask: String?
+    var dpdkSocketMem: String?
+    var vhostSockDir: String?
+    /// Cores of `pmd-cpu-mask`, ascending; nil for the default.
+    var pmdCores: [Int]?
+    var pmdSleepMaxMicroseconds: UInt64?
+    var rxqAssign = "cycles"
+    var maxIdleMilliseconds: UInt64 = 10_000
+    var flowLimit: UInt64 = 200_000
+    var statsUpdateIntervalMilliseconds: UInt64 = 5_000
+    var txFlushIntervalMicroseconds: UInt64 = 0
+}
+
+/// A `Bridge` row with its ports.
+struct WantedBridge: Equatable {
+    var uuid: UUID
+    var name: String
+    var isSecure = false
+    var hasController = false
+    var datapathType = ""
+    var datapathID: UInt64?
+    var hardwareAddress: HardwareAddress?
+    var macTableSize = 8192
+    var macAgingSeconds: UInt64 = 300
+    var forwardBPDU = false
+    var floodVLANs: Set<UInt16> = []
+    var ports: [WantedPort] = []
+}
+
+/// A `Port` row with its interfaces.
+struct WantedPort: Equatable {
+    var uuid: UUID
+    var name: String
+    var vlanMode = PortVLANMode.trunk
+    /// VLAN of access and native modes.
+    var tag: UInt16 = 0
+    /// VLANs carried; empty means all.
+    var trunks: Set<UInt16> = []
+    var isProtected = false
+    var interfaces: [WantedInterface] = []
+    /// Why the port as a whole is refused, in one sentence.
+    var refusal: String?
+}
+
+/// An `Interface` row.
+struct WantedInterface: Equatable {
+    var uuid: UUID
+    var name: String
+    var type: String
+    var options: [String: String] = [:]
+    var otherConfig: [String: String] = [:]
+    var ofportRequest: UInt32?
+    /// The number the row had last; kept over a restart where it is free.
+    var previousOfport: UInt32?
+    var mtuRequest: Int?
+    var macRequest: HardwareAddress?
+}

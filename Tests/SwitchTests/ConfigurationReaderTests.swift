@@ -1,0 +1,87 @@
+import Netdev
+import OVSDB
+import Testing
+
+@testable import Switch
+
+/// A database of rows written down by hand.
+private struct Rows {
+    var tables: [String: [UUID: [String: Datum]]] = [:]
+
+    mutating func add(_ table: String, _ columns: [String: Datum]) -> UUID {
+        let uuid = UUID.random()
+        tables[table, default: [:]][uuid] = columns
+        return uuid
+    }
+
+    func reader() -> ConfigurationReader {
+        ConfigurationReader { name in
+            (tables[name] ?? [:]).reduce(into: [:]) { rows, entry in
+                rows[entry.key] = ConfigurationRow(uuid: entry.key) { entry.value[$0] ?? .empty }
+            }
+        }
+    }
+
+    /// A root row with one bridge that has one port with these columns.
+    static func onePort(
+        root: [String: Datum] = [:], bridge: [String: Datum] = [:], port: [String: Datum], interfaces: Int = 1
+    ) -> Rows {
+        var rows = Rows()
+        let members = (0..<interfaces).map { rows.add("Interface", ["name": Datum("p\($0)"), "type": Datum("dummy")]) }
+        let portID = rows.add(
+            "Port", port.merging(["name": Datum("p"), "interfaces": Datum(uuids: members)]) { given, _ in given })
+        let bridgeID = rows.add(
+            "Bridge", bridge.merging(["name": Datum("br0"), "ports": Datum(uuids: [portID])]) { given, _ in given })
+        _ = rows.add("Open_vSwitch", root.merging(["bridges": Datum(uuids: [bridgeID])]) { given, _ in given })
+        return rows
+    }
+}
+
+@Test func anEmptyDatabaseWantsNothing() {
+    var reader = Rows().reader()
+    let (global, bridges) = reader.read()
+    #expect(global == WantedGlobals())
+    #expect(bridges.isEmpty)
+    #expect(reader.complaints.isEmpty)
+}
+
+@Test(arguments: [
+    (["tag": Datum(5)], PortVLANModeName.access), (["trunks": Datum(integers: [1, 2])], .trunk), ([:], .trunk),
+    (["tag": Datum(5), "vlan_mode": Datum("native-untagged")], .nativeUntagged),
+    (["tag": Datum(5), "vlan_mode": Datum("trunk")], .trunk),
+])
+func vlanModeFollowsTheTagUnlessItIsSaid(port: [String: Datum], expected: PortVLANModeName) {
+    var reader = Rows.onePort(port: port).reader()
+    let wanted = reader.read().bridges[0].ports[0]
+    #expect(wanted.vlanMode.rawValue == expected.rawValue)
+    #expect(wanted.refusal == nil)
+}
+
+/// Mirrors the pipeline's names, so that this file need not import it.
+enum PortVLANModeName: String { case access, trunk, nativeUntagged = "native-untagged" }
+
+@Test func bondsAreRefusedWithASentence() {
+    var reader = Rows.onePort(port: [:], interfaces: 2).reader()
+    let refusal = reader.read().bridges[0].ports[0].refusal
+    #expect(refusal == "port p has 2 interfaces, but bonds are not supported; give it one")
+}
+
+@Test func badValuesAreNamedAndTheDefaultHolds() {
+    let root = Datum([
+        "pmd-cpu-mask": "xyz", "max-idle": "never", "dpdk-init": "maybe", "pmd-rxq-assign": "best", "flow-limit": "0",
+    ])
+    var reader = Rows.onePort(root: ["other_config": root], bridge: ["other_config": Datum(["hwaddr": "01:00:00:00:00:01"])], port: [:])
+        .reader()
+    let (global, bridges) = reader.read()
+    #expect(global.pmdCores == nil)
+    #expect(global.maxIdleMilliseconds == 10_000)
+    #expect(global.dpdkInit == .off)
+    #expect(bridges[0].hardwareAddress == nil)
+    #expect(reader.complaints.count == 6)
+    #expect(reader.complaints.contains { $0.contains("pmd-cpu-mask=xyz") && $0.contains("hexadecimal core mask") })
+}
+
+@Test func coreMasksNameTheirCores() {
+    var reader = Rows.onePort(root: ["other_config": Datum(["pmd-cpu-mask": "0x16"])], port: [:]).reader()
+    #expect(reader.read().global.pmdCores == [1, 2, 4])
+}
