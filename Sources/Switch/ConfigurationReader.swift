@@ -45,9 +45,6 @@ struct ConfigurationReader {
         case .some(let text):
             complaints.append("dpdk-init=\(text) in \(config.origin) is ignored: it must be true, try or false")
         }
-        result.dpdkExtra = (config.values["dpdk-extra"] ?? "").split(whereSeparator: \.isWhitespace).map(String.init)
-        result.dpdkLcoreMask = config.values["dpdk-lcore-mask"]
-        result.dpdkSocketMem = config.values["dpdk-socket-mem"]
         result.vhostSockDir = config.values["vhost-sock-dir"]
         result.pmdCores = config.coreMask("pmd-cpu-mask", complaints: &complaints)
         result.pmdSleepMaxMicroseconds =
@@ -61,13 +58,13 @@ struct ConfigurationReader {
                     "pmd-rxq-assign=\(assign) in \(config.origin) is ignored: it must be cycles, group or roundrobin")
             }
         }
+        if let isolates = config.flag("pmd-rxq-isolate", complaints: &complaints) { result.isolatesPinnedQueues = isolates }
         func number(_ key: String, _ range: ClosedRange<UInt64>, _ path: WritableKeyPath<WantedGlobals, UInt64>) {
             if let value = config.number(key, in: range, complaints: &complaints) { result[keyPath: path] = value }
         }
         number("max-idle", 500...86_400_000, \.maxIdleMilliseconds)
         number("flow-limit", 1...10_000_000, \.flowLimit)
         number("stats-update-interval", 100...3_600_000, \.statsUpdateIntervalMilliseconds)
-        number("tx-flush-interval", 0...1_000_000, \.txFlushIntervalMicroseconds)
         return result
     }
 
@@ -76,9 +73,9 @@ struct ConfigurationReader {
     ) -> WantedBridge {
         let name = row["name"].string ?? ""
         let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of bridge \(name)")
+        complainOfWhatIsMissing(row, ConfigurationReader.unsupportedBridgeColumns, "bridge \(name)")
         var result = WantedBridge(uuid: row.uuid, name: name)
         result.isSecure = row["fail_mode"].string == "secure"
-        result.hasController = !row["controller"].isEmpty
         result.datapathType = row["datapath_type"].string ?? ""
         if let text = config.values["datapath-id"] {
             let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
@@ -98,19 +95,34 @@ struct ConfigurationReader {
         if let size = config.number("mac-table-size", in: 10...1_000_000, complaints: &complaints) { result.macTableSize = Int(size) }
         if let age = config.number("mac-aging-time", in: 15...3600, complaints: &complaints) { result.macAgingSeconds = age }
         result.forwardBPDU = config.flag("forward-bpdu", complaints: &complaints) ?? false
-        result.floodVLANs = Set(row["flood_vlans"].integers.map { UInt16(truncatingIfNeeded: $0) })
         result.ports = row["ports"].uuids.compactMap { ports[$0] }
             .map { port($0, interfaces: interfaces) }
             .sorted { $0.name < $1.name }
         return result
     }
 
+    /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
+    private static let unsupportedBridgeColumns = [
+        "controller": "connections to controllers", "mirrors": "mirrors", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
+        "flood_vlans": "flood_vlans", "flow_tables": "flow table settings", "auto_attach": "auto-attach",
+    ]
+    private static let unsupportedPortColumns = ["qos": "QoS", "lacp": "LACP", "cvlans": "cvlans"]
+    private static let unsupportedInterfaceColumns = [
+        "bfd": "BFD", "cfm_mpid": "CFM", "lldp": "LLDP",
+    ]
+
+    private mutating func complainOfWhatIsMissing(_ row: ConfigurationRow, _ columns: [String: String], _ place: String) {
+        for (column, feature) in columns.sorted(by: { $0.key < $1.key }) where !row[column].isEmpty {
+            complaints.append("\(column) of \(place) has no effect: \(feature) is not supported; clear the column")
+        }
+    }
+
     private mutating func port(_ row: ConfigurationRow, interfaces: [UUID: ConfigurationRow]) -> WantedPort {
         var result = WantedPort(uuid: row.uuid, name: row["name"].string ?? "")
+        complainOfWhatIsMissing(row, ConfigurationReader.unsupportedPortColumns, "port \(result.name)")
         let tag = row["tag"].integer.map { UInt16(truncatingIfNeeded: $0) }
         result.trunks = Set(row["trunks"].integers.map { UInt16(truncatingIfNeeded: $0) })
         result.tag = tag ?? 0
-        result.isProtected = row["protected"].boolean ?? false
         switch row["vlan_mode"].string {
         case "access": result.vlanMode = .access
         case "native-tagged": result.vlanMode = .nativeTagged
@@ -131,6 +143,7 @@ struct ConfigurationReader {
 
     private mutating func interface(_ row: ConfigurationRow) -> WantedInterface {
         var result = WantedInterface(uuid: row.uuid, name: row["name"].string ?? "", type: row["type"].string ?? "")
+        complainOfWhatIsMissing(row, ConfigurationReader.unsupportedInterfaceColumns, "interface \(result.name)")
         result.options = row["options"].stringMap
         result.otherConfig = row["other_config"].stringMap
         result.ofportRequest = row["ofport_request"].integer.flatMap { UInt32(exactly: $0) }

@@ -13,19 +13,16 @@ struct WantedGlobals: Equatable {
 
     var nextCfg: Int64 = 0
     var dpdkInit = DPDKInit.off
-    /// `dpdk-extra`, split at white space.
-    var dpdkExtra: [String] = []
-    var dpdkLcoreMask: String?
-    var dpdkSocketMem: String?
     var vhostSockDir: String?
     /// Cores of `pmd-cpu-mask`, ascending; nil for the default.
     var pmdCores: [Int]?
     var pmdSleepMaxMicroseconds: UInt64?
     var rxqAssign = "cycles"
+    /// `pmd-rxq-isolate`.
+    var isolatesPinnedQueues = true
     var maxIdleMilliseconds: UInt64 = 10_000
     var flowLimit: UInt64 = 200_000
     var statsUpdateIntervalMilliseconds: UInt64 = 5_000
-    var txFlushIntervalMicroseconds: UInt64 = 0
 }
 
 /// A `Bridge` row with its ports.
@@ -33,14 +30,12 @@ struct WantedBridge: Equatable {
     var uuid: UUID
     var name: String
     var isSecure = false
-    var hasController = false
     var datapathType = ""
     var datapathID: UInt64?
     var hardwareAddress: HardwareAddress?
     var macTableSize = 8192
     var macAgingSeconds: UInt64 = 300
     var forwardBPDU = false
-    var floodVLANs: Set<UInt16> = []
     var ports: [WantedPort] = []
 }
 
@@ -53,7 +48,6 @@ struct WantedPort: Equatable {
     var tag: UInt16 = 0
     /// VLANs carried; empty means all.
     var trunks: Set<UInt16> = []
-    var isProtected = false
     var interfaces: [WantedInterface] = []
     /// Why the port as a whole is refused, in one sentence.
     var refusal: String?

@@ -1,0 +1,223 @@
+// Interfaces: opened, changed in place where that is possible, closed.
+
+internal import Base
+internal import Datapath
+internal import DatapathAPI
+internal import Flow
+internal import Logging
+internal import Netdev
+internal import OVSDB
+internal import Pipeline
+
+extension Switch {
+    /// Takes down what a bridge shall no longer have, and what must be made anew to be different.
+    func removeUnwantedInterfaces(_ wanted: WantedBridge) {
+        guard let running = bridges[wanted.name] else { return }
+        let wantedInterfaces = Dictionary(
+            wanted.ports.flatMap(\.interfaces).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        for (name, interface) in running.interfaces.sorted(by: { $0.key < $1.key }) {
+            guard let now = wantedInterfaces[name] else {
+                takeDown(name, of: wanted.name)
+                continue
+            }
+            if interface.failure != nil {
+                if now.differsInDevice(from: interface.wanted) { takeDown(name, of: wanted.name) }
+            } else if needsReopening(interface, now, of: wanted) {
+                takeDown(name, of: wanted.name)
+            }
+        }
+    }
+
+    /// Makes what is missing and brings the rest up to date.
+    func bringUpInterfaces(_ wanted: WantedBridge) {
+        for port in wanted.ports {
+            for interface in port.interfaces {
+                if bridges[wanted.name]?.interfaces[interface.name] == nil {
+                    bridges[wanted.name]?.interfaces[interface.name] = open(interface, of: port, on: wanted)
+                } else {
+                    update(interface, of: port, on: wanted)
+                }
+            }
+        }
+    }
+
+    func takeDown(_ name: String, of bridgeName: String) {
+        guard let interface = bridges[bridgeName]?.interfaces.removeValue(forKey: name) else { return }
+        if let number = interface.number {
+            bridges[bridgeName]?.bridge.removePort(number)
+            bridges[bridgeName]?.numbers.release(number.rawValue)
+        }
+        // The datapath gives the queues back (no thread holds one any more) before the device goes.
+        if let port = interface.datapathPort { datapath.removePort(port) }
+        interface.netdev?.close()
+        if interface.failure == nil { log.info("bridge \(bridgeName): deleted interface \(name)") }
+    }
+
+    /// Tries the ports again that failed for a reason outside the configuration (a device that was not there yet).
+    func retryFailures() {
+        for (bridgeName, running) in bridges {
+            for (name, interface) in running.interfaces where interface.failure != nil {
+                guard let port = running.wanted.ports.first(where: { $0.interfaces.contains { $0.name == name } }) else { continue }
+                let again = open(interface.wanted, of: port, on: running.wanted, isRetry: true)
+                if again.failure == interface.failure { continue }
+                bridges[bridgeName]?.interfaces[name] = again
+                publishInterface(name, of: bridgeName)
+            }
+        }
+        flushStatus()
+    }
+
+    // MARK: Opening
+
+    private func open(
+        _ wanted: WantedInterface, of port: WantedPort, on bridge: WantedBridge, isRetry: Bool = false
+    ) -> RunningInterface {
+        var result = RunningInterface(wanted: wanted, port: port)
+        do throws(InterfaceFailure) {
+            if let refusal = port.refusal { throw InterfaceFailure(refusal) }
+            if let owner = bridges.values.first(where: { $0.wanted.name != bridge.name && $0.interfaces[wanted.name] != nil }) {
+                throw InterfaceFailure("interface \(wanted.name) is on bridge \(owner.wanted.name) already; an interface has one bridge")
+            }
+            if wanted.type == "patch" {
+                guard let peer = wanted.options["peer"], !peer.isEmpty else {
+                    throw InterfaceFailure("\(wanted.name): a patch port needs options:peer, the name of the patch port at the other end")
+                }
+                guard peer != wanted.name else { throw InterfaceFailure("\(wanted.name): a patch port cannot be its own peer") }
+                try attach(&result, to: bridge, .patch(peer: peer), address: stableAddress(of: bridge))
+            } else {
+                try openDevice(&result, on: bridge)
+            }
+            log.info("bridge \(bridge.name): added interface \(wanted.name) on port \(result.number?.rawValue ?? 0)")
+        } catch {
+            result.failure = error.sentence
+            if !isRetry { log.warning("could not open network device \(wanted.name): \(error.sentence)") }
+        }
+        return result
+    }
+
+    private func openDevice(_ result: inout RunningInterface, on bridge: WantedBridge) throws(InterfaceFailure) {
+        let wanted = result.wanted
+        let type = wanted.type.isEmpty && wanted.name == bridge.name ? "internal" : wanted.type
+        guard let kind = PortKind(interfaceType: type), kind != .dummy || allowsDummyPorts else {
+            let known = (PortKind.allCases.filter { $0 != .dummy }.map(\.rawValue) + ["patch"]).sorted().joined(separator: ", ")
+            throw InterfaceFailure("\(wanted.name): unknown interface type \"\(type)\"; supported are \(known)")
+        }
+        let netdev: any Netdev.Port
+        do {
+            netdev = try Netdev.open(deviceConfiguration(wanted, kind: kind, on: bridge))
+        } catch {
+            throw InterfaceFailure("\(error)")
+        }
+        do {
+            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.otherConfig["pmd-rxq-affinity"])
+            result.netdev = netdev
+            result.datapathPort = port
+            result.seenChanges = netdev.changes
+            try attach(&result, to: bridge, .datapath(port), address: netdev.hardwareAddress)
+        } catch {
+            if let port = result.datapathPort { datapath.removePort(port) }
+            result.datapathPort = nil
+            result.netdev = nil
+            netdev.close()
+            throw InterfaceFailure("\(error)")
+        }
+    }
+
+    /// Gives the interface its number and shows it to the bridge.
+    private func attach(
+        _ result: inout RunningInterface, to bridge: WantedBridge, _ attachment: PortAttachment, address: HardwareAddress
+    ) throws(InterfaceFailure) {
+        let wanted = result.wanted
+        let number: OpenFlowPort
+        if wanted.name == bridge.name {
+            number = .local
+        } else {
+            guard
+                let given = bridges[bridge.name]?.numbers.allocate(
+                    for: wanted.name, request: wanted.ofportRequest, previous: wanted.previousOfport)
+            else {
+                throw InterfaceFailure("bridge \(bridge.name) has no free OpenFlow port number for \(wanted.name); remove a port first")
+            }
+            number = OpenFlowPort(given)
+        }
+        result.number = number
+        do {
+            try bridges[bridge.name]?.bridge.addPort(bridgePort(result, number: number, attachment: attachment, address: address))
+        } catch {
+            throw InterfaceFailure("\(error)")
+        }
+    }
+
+    private func deviceConfiguration(_ wanted: WantedInterface, kind: PortKind, on bridge: WantedBridge) -> Netdev.PortConfiguration {
+        var directory = runDirectory
+        if let sub = globals.vhostSockDir, !sub.isEmpty { directory += "/" + sub }
+        return Netdev.PortConfiguration(
+            name: wanted.name, kind: kind, options: wanted.options, requestedMTU: wanted.mtuRequest,
+            requestedAddress: wanted.name == bridge.name ? bridge.hardwareAddress ?? stableAddress(of: bridge) : wanted.macRequest,
+            socketDirectory: directory, transmitThreads: datapath.transmitThreads)
+    }
+
+    // MARK: Changing
+
+    private func needsReopening(_ interface: RunningInterface, _ now: WantedInterface, of bridge: WantedBridge) -> Bool {
+        if now.type != interface.wanted.type || now.uuid != interface.wanted.uuid { return true }
+        if now.ofportRequest != interface.wanted.ofportRequest, now.name != bridge.name,
+            let request = now.ofportRequest, request != interface.number?.rawValue { return true }
+        if now.otherConfig["pmd-rxq-affinity"] != interface.wanted.otherConfig["pmd-rxq-affinity"] { return true }
+        guard let netdev = interface.netdev else { return now.options != interface.wanted.options }
+        guard now.differsInDevice(from: interface.wanted) || interface.wanted.name == bridge.name else { return false }
+        do {
+            return try !netdev.apply(deviceConfiguration(now, kind: netdev.kind, on: bridge))
+        } catch {
+            // what was there before is kept; the sentence goes to the row
+            bridges[bridge.name]?.interfaces[now.name]?.changeFailure = "\(error)"
+            return false
+        }
+    }
+
+    private func update(_ wanted: WantedInterface, of port: WantedPort, on bridge: WantedBridge) {
+        guard var interface = bridges[bridge.name]?.interfaces[wanted.name] else { return }
+        let old = interface
+        interface.wanted = wanted
+        interface.port = port
+        bridges[bridge.name]?.interfaces[wanted.name] = interface
+        guard let number = interface.number else { return }
+        guard old.port != port || old.wanted != wanted else { return }
+        refreshBridgePort(interface, number: number, on: bridge.name)
+    }
+
+    /// Shows the bridge a port's changed VLANs, link or address.
+    func refreshBridgePort(_ interface: RunningInterface, number: OpenFlowPort, on bridgeName: String) {
+        guard let running = bridges[bridgeName], let known = running.bridge.port(number) else { return }
+        let address = interface.netdev?.hardwareAddress ?? HardwareAddress(bits: known.hardwareAddress)
+        var fresh = bridgePort(interface, number: number, attachment: known.attachment, address: address)
+        fresh.configuration = known.configuration
+        if fresh != known { running.bridge.updatePort(number) { $0 = fresh } }
+    }
+
+    private func bridgePort(
+        _ interface: RunningInterface, number: OpenFlowPort, attachment: PortAttachment, address: HardwareAddress
+    ) -> BridgePort {
+        let link = interface.netdev?.link()
+        let speed = UInt32(clamping: (link?.speed ?? 0) / 1000)
+        return BridgePort(
+            number: number, name: interface.wanted.name, attachment: attachment, hardwareAddress: address.bits,
+            vlanMode: interface.port.vlanMode, tag: interface.port.tag,
+            trunks: interface.port.trunks.isEmpty ? nil : VLANSet(interface.port.trunks), isLinkUp: link?.isUp ?? true,
+            currentSpeedKbps: speed, maximumSpeedKbps: speed)
+    }
+}
+
+/// Why an interface does not work: one sentence.
+struct InterfaceFailure: Error {
+    let sentence: String
+    init(_ sentence: String) { self.sentence = sentence }
+}
+
+extension WantedInterface {
+    /// Whether the device itself must change, as opposed to how the bridge sees it.
+    func differsInDevice(from other: WantedInterface) -> Bool {
+        type != other.type || options != other.options || mtuRequest != other.mtuRequest || macRequest != other.macRequest
+            || otherConfig != other.otherConfig || uuid != other.uuid
+    }
+}

@@ -1,0 +1,144 @@
+// What is written back: columns that say what runs. Only differences are written, in one transaction a round.
+
+internal import Base
+internal import Datapath
+internal import DatapathAPI
+internal import Flow
+internal import Logging
+internal import Netdev
+internal import OVSDB
+internal import Pipeline
+
+/// Columns to write, collected during a round.
+struct StatusUpdate {
+    struct Row: Hashable {
+        var table: String
+        /// Nil is the table's only row.
+        var uuid: UUID?
+    }
+    private(set) var columns: [Row: [String: Datum]] = [:]
+
+    mutating func set(_ table: String, _ uuid: UUID?, _ column: String, _ value: Datum) {
+        columns[Row(table: table, uuid: uuid), default: [:]][column] = value
+    }
+    mutating func clear() { columns = [:] }
+}
+
+extension Switch {
+    /// Columns that do not change while the daemon runs.
+    func writeOnce() {
+        status.set("Open_vSwitch", nil, "datapath_types", Datum(strings: ["netdev"]))
+        let types = PortKind.allCases.filter { $0 != .dummy || allowsDummyPorts }.map(\.rawValue) + ["patch"]
+        status.set("Open_vSwitch", nil, "iface_types", Datum(strings: types))
+        status.set("Open_vSwitch", nil, "ovs_version", Datum(ProductVersion.compatibleWith))
+        status.set("Open_vSwitch", nil, "db_version", Datum(configuration.schemaVersion))
+    }
+
+    func publishGlobals() {
+        status.set("Open_vSwitch", nil, "dpdk_initialized", Datum(DPDKRuntime.status != nil))
+        status.set("Open_vSwitch", nil, "dpdk_version", Datum(DPDKRuntime.version))
+    }
+
+    func publishBridge(_ name: String) {
+        guard let running = bridges[name] else { return }
+        let uuid = running.wanted.uuid
+        let digits = String(running.bridge.datapathID, radix: 16)
+        status.set("Bridge", uuid, "datapath_id", Datum(String(repeating: "0", count: 16 - digits.count) + digits))
+        status.set("Bridge", uuid, "datapath_version", Datum("<built-in>"))
+        for interface in running.interfaces.keys { publishInterface(interface, of: name) }
+    }
+
+    /// Everything but statistics.
+    func publishInterface(_ name: String, of bridgeName: String) {
+        guard let interface = bridges[bridgeName]?.interfaces[name] else { return }
+        let uuid = interface.wanted.uuid
+        func set(_ column: String, _ value: Datum) { status.set("Interface", uuid, column, value) }
+        set("error", Datum(interface.failure ?? interface.changeFailure))
+        guard let number = interface.number else {
+            set("ofport", Datum(-1))
+            for column in ["mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex", "status", "statistics"] {
+                set(column, .empty)
+            }
+            return
+        }
+        set("ofport", Datum(Int64(number == .local ? 65_534 : number.rawValue)))
+        guard let netdev = interface.netdev else {
+            set("admin_state", Datum("up"))
+            set("link_state", Datum("up"))
+            set("ifindex", Datum(Int64(0)))
+            if let known = bridges[bridgeName]?.bridge.port(number) {
+                set("mac_in_use", Datum(HardwareAddress(bits: known.hardwareAddress).description))
+            }
+            set("statistics", Datum(statistics(of: interface)))
+            return
+        }
+        let link = netdev.link()
+        set("mac_in_use", Datum(netdev.hardwareAddress.description))
+        set("mtu", Datum(Int64(netdev.mtu)))
+        set("admin_state", Datum(link.isAdministrativelyUp ? "up" : "down"))
+        set("link_state", Datum(link.isUp ? "up" : "down"))
+        set("link_speed", Datum(link.speed.map { Int64(clamping: $0) }))
+        set("duplex", Datum(link.isFullDuplex.map { $0 ? "full" : "half" }))
+        set("link_resets", Datum(Int64(clamping: link.changes)))
+        set("ifindex", Datum(Int64(link.interfaceIndex)))
+        set("status", Datum(netdev.status()))
+        if configuration.rows(of: "Interface")[uuid]?["statistics"].isEmpty ?? true {
+            set("statistics", Datum(statistics(of: interface)))
+        }
+    }
+
+    /// Looks at every port's link and queues, and writes what changed.
+    func refreshLinks() {
+        for (bridgeName, running) in bridges {
+            for (name, interface) in running.interfaces {
+                guard let netdev = interface.netdev, let number = interface.number else { continue }
+                _ = netdev.link()
+                let changes = netdev.changes
+                guard changes != interface.seenChanges else { continue }
+                bridges[bridgeName]?.interfaces[name]?.seenChanges = changes
+                if let port = interface.datapathPort { datapath.queuesChanged(of: port) }
+                refreshBridgePort(interface, number: number, on: bridgeName)
+                publishInterface(name, of: bridgeName)
+            }
+        }
+        flushStatus()
+    }
+
+    /// Writes every port's counters.
+    func refreshStatistics() {
+        for running in bridges.values {
+            for interface in running.interfaces.values where interface.number != nil {
+                status.set("Interface", interface.wanted.uuid, "statistics", Datum(statistics(of: interface)))
+            }
+        }
+        flushStatus()
+    }
+
+    /// The device's counters and the datapath's drop reasons, by name.
+    func statistics(of interface: RunningInterface) -> [String: Int64] {
+        var result: [String: Int64] = [:]
+        if let netdev = interface.netdev {
+            for counter in netdev.statistics().named { result[counter.name] = Int64(clamping: counter.value) }
+        }
+        if let port = interface.datapathPort, let counters = datapath.counters(of: port) {
+            for reason in DropReason.allCases { result[reason.counterName] = Int64(clamping: counters.drops[Int(reason.rawValue)]) }
+        }
+        return result
+    }
+
+    /// Writes what differs from the rows, in one transaction.
+    func flushStatus() {
+        var updates: [ConfigurationUpdate] = []
+        for (row, columns) in status.columns {
+            let rows = configuration.rows(of: row.table)
+            guard let uuid = row.uuid ?? rows.keys.first, let current = rows[uuid] else { continue }
+            let changed = columns.filter { current[$0.key] != $0.value }
+            if !changed.isEmpty { updates.append(ConfigurationUpdate(table: row.table, uuid: uuid, columns: changed)) }
+        }
+        status.clear()
+        guard !updates.isEmpty else { return }
+        if let failure = configuration.update(updates) {
+            log.error("the status of \(updates.count) rows could not be written: \(failure)")
+        }
+    }
+}

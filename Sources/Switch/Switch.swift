@@ -1,0 +1,209 @@
+// The switch: from the configuration that is wanted to the bridges, ports and threads that run.
+//
+// Level-triggered: whenever rows change, everything wanted is read, compared with everything that runs, and the
+// difference is mended: first what must go (so that names, sockets and devices are free), then what must come. It never
+// matters which change came first, or whether several came at once. What cannot be done leaves the rest alone and is said
+// in the row's `error` column. When the round is over, `cur_cfg` takes the value of `next_cfg` that the round began
+// with: whoever waits for it (`ovs-vsctl`) knows that the change is in force.
+//
+// ## Thread safety
+// All of it belongs to the control loop: every call and every callback happens there.
+
+public import Base
+public import Datapath
+internal import DatapathAPI
+internal import Flow
+internal import Logging
+public import Netdev
+public import OVSDB
+public import Pipeline
+
+/// Is told of bridges that come and go, to open and close their OpenFlow sockets.
+public protocol SwitchObserver: AnyObject {
+    func bridgeAdded(_ bridge: Bridge)
+    func bridgeRemoved(_ bridge: Bridge)
+}
+
+public final class Switch {
+    /// How often link states are looked at.
+    static let linkIntervalMilliseconds: UInt64 = 500
+    /// How often ports that failed are tried again, when nothing in their configuration changed.
+    static let retryIntervalMilliseconds: UInt64 = 5_000
+
+    let configuration: any ConfigurationSource
+    let pipeline: SwitchPipeline
+    let datapath: Datapath
+    let clock: Clock
+    let timers: TimerQueue
+    let runDirectory: String
+    weak var observer: (any SwitchObserver)?
+    let log = Logger(label: "bridge")
+
+    var globals = WantedGlobals()
+    var bridges: [String: RunningBridge] = [:]
+    /// What will be written back at the end of the round.
+    var status = StatusUpdate()
+    /// Whether `type=dummy` interfaces may be made: for tests only.
+    let allowsDummyPorts: Bool
+
+    private var knownComplaints: Set<String> = []
+    private var isStarted = false
+
+    /// - Parameters:
+    ///   - configuration: where rows are read and status is written.
+    ///   - runDirectory: where `dpdkvhostuser` sockets are made.
+    public init(
+        configuration: any ConfigurationSource, pipeline: SwitchPipeline, datapath: Datapath, clock: Clock, timers: TimerQueue,
+        runDirectory: String, allowsDummyPorts: Bool = false, observer: any SwitchObserver
+    ) {
+        self.allowsDummyPorts = allowsDummyPorts
+        self.configuration = configuration
+        self.pipeline = pipeline
+        self.datapath = datapath
+        self.clock = clock
+        self.timers = timers
+        self.runDirectory = runDirectory
+        self.observer = observer
+    }
+
+    /// Begins to follow the configuration: the first round happens before it returns.
+    public func start() {
+        isStarted = true
+        configuration.onChange = { [weak self] in self?.reconcile() }
+        writeOnce()
+        reconcile()
+        scheduleLinks()
+        scheduleStatistics()
+        scheduleRetries()
+    }
+
+    /// Takes everything down, ports before bridges. The rows keep what is wanted.
+    public func stop() {
+        isStarted = false
+        configuration.onChange = nil
+        for name in bridges.keys.sorted() { removeBridge(name) }
+    }
+
+    /// Brings what runs in line with what is wanted.
+    func reconcile() {
+        guard isStarted else { return }
+        var reader = ConfigurationReader { [configuration] table in
+            configuration.rows(of: table).reduce(into: [:]) { rows, entry in
+                rows[entry.key] = ConfigurationRow(uuid: entry.key) { entry.value[$0] }
+            }
+        }
+        let (wantedGlobals, wantedBridges) = reader.read()
+        logComplaints(reader.complaints)
+
+        applyGlobals(wantedGlobals)
+        let wantedNames = Set(wantedBridges.map(\.name))
+        for name in bridges.keys.sorted() where !wantedNames.contains(name) { removeBridge(name) }
+        for wanted in wantedBridges { removeUnwantedInterfaces(wanted) }
+        for wanted in wantedBridges { bringUp(wanted) }
+        for name in bridges.keys.sorted() { publishBridge(name) }
+        status.set("Open_vSwitch", nil, "cur_cfg", Datum(wantedGlobals.nextCfg))
+        publishGlobals()
+        flushStatus()
+    }
+
+    /// Logs sentences that were not there in the last round.
+    private func logComplaints(_ complaints: [String]) {
+        for complaint in complaints where !knownComplaints.contains(complaint) { log.warning("\(complaint)") }
+        knownComplaints = Set(complaints)
+    }
+
+    // MARK: The whole switch
+
+    private func applyGlobals(_ wanted: WantedGlobals) {
+        DPDKRuntime.configure(configuration.rows(of: "Open_vSwitch").values.first?["other_config"].stringMap ?? [:])
+        if wanted.dpdkInit != .off && DPDKRuntime.status == nil {
+            do {
+                let started = try DPDKRuntime.initialize()
+                for note in started.notes { log.notice("\(note)") }
+            } catch {
+                log.error("\(error)")
+            }
+        }
+        var settings = DatapathSettings()
+        settings.pmdCPUs = Set(wanted.pmdCores ?? [])
+        settings.assignment = ReceiveQueueAssignment(rawValue: wanted.rxqAssign) ?? .cycles
+        settings.isolatesPinnedQueues = wanted.isolatesPinnedQueues
+        if let sleep = wanted.pmdSleepMaxMicroseconds { settings.maximumSleepMicroseconds = UInt32(sleep) }
+        settings.maximumIdleMilliseconds = wanted.maxIdleMilliseconds
+        settings.flowLimit = Int(wanted.flowLimit)
+        do {
+            try datapath.apply(settings)
+        } catch {
+            log.error("\(error); the settings before stay in force")
+        }
+        globals = wanted
+    }
+
+    // MARK: Bridges
+
+    private func bringUp(_ wanted: WantedBridge) {
+        if bridges[wanted.name] == nil {
+            let address = wanted.hardwareAddress ?? stableAddress(of: wanted)
+            let bridge: Bridge
+            do {
+                bridge = try pipeline.addBridge(
+                    name: wanted.name, datapathID: wanted.datapathID ?? address.bits, failMode: wanted.isSecure ? .secure : .standalone)
+            } catch {
+                log.error("bridge \(wanted.name) could not be created: \(error)")
+                return
+            }
+            bridges[wanted.name] = RunningBridge(wanted: wanted, bridge: bridge)
+            log.info("bridge \(wanted.name): created")
+            observer?.bridgeAdded(bridge)
+        }
+        guard let running = bridges[wanted.name] else { return }
+        running.bridge.datapathID = wanted.datapathID ?? (wanted.hardwareAddress ?? stableAddress(of: wanted)).bits
+        running.bridge.setFailMode(wanted.isSecure ? .secure : .standalone)
+        running.bridge.setMACLearning(capacity: wanted.macTableSize, ageingSeconds: Int(wanted.macAgingSeconds))
+        running.bridge.updateSettings { $0.forwardsReservedMulticast = wanted.forwardBPDU }
+        bridges[wanted.name]?.wanted = wanted
+        bringUpInterfaces(wanted)
+    }
+
+    func removeBridge(_ name: String) {
+        guard let running = bridges[name] else { return }
+        for interface in running.interfaces.keys.sorted() { takeDown(interface, of: name) }
+        bridges[name] = nil
+        observer?.bridgeRemoved(running.bridge)
+        pipeline.removeBridge(name)
+        log.info("bridge \(name): deleted")
+    }
+
+    /// The local port's address: made from the row's identifier, so that it, and the datapath id that follows from it, stay the
+    /// same over restarts. Locally administered, unicast.
+    func stableAddress(of wanted: WantedBridge) -> HardwareAddress {
+        let bits = wanted.uuid.bytes.reduce(UInt64(0)) { $0 &* 1_099_511_628_211 ^ UInt64($1) }
+        return HardwareAddress(bits: bits & 0xfcff_ffff_ffff | 0x0200_0000_0000)
+    }
+
+    // MARK: Timers
+
+    private func scheduleLinks() {
+        guard isStarted else { return }
+        timers.schedule(afterMilliseconds: Switch.linkIntervalMilliseconds) { [weak self] in
+            self?.refreshLinks()
+            self?.scheduleLinks()
+        }
+    }
+
+    private func scheduleStatistics() {
+        guard isStarted else { return }
+        timers.schedule(afterMilliseconds: globals.statsUpdateIntervalMilliseconds) { [weak self] in
+            self?.refreshStatistics()
+            self?.scheduleStatistics()
+        }
+    }
+
+    private func scheduleRetries() {
+        guard isStarted else { return }
+        timers.schedule(afterMilliseconds: Switch.retryIntervalMilliseconds) { [weak self] in
+            self?.retryFailures()
+            self?.scheduleRetries()
+        }
+    }
+}
