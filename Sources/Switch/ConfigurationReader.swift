@@ -38,6 +38,7 @@ struct ConfigurationReader {
         let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of Open_vSwitch")
         var result = WantedGlobals()
         result.nextCfg = row["next_cfg"].integer ?? 0
+        result.otherConfig = config.values
         switch config.values["dpdk-init"] {
         case nil, "false": result.dpdkInit = .off
         case "true": result.dpdkInit = .on

@@ -31,7 +31,7 @@ extension Switch {
         let types = PortKind.allCases.filter { $0 != .dummy || allowsDummyPorts }.map(\.rawValue) + ["patch"]
         status.set("Open_vSwitch", nil, "iface_types", Datum(strings: types))
         status.set("Open_vSwitch", nil, "ovs_version", Datum(ProductVersion.compatibleWith))
-        status.set("Open_vSwitch", nil, "db_version", Datum(configuration.schemaVersion))
+        status.set("Open_vSwitch", nil, "db_version", Datum(configuration.schema.version))
     }
 
     func publishGlobals() {
@@ -82,7 +82,7 @@ extension Switch {
         set("link_resets", Datum(Int64(clamping: link.changes)))
         set("ifindex", Datum(Int64(link.interfaceIndex)))
         set("status", Datum(netdev.status()))
-        if configuration.rows(of: "Interface")[uuid]?["statistics"].isEmpty ?? true {
+        if replica.row("Interface", uuid)?["statistics"].isEmpty ?? true {
             set("statistics", Datum(statistics(of: interface)))
         }
     }
@@ -128,17 +128,16 @@ extension Switch {
 
     /// Writes what differs from the rows, in one transaction.
     func flushStatus() {
-        var updates: [ConfigurationUpdate] = []
+        var transaction = TransactionBuilder(configuration.schema)
         for (row, columns) in status.columns {
-            let rows = configuration.rows(of: row.table)
-            guard let uuid = row.uuid ?? rows.keys.first, let current = rows[uuid] else { continue }
+            guard let uuid = row.uuid ?? replica.rows(row.table).first?.uuid, let current = replica.row(row.table, uuid) else { continue }
             let changed = columns.filter { current[$0.key] != $0.value }
-            if !changed.isEmpty { updates.append(ConfigurationUpdate(table: row.table, uuid: uuid, columns: changed)) }
+            if !changed.isEmpty { transaction.update(row.table, uuid, changed) }
         }
         status.clear()
-        guard !updates.isEmpty else { return }
-        if let failure = configuration.update(updates) {
-            log.error("the status of \(updates.count) rows could not be written: \(failure)")
+        guard !transaction.isEmpty else { return }
+        configuration.transact(transaction) { [log] reply in
+            if let error = reply.error { log.error("the switch's status could not be written: \(error)") }
         }
     }
 }

@@ -46,6 +46,11 @@ public final class Switch {
     /// Whether `type=dummy` interfaces may be made: for tests only.
     let allowsDummyPorts: Bool
 
+    /// What the monitor has shown.
+    let replica = ConfigurationReplica()
+    private var monitor: (any ConfigurationMonitor)?
+    private var wantedBefore: [WantedBridge] = []
+    private var isFirstRound = true
     private var knownComplaints: Set<String> = []
     private var isStarted = false
 
@@ -69,9 +74,12 @@ public final class Switch {
     /// Begins to follow the configuration: the first round happens before it returns.
     public func start() {
         isStarted = true
-        configuration.onChange = { [weak self] in self?.reconcile() }
         writeOnce()
-        reconcile()
+        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface"]
+        monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
+            self?.replica.apply(update)
+            self?.reconcile()
+        }
         scheduleLinks()
         scheduleStatistics()
         scheduleRetries()
@@ -80,19 +88,24 @@ public final class Switch {
     /// Takes everything down, ports before bridges. The rows keep what is wanted.
     public func stop() {
         isStarted = false
-        configuration.onChange = nil
+        monitor?.cancel()
+        monitor = nil
         for name in bridges.keys.sorted() { removeBridge(name) }
     }
 
-    /// Brings what runs in line with what is wanted.
+    /// Brings what runs in line with what is wanted, if that is not what the last round wanted (as after the switch's own
+    /// writes of status columns).
     func reconcile() {
         guard isStarted else { return }
-        var reader = ConfigurationReader { [configuration] table in
-            configuration.rows(of: table).reduce(into: [:]) { rows, entry in
-                rows[entry.key] = ConfigurationRow(uuid: entry.key) { entry.value[$0] }
+        var reader = ConfigurationReader { [replica] table in
+            replica.rows(table).reduce(into: [:]) { rows, row in
+                rows[row.uuid] = ConfigurationRow(uuid: row.uuid) { row[$0] }
             }
         }
         let (wantedGlobals, wantedBridges) = reader.read()
+        guard isFirstRound || wantedGlobals != globals || wantedBridges != wantedBefore else { return }
+        isFirstRound = false
+        wantedBefore = wantedBridges
         logComplaints(reader.complaints)
 
         applyGlobals(wantedGlobals)
@@ -115,7 +128,7 @@ public final class Switch {
     // MARK: The whole switch
 
     private func applyGlobals(_ wanted: WantedGlobals) {
-        DPDKRuntime.configure(configuration.rows(of: "Open_vSwitch").values.first?["other_config"].stringMap ?? [:])
+        DPDKRuntime.configure(wanted.otherConfig)
         if wanted.dpdkInit != .off && DPDKRuntime.status == nil {
             do {
                 let started = try DPDKRuntime.initialize()

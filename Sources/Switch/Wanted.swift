@@ -12,6 +12,8 @@ struct WantedGlobals: Equatable {
     enum DPDKInit: Equatable { case off, on, attempt }
 
     var nextCfg: Int64 = 0
+    /// All of `other_config`, for DPDK's own settings.
+    var otherConfig: [String: String] = [:]
     var dpdkInit = DPDKInit.off
     var vhostSockDir: String?
     /// Cores of `pmd-cpu-mask`, ascending; nil for the default.
