@@ -83,6 +83,7 @@ public final class Switch {
         scheduleLinks()
         scheduleStatistics()
         scheduleRetries()
+        scheduleAgeing()
     }
 
     /// Takes everything down, ports before bridges. The rows keep what is wanted.
@@ -160,7 +161,7 @@ public final class Switch {
             let bridge: Bridge
             do {
                 bridge = try pipeline.addBridge(
-                    name: wanted.name, datapathID: wanted.datapathID ?? address.bits, failMode: wanted.isSecure ? .secure : .standalone)
+                    named: wanted.name, datapathID: wanted.datapathID ?? address.bits, failMode: wanted.isSecure ? .secure : .standalone)
             } catch {
                 log.error("bridge \(wanted.name) could not be created: \(error)")
                 return
@@ -183,7 +184,7 @@ public final class Switch {
         for interface in running.interfaces.keys.sorted() { takeDown(interface, of: name) }
         bridges[name] = nil
         observer?.bridgeRemoved(running.bridge)
-        pipeline.removeBridge(name)
+        pipeline.removeBridge(named: name)
         log.info("bridge \(name): deleted")
     }
 
@@ -209,6 +210,15 @@ public final class Switch {
         timers.schedule(afterMilliseconds: globals.statsUpdateIntervalMilliseconds) { [weak self] in
             self?.refreshStatistics()
             self?.scheduleStatistics()
+        }
+    }
+
+    /// Flow timeouts, MAC ageing.
+    private func scheduleAgeing() {
+        guard isStarted else { return }
+        timers.schedule(afterMilliseconds: 1000) { [weak self] in
+            self?.pipeline.run()
+            self?.scheduleAgeing()
         }
     }
 
