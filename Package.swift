@@ -67,9 +67,14 @@ let package = Package(
         house("OpenFlow", ["Flow", "Wire", "Base"]),
         house("Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         house("OVSDB", ["Base"], exclude: ["README.md"]),
-        house("Switch", ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"]),
-        house("Management", ["OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
+        house(
+            "Switch",
+            ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"] + logging),
+        house(
+            "Management",
+            ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
+        .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 
         // Tests mirror the sources
@@ -84,7 +89,7 @@ let package = Package(
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),
-        tests("SwitchTests", ["Switch", "OVSDB", "Base"]),
+        tests("SwitchTests", ["Switch", "OVSDB", "Netdev", "Base"]),
         tests("ManagementTests", ["Management", "OVSDB", "OpenFlow", "Base"] + nio + logging),
         tests("ClientTests", ["Client", "OVSDB", "OpenFlow", "Flow", "Base"]),
     ],

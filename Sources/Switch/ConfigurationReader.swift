@@ -146,7 +146,8 @@ struct ConfigurationReader {
         var result = WantedInterface(uuid: row.uuid, name: row["name"].string ?? "", type: row["type"].string ?? "")
         complainOfWhatIsMissing(row, ConfigurationReader.unsupportedInterfaceColumns, "interface \(result.name)")
         result.options = row["options"].stringMap
-        result.otherConfig = row["other_config"].stringMap
+        let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of interface \(result.name)")
+        result.queueAffinity = config.queueAffinity("pmd-rxq-affinity", complaints: &complaints) ?? [:]
         result.ofportRequest = row["ofport_request"].integer.flatMap { UInt32(exactly: $0) }
         result.previousOfport = row["ofport"].integer.flatMap { UInt32(exactly: $0) }
         result.mtuRequest = row["mtu_request"].integer.flatMap { Int(exactly: $0) }

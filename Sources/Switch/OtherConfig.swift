@@ -48,4 +48,19 @@ struct OtherConfig {
         }
         return cores
     }
+
+    /// `QUEUE:CORE,...`, as cores by queue.
+    func queueAffinity(_ key: String, complaints: inout [String]) -> [Int: Int]? {
+        guard let text = values[key], !text.isEmpty else { return nil }
+        var result: [Int: Int] = [:]
+        for pair in text.split(separator: ",") {
+            let numbers = pair.split(separator: ":", omittingEmptySubsequences: false)
+            guard numbers.count == 2, let queue = UInt16(numbers[0]), let core = UInt16(numbers[1]) else {
+                complaints.append("\(key)=\(text) in \(origin) is ignored: it must be QUEUE:CORE pairs such as 0:2,1:3")
+                return nil
+            }
+            result[Int(queue)] = Int(core)
+        }
+        return result
+    }
 }

@@ -109,7 +109,7 @@ extension Switch {
             throw InterfaceFailure("\(error)")
         }
         do {
-            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.otherConfig["pmd-rxq-affinity"])
+            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.queueAffinity)
             result.netdev = netdev
             result.datapathPort = port
             result.seenChanges = netdev.changes
@@ -163,7 +163,6 @@ extension Switch {
         if now.type != interface.wanted.type || now.uuid != interface.wanted.uuid { return true }
         if now.ofportRequest != interface.wanted.ofportRequest, now.name != bridge.name,
             let request = now.ofportRequest, request != interface.number?.rawValue { return true }
-        if now.otherConfig["pmd-rxq-affinity"] != interface.wanted.otherConfig["pmd-rxq-affinity"] { return true }
         guard let netdev = interface.netdev else { return now.options != interface.wanted.options }
         guard now.differsInDevice(from: interface.wanted) || interface.wanted.name == bridge.name else { return false }
         do {
@@ -181,6 +180,13 @@ extension Switch {
         interface.wanted = wanted
         interface.port = port
         bridges[bridge.name]?.interfaces[wanted.name] = interface
+        if let datapathPort = interface.datapathPort, old.wanted.queueAffinity != wanted.queueAffinity {
+            do {
+                try datapath.setAffinity(wanted.queueAffinity, of: datapathPort)
+            } catch {
+                bridges[bridge.name]?.interfaces[wanted.name]?.changeFailure = "\(error)"
+            }
+        }
         guard let number = interface.number else { return }
         guard old.port != port || old.wanted != wanted else { return }
         refreshBridgePort(interface, number: number, on: bridge.name)
@@ -218,6 +224,6 @@ extension WantedInterface {
     /// Whether the device itself must change, as opposed to how the bridge sees it.
     func differsInDevice(from other: WantedInterface) -> Bool {
         type != other.type || options != other.options || mtuRequest != other.mtuRequest || macRequest != other.macRequest
-            || otherConfig != other.otherConfig || uuid != other.uuid
+            || uuid != other.uuid
     }
 }

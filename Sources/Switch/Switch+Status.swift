@@ -96,7 +96,6 @@ extension Switch {
                 let changes = netdev.changes
                 guard changes != interface.seenChanges else { continue }
                 bridges[bridgeName]?.interfaces[name]?.seenChanges = changes
-                if let port = interface.datapathPort { datapath.queuesChanged(of: port) }
                 refreshBridgePort(interface, number: number, on: bridgeName)
                 publishInterface(name, of: bridgeName)
             }

@@ -61,7 +61,8 @@ struct WantedInterface: Equatable {
     var name: String
     var type: String
     var options: [String: String] = [:]
-    var otherConfig: [String: String] = [:]
+    /// `other_config:pmd-rxq-affinity`: CPUs by queue.
+    var queueAffinity: [Int: Int] = [:]
     var ofportRequest: UInt32?
     /// The number the row had last; kept over a restart where it is free.
     var previousOfport: UInt32?

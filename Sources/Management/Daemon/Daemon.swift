@@ -92,7 +92,7 @@ public final class Daemon {
             parts.control.close()
             parts.theSwitch.stop()
             parts.openFlow.close()
-            parts.datapath.shutDown()
+            parts.datapath.shutdown()
             parts.databaseServer.close()
         }
         DPDKRuntime.shutDown()
@@ -121,7 +121,7 @@ public final class Daemon {
 
         var random = SystemRandomNumberGenerator()
         let pipeline = SwitchPipeline(clock: loop.clock, seed: random.next())
-        let datapath = try Datapath(translator: pipeline, versions: pipeline.versions, clock: loop.clock)
+        let datapath = Datapath(translator: pipeline, versions: pipeline.versions, clock: loop.clock)
         pipeline.attach(datapath)
 
         let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath)
