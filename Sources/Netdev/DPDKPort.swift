@@ -17,7 +17,7 @@ final class DPDKPort: Port {
     let txQueueCount: Int
     let mtu: Int
 
-    private let configuration: PortConfiguration
+    private let configuration: NetdevConfiguration
     private let devicePort: UInt16
     private let device: String
     private let pool: MbufPools.Pool
@@ -36,7 +36,7 @@ final class DPDKPort: Port {
     /// Device ports in use, by DPDK's number, and who uses them.
     private static let users = Mutex<[UInt16: String]>([:])
 
-    init(_ configuration: PortConfiguration) throws(PortError) {
+    init(_ configuration: NetdevConfiguration) throws(PortError) {
         let name = configuration.name
         guard let devargs = configuration.options["dpdk-devargs"], !devargs.isEmpty else {
             throw .missingOption(
@@ -196,7 +196,7 @@ final class DPDKPort: Port {
         }
     }
 
-    func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+    func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         var unchanged = self.configuration
         unchanged.transmitThreads = configuration.transmitThreads

@@ -33,7 +33,7 @@ public final class DummyPort: Port, @unchecked Sendable {
         var mtu: Int
     }
 
-    public init(_ configuration: PortConfiguration) throws(PortError) {
+    public init(_ configuration: NetdevConfiguration) throws(PortError) {
         try configuration.check()
         name = configuration.name
         rxQueueCount = try configuration.number("n_rxq", in: 1...NetdevLimits.receiveQueues, otherwise: 1)
@@ -128,7 +128,7 @@ public final class DummyPort: Port, @unchecked Sendable {
     }
     public func status() -> [String: String] { ["driver_name": "dummy"] }
 
-    public func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+    public func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         guard configuration.name == name, configuration.kind == kind,
             try configuration.number("n_rxq", in: 1...NetdevLimits.receiveQueues, otherwise: 1) == rxQueueCount,

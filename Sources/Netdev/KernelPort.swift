@@ -26,13 +26,13 @@ final class KernelPort: Port {
 
     private struct Control {
         var isOpen = true
-        var configuration: PortConfiguration
+        var configuration: NetdevConfiguration
         var link = LinkState()
         var address = HardwareAddress(bits: 0)
         var mtu: Int
     }
 
-    init(_ configuration: PortConfiguration) throws(PortError) {
+    init(_ configuration: NetdevConfiguration) throws(PortError) {
         let name = configuration.name
         try DPDKRuntime.initialize()
         var mtu = configuration.mtu
@@ -150,7 +150,7 @@ final class KernelPort: Port {
         return status
     }
 
-    func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+    func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         let old = control.withLock { $0.configuration }
         guard configuration.name == name, configuration.kind == kind else { return false }

@@ -28,7 +28,7 @@ public typealias PacketBurst = UnsafeMutablePointer<UnsafeMutablePointer<cdpdk_m
 /// The module's entry point.
 public enum Netdev {
     /// Opens a port. Kinds other than `dummy` initialise DPDK, if need be, with the settings given to `DPDKRuntime.configure`.
-    public static func open(_ configuration: PortConfiguration) throws(PortError) -> any Port {
+    public static func open(_ configuration: NetdevConfiguration) throws(PortError) -> any Port {
         try configuration.check()
         switch configuration.kind {
         case .dpdk: return try DPDKPort(configuration)

@@ -33,7 +33,7 @@ public protocol Port: AnyObject, Sendable {
 
     /// Takes a changed configuration over, as far as that is possible while packets flow. Returns false if the port must
     /// be closed and opened again for it; nothing was changed then.
-    func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool
+    func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool
 
     func close()
 }

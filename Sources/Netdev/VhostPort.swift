@@ -26,12 +26,12 @@ final class VhostPort: Port {
     private struct Socket: @unchecked Sendable { var pointer: OpaquePointer }
     private struct Control {
         var isOpen = true
-        var configuration: PortConfiguration
+        var configuration: NetdevConfiguration
         var address: HardwareAddress
         var last = PortStatistics()
     }
 
-    init(_ configuration: PortConfiguration) throws(PortError) {
+    init(_ configuration: NetdevConfiguration) throws(PortError) {
         let name = configuration.name
         let isClient = configuration.kind == .dpdkvhostuserclient
         let path: String
@@ -68,7 +68,7 @@ final class VhostPort: Port {
         }
     }
 
-    private static func retries(_ configuration: PortConfiguration) throws(PortError) -> Int {
+    private static func retries(_ configuration: NetdevConfiguration) throws(PortError) -> Int {
         try configuration.number(
             "tx-retries-max", in: NetdevLimits.vhostTransmitRetries, otherwise: NetdevLimits.defaultVhostTransmitRetries)
     }
@@ -179,7 +179,7 @@ final class VhostPort: Port {
         return status
     }
 
-    func apply(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+    func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         let retries = try VhostPort.retries(configuration)
         return control.withLock { control in

@@ -5,6 +5,7 @@
 
 internal import Netdev
 internal import OVSDB
+internal import Pipeline
 
 /// One row, as the reader wants it.
 struct ConfigurationRow {

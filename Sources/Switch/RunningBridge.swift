@@ -12,7 +12,7 @@ struct RunningInterface {
     var wanted: WantedInterface
     var port: WantedPort
     /// The open port; nil for a patch port and for one that failed.
-    var netdev: (any Netdev.Port)?
+    var netdev: (any Port)?
     var datapathPort: DatapathPort?
     /// The number on the bridge; nil for one that failed.
     var number: OpenFlowPort?

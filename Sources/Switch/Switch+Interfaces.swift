@@ -102,7 +102,7 @@ extension Switch {
             let known = (PortKind.allCases.filter { $0 != .dummy }.map(\.rawValue) + ["patch"]).sorted().joined(separator: ", ")
             throw InterfaceFailure("\(wanted.name): unknown interface type \"\(type)\"; supported are \(known)")
         }
-        let netdev: any Netdev.Port
+        let netdev: any Port
         do {
             netdev = try Netdev.open(deviceConfiguration(wanted, kind: kind, on: bridge))
         } catch {
@@ -148,10 +148,10 @@ extension Switch {
         }
     }
 
-    private func deviceConfiguration(_ wanted: WantedInterface, kind: PortKind, on bridge: WantedBridge) -> Netdev.PortConfiguration {
+    private func deviceConfiguration(_ wanted: WantedInterface, kind: PortKind, on bridge: WantedBridge) -> NetdevConfiguration {
         var directory = runDirectory
         if let sub = globals.vhostSockDir, !sub.isEmpty { directory += "/" + sub }
-        return Netdev.PortConfiguration(
+        return NetdevConfiguration(
             name: wanted.name, kind: kind, options: wanted.options, requestedMTU: wanted.mtuRequest,
             requestedAddress: wanted.name == bridge.name ? bridge.hardwareAddress ?? stableAddress(of: bridge) : wanted.macRequest,
             socketDirectory: directory, transmitThreads: datapath.transmitThreads)

@@ -191,7 +191,7 @@ public final class Switch {
     /// The local port's address: made from the row's identifier, so that it, and the datapath id that follows from it, stay the
     /// same over restarts. Locally administered, unicast.
     func stableAddress(of wanted: WantedBridge) -> HardwareAddress {
-        let bits = wanted.uuid.bytes.reduce(UInt64(0)) { $0 &* 1_099_511_628_211 ^ UInt64($1) }
+        let bits = wanted.uuid.high ^ wanted.uuid.low
         return HardwareAddress(bits: bits & 0xfcff_ffff_ffff | 0x0200_0000_0000)
     }
 

@@ -11,9 +11,9 @@ extension DPDKTests {
                 let frames = (0..<40).map { frame(UInt8($0), length: 60 + Int($0)) }
                 try writeCapture(frames, to: directory + "/in.pcap")
                 let input = try Netdev.open(
-                    PortConfiguration(name: "in", kind: .dpdk, options: ["dpdk-devargs": "net_pcap1,rx_pcap=\(directory)/in.pcap"]))
+                    NetdevConfiguration(name: "in", kind: .dpdk, options: ["dpdk-devargs": "net_pcap1,rx_pcap=\(directory)/in.pcap"]))
                 let output = try Netdev.open(
-                    PortConfiguration(
+                    NetdevConfiguration(
                         name: "out", kind: .dpdk, options: ["dpdk-devargs": "net_null1,no-rx=1", "n_rxq": "2"], transmitThreads: 2))
                 #expect(input.link().isUp)
                 #expect(output.rxQueueCount == 2)
@@ -39,7 +39,7 @@ extension DPDKTests {
             try DPDKFixture.start()
             try withTemporaryDirectory { directory in
                 try writeCapture([frame(1)], to: directory + "/in.pcap")
-                let configuration = PortConfiguration(
+                let configuration = NetdevConfiguration(
                     name: "again", kind: .dpdk, options: ["dpdk-devargs": "net_pcap2,rx_pcap=\(directory)/in.pcap,infinite_rx=1"])
                 for _ in 0..<5 {
                     let port = try Netdev.open(configuration)
@@ -51,7 +51,7 @@ extension DPDKTests {
 
         @Test func ringDeviceLoopsBack() throws {
             try DPDKFixture.start()
-            let port = try Netdev.open(PortConfiguration(name: "loop", kind: .dpdk, options: ["dpdk-devargs": "net_ring1"]))
+            let port = try Netdev.open(NetdevConfiguration(name: "loop", kind: .dpdk, options: ["dpdk-devargs": "net_ring1"]))
             defer { port.close() }
             let pool = try #require(cdpdk_heap_pool_create(2048))
             let frames = (0..<20).map { frame(UInt8($0)) }
@@ -63,7 +63,7 @@ extension DPDKTests {
             try DPDKFixture.start()
             func refusal(_ options: [String: String], name: String = "bad") -> String {
                 do throws(PortError) {
-                    let port = try Netdev.open(PortConfiguration(name: name, kind: .dpdk, options: options))
+                    let port = try Netdev.open(NetdevConfiguration(name: name, kind: .dpdk, options: options))
                     port.close()
                     return "it opened"
                 } catch { return error.description }
@@ -93,27 +93,27 @@ extension DPDKTests {
 
         @Test func aDeviceServesOnePortAtATime() throws {
             try DPDKFixture.start()
-            let first = try Netdev.open(PortConfiguration(name: "first", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
+            let first = try Netdev.open(NetdevConfiguration(name: "first", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
             let error = #expect(throws: PortError.self) {
-                try Netdev.open(PortConfiguration(name: "second", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
+                try Netdev.open(NetdevConfiguration(name: "second", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
             }
             #expect(error == .deviceInUse(port: "second", device: "net_null5", by: "first"))
             #expect(first.statistics().rxPackets == 0)
             first.close()
-            let second = try Netdev.open(PortConfiguration(name: "second", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
+            let second = try Netdev.open(NetdevConfiguration(name: "second", kind: .dpdk, options: ["dpdk-devargs": "net_null5"]))
             second.close()
         }
 
         @Test func mtuWidensTheBuffers() throws {
             try DPDKFixture.start()
             let port = try Netdev.open(
-                PortConfiguration(name: "jumbo", kind: .dpdk, options: ["dpdk-devargs": "net_null6,size=9000"], requestedMTU: 9000))
+                NetdevConfiguration(name: "jumbo", kind: .dpdk, options: ["dpdk-devargs": "net_null6,size=9000"], requestedMTU: 9000))
             defer { port.close() }
             #expect(port.mtu == 9000)
             let received = receive(1, by: port.rxQueue(0))
             #expect(received.first?.count == 9000)
             #expect(throws: PortError.self) {
-                try Netdev.open(PortConfiguration(name: "giant", kind: .dpdk, options: ["dpdk-devargs": "net_null7"], requestedMTU: 65000))
+                try Netdev.open(NetdevConfiguration(name: "giant", kind: .dpdk, options: ["dpdk-devargs": "net_null7"], requestedMTU: 65000))
             }
         }
     }

@@ -19,8 +19,8 @@ func withBurst<Result>(_ body: (PacketBurst) throws -> Result) rethrows -> Resul
 
 @Suite struct DummyPortTests {
     @Test func framesPassFromInjectToTakeTransmitted() throws {
-        let left = try DummyPort(PortConfiguration(name: "left", kind: .dummy))
-        let right = try DummyPort(PortConfiguration(name: "right", kind: .dummy))
+        let left = try DummyPort(NetdevConfiguration(name: "left", kind: .dummy))
+        let right = try DummyPort(NetdevConfiguration(name: "right", kind: .dummy))
         let frames = (0..<100).map { index in (0..<(60 + index * 14)).map { UInt8(truncatingIfNeeded: $0 &+ index) } }
         for frame in frames { #expect(left.inject(frame)) }
         let moved = withBurst { burst in

@@ -19,13 +19,13 @@ extension DPDKTests {
             try DPDKFixture.start()
             try inNamespace {
                 let tap = try Netdev.open(
-                    PortConfiguration(
+                    NetdevConfiguration(
                         name: "tap0", kind: .tap, requestedMTU: 1400, requestedAddress: HardwareAddress("02:00:00:00:00:42")))
                 #expect(tap.link().isUp)
                 #expect(tap.mtu == 1400)
                 #expect(tap.hardwareAddress.description == "02:00:00:00:00:42")
                 #expect(tap.link().interfaceIndex > 0)
-                let system = try Netdev.open(PortConfiguration(name: "tap0", kind: .system))
+                let system = try Netdev.open(NetdevConfiguration(name: "tap0", kind: .system))
                 #expect(system.mtu == 1400)
                 let pool = try #require(cdpdk_heap_pool_create(2048))
                 // what the host sends by the interface (IPv6 does by itself) is not ours
@@ -50,7 +50,7 @@ extension DPDKTests {
                 #expect(send([frame(1)], by: tap.txQueue(0, threads: 1), pool: pool) == 0, "a device that is down takes nothing")
                 #expect(tap.statistics().txDropped == 1)
 
-                var wider = PortConfiguration(name: "tap0", kind: .tap, requestedMTU: 1600)
+                var wider = NetdevConfiguration(name: "tap0", kind: .tap, requestedMTU: 1600)
                 #expect(try tap.apply(wider))
                 #expect(tap.mtu == 1600)
                 #expect(tap.txQueue(0, threads: 1).maximumFrameLength == 1622)
@@ -66,9 +66,9 @@ extension DPDKTests {
         @Test func internalPortsStayDownUntilTheHostWantsThem() throws {
             try DPDKFixture.start()
             try inNamespace {
-                let port = try Netdev.open(PortConfiguration(name: "br0", kind: .internal))
+                let port = try Netdev.open(NetdevConfiguration(name: "br0", kind: .internal))
                 #expect(!port.link().isAdministrativelyUp)
-                #expect(throws: PortError.self) { try Netdev.open(PortConfiguration(name: "br0", kind: .internal)) }
+                #expect(throws: PortError.self) { try Netdev.open(NetdevConfiguration(name: "br0", kind: .internal)) }
                 port.close()
             }
         }
@@ -77,7 +77,7 @@ extension DPDKTests {
             try DPDKFixture.start()
             func refusal(_ kind: PortKind, _ name: String) -> String {
                 do throws(PortError) {
-                    try Netdev.open(PortConfiguration(name: name, kind: kind)).close()
+                    try Netdev.open(NetdevConfiguration(name: name, kind: kind)).close()
                     return "it opened"
                 } catch { return error.description }
             }

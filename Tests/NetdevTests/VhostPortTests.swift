@@ -9,7 +9,7 @@ extension DPDKTests {
     @Suite struct Vhost {
         func guest(_ number: Int, _ path: String, _ more: String = "") throws -> any Port {
             try Netdev.open(
-                PortConfiguration(
+                NetdevConfiguration(
                     name: "guest\(number)", kind: .dpdk, options: ["dpdk-devargs": "net_virtio_user\(number),path=\(path)\(more)"]))
         }
 
@@ -26,7 +26,7 @@ extension DPDKTests {
         @Test func weListenAndTheGuestConnects() throws {
             try DPDKFixture.start()
             try withTemporaryDirectory { directory in
-                let port = try Netdev.open(PortConfiguration(name: "vhost0", kind: .dpdkvhostuser, socketDirectory: directory))
+                let port = try Netdev.open(NetdevConfiguration(name: "vhost0", kind: .dpdkvhostuser, socketDirectory: directory))
                 let path = directory + "/vhost0"
                 var status = stat()
                 #expect(lstat(path, &status) == 0)
@@ -65,7 +65,7 @@ extension DPDKTests {
             try withTemporaryDirectory { directory in
                 let path = directory + "/guest.sock"
                 let port = try Netdev.open(
-                    PortConfiguration(name: "client0", kind: .dpdkvhostuserclient, options: ["vhost-server-path": path]))
+                    NetdevConfiguration(name: "client0", kind: .dpdkvhostuserclient, options: ["vhost-server-path": path]))
                 defer { port.close() }
                 #expect(!port.link().isUp)
                 for number in 2...3 {
@@ -82,9 +82,9 @@ extension DPDKTests {
         @Test func queuesFollowTheGuest() throws {
             try DPDKFixture.start()
             try withTemporaryDirectory { directory in
-                let port = try Netdev.open(PortConfiguration(name: "multi", kind: .dpdkvhostuser, socketDirectory: directory))
+                let port = try Netdev.open(NetdevConfiguration(name: "multi", kind: .dpdkvhostuser, socketDirectory: directory))
                 let guest = try Netdev.open(
-                    PortConfiguration(
+                    NetdevConfiguration(
                         name: "guest4", kind: .dpdk,
                         options: ["dpdk-devargs": "net_virtio_user4,path=\(directory)/multi,queues=2", "n_rxq": "2"], transmitThreads: 2))
                 #expect(eventually { port.rxQueueCount == 2 && port.status()["n_txq"] == "2" })
@@ -105,7 +105,7 @@ extension DPDKTests {
         @Test func trafficFlowsWhileGuestsComeAndGo() throws {
             try DPDKFixture.start()
             try withTemporaryDirectory { directory in
-                let port = try Netdev.open(PortConfiguration(name: "busy", kind: .dpdkvhostuser, socketDirectory: directory))
+                let port = try Netdev.open(NetdevConfiguration(name: "busy", kind: .dpdkvhostuser, socketDirectory: directory))
                 let stop = StopFlag()
                 let rx = port.rxQueue(0)
                 let tx = port.txQueue(0, threads: 1)
@@ -138,7 +138,7 @@ extension DPDKTests {
 
         @Test func refusalsNameTheSocket() throws {
             try DPDKFixture.start()
-            func refusal(_ configuration: PortConfiguration) -> String {
+            func refusal(_ configuration: NetdevConfiguration) -> String {
                 do throws(PortError) {
                     try Netdev.open(configuration).close()
                     return "it opened"
@@ -146,23 +146,23 @@ extension DPDKTests {
             }
             let long = "/tmp/" + String(repeating: "x", count: 110)
             #expect(
-                refusal(PortConfiguration(name: "c", kind: .dpdkvhostuserclient, options: ["vhost-server-path": long])).contains(
+                refusal(NetdevConfiguration(name: "c", kind: .dpdkvhostuserclient, options: ["vhost-server-path": long])).contains(
                     "115 bytes"))
-            #expect(refusal(PortConfiguration(name: String(repeating: "n", count: 108), kind: .dpdkvhostuser)).contains("at most 107"))
-            #expect(refusal(PortConfiguration(name: "a/b", kind: .dpdkvhostuser, socketDirectory: "/tmp")).contains("'/'"))
-            #expect(refusal(PortConfiguration(name: "c", kind: .dpdkvhostuserclient)).contains("vhost-server-path"))
-            let nowhere = refusal(PortConfiguration(name: "v", kind: .dpdkvhostuser, socketDirectory: "/nonexistent"))
+            #expect(refusal(NetdevConfiguration(name: String(repeating: "n", count: 108), kind: .dpdkvhostuser)).contains("at most 107"))
+            #expect(refusal(NetdevConfiguration(name: "a/b", kind: .dpdkvhostuser, socketDirectory: "/tmp")).contains("'/'"))
+            #expect(refusal(NetdevConfiguration(name: "c", kind: .dpdkvhostuserclient)).contains("vhost-server-path"))
+            let nowhere = refusal(NetdevConfiguration(name: "v", kind: .dpdkvhostuser, socketDirectory: "/nonexistent"))
             #expect(nowhere.contains("/nonexistent") && nowhere.contains("No such file"), "\(nowhere)")
             #expect(
-                refusal(PortConfiguration(name: "v", kind: .dpdkvhostuser, options: ["tx-retries-max": "33"])).contains("0 to 32"))
+                refusal(NetdevConfiguration(name: "v", kind: .dpdkvhostuser, options: ["tx-retries-max": "33"])).contains("0 to 32"))
             try withTemporaryDirectory { directory in
                 let file = open(directory + "/plain", O_WRONLY | O_CREAT, 0o600)
                 close(file)
                 #expect(
-                    refusal(PortConfiguration(name: "plain", kind: .dpdkvhostuser, socketDirectory: directory)).contains("not a socket"))
-                let first = try Netdev.open(PortConfiguration(name: "twice", kind: .dpdkvhostuser, socketDirectory: directory))
+                    refusal(NetdevConfiguration(name: "plain", kind: .dpdkvhostuser, socketDirectory: directory)).contains("not a socket"))
+                let first = try Netdev.open(NetdevConfiguration(name: "twice", kind: .dpdkvhostuser, socketDirectory: directory))
                 #expect(
-                    refusal(PortConfiguration(name: "twice", kind: .dpdkvhostuser, socketDirectory: directory)).contains("listens on it"))
+                    refusal(NetdevConfiguration(name: "twice", kind: .dpdkvhostuser, socketDirectory: directory)).contains("listens on it"))
                 first.close()
             }
         }
@@ -180,7 +180,7 @@ extension DPDKTests {
                 }
                 #expect(bound == 0)
                 close(old)
-                let port = try Netdev.open(PortConfiguration(name: "stale", kind: .dpdkvhostuser, socketDirectory: directory))
+                let port = try Netdev.open(NetdevConfiguration(name: "stale", kind: .dpdkvhostuser, socketDirectory: directory))
                 port.close()
             }
         }
@@ -189,7 +189,7 @@ extension DPDKTests {
             try DPDKFixture.start()
             try withTemporaryDirectory { directory in
                 let ports = try (0..<64).map {
-                    try Netdev.open(PortConfiguration(name: "v\($0)", kind: .dpdkvhostuser, socketDirectory: directory))
+                    try Netdev.open(NetdevConfiguration(name: "v\($0)", kind: .dpdkvhostuser, socketDirectory: directory))
                 }
                 #expect(ports.allSatisfy { !$0.link().isUp })
                 ports.forEach { $0.close() }

@@ -9,7 +9,7 @@ private struct Rows {
     var tables: [String: [UUID: [String: Datum]]] = [:]
 
     mutating func add(_ table: String, _ columns: [String: Datum]) -> UUID {
-        let uuid = UUID.random()
+        let uuid = UUID(high: UInt64.random(in: 0 ... .max), low: UInt64.random(in: 0 ... .max))
         tables[table, default: [:]][uuid] = columns
         return uuid
     }

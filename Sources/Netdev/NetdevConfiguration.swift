@@ -1,5 +1,5 @@
 /// What a port shall be: an `Interface` row's part that concerns its device.
-public struct PortConfiguration: Sendable, Equatable {
+public struct NetdevConfiguration: Sendable, Equatable {
     public var name: String
     public var kind: PortKind
     /// `Interface.options`.
