@@ -33,7 +33,8 @@ extension Switch {
         for port in wanted.ports {
             for interface in port.interfaces {
                 if bridges[wanted.name]?.interfaces[interface.name] == nil {
-                    bridges[wanted.name]?.interfaces[interface.name] = open(interface, of: port, on: wanted)
+                    let opened = open(interface, of: port, on: wanted)
+                    bridges[wanted.name]?.interfaces[interface.name] = opened
                 } else {
                     update(interface, of: port, on: wanted)
                 }
@@ -87,7 +88,7 @@ extension Switch {
             } else {
                 try openDevice(&result, on: bridge)
             }
-            log.info("bridge \(bridge.name): added interface \(wanted.name) on port \(result.number?.rawValue ?? 0)")
+            log.info("bridge \(bridge.name): added interface \(wanted.name) on port \(result.number.map(portText) ?? "none")")
         } catch {
             result.failure = error.sentence
             if !isRetry { log.warning("could not open network device \(wanted.name): \(error.sentence)") }
@@ -142,7 +143,8 @@ extension Switch {
         }
         result.number = number
         do {
-            try bridges[bridge.name]?.bridge.addPort(bridgePort(result, number: number, attachment: attachment, address: address))
+            let port = bridgePort(result, number: number, attachment: attachment, address: address)
+            try bridges[bridge.name]?.bridge.addPort(port)
         } catch {
             throw InterfaceFailure("\(error)")
         }
@@ -213,6 +215,9 @@ extension Switch {
             currentSpeedKbps: speed, maximumSpeedKbps: speed)
     }
 }
+
+/// A port number as the database and people write it.
+func portText(_ number: OpenFlowPort) -> String { number == .local ? "65534" : String(number.rawValue) }
 
 /// Why an interface does not work: one sentence.
 struct InterfaceFailure: Error {

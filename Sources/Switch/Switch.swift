@@ -59,7 +59,7 @@ public final class Switch {
     ///   - runDirectory: where `dpdkvhostuser` sockets are made.
     public init(
         configuration: any ConfigurationSource, pipeline: SwitchPipeline, datapath: Datapath, clock: Clock, timers: TimerQueue,
-        runDirectory: String, allowsDummyPorts: Bool = false, observer: any SwitchObserver
+        runDirectory: String, allowsDummyPorts: Bool = false, observer: (any SwitchObserver)?
     ) {
         self.allowsDummyPorts = allowsDummyPorts
         self.configuration = configuration

@@ -53,15 +53,13 @@ struct Apusd: ParsableCommand {
         do {
             try Daemon.run(options)
         } catch {
-            FileHandle.standardError("apusd: \(error)\n")
+            writeToStandardError("apusd: \(error)\n")
             throw ExitCode(1)
         }
     }
 }
 
-/// Standard error, without a buffer.
-private enum FileHandle {
-    static func standardError(_ text: String) {
-        _ = text.withCString { write(2, $0, strlen($0)) }
-    }
+/// Without a buffer.
+private func writeToStandardError(_ text: String) {
+    _ = text.withCString { write(2, $0, strlen($0)) }
 }

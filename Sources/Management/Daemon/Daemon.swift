@@ -40,9 +40,8 @@ public final class Daemon {
     /// What runs on the control loop, in the order in which it was started.
     private struct Parts {
         var databaseServer: DatabaseServer
-        var databaseSocket: StreamServer
+        var databaseSocket: DatabaseListener
         var control: ControlServer
-        var openFlow: OpenFlowServers
         var theSwitch: Switch
         var datapath: Datapath
     }
@@ -91,9 +90,8 @@ public final class Daemon {
             parts.databaseSocket.close()
             parts.control.close()
             parts.theSwitch.stop()
-            parts.openFlow.close()
             parts.datapath.shutdown()
-            parts.databaseServer.close()
+            parts.databaseServer.remove("Open_vSwitch")
         }
         DPDKRuntime.shutDown()
         log.notice("stopped")
@@ -121,23 +119,20 @@ public final class Daemon {
 
         var random = SystemRandomNumberGenerator()
         let pipeline = SwitchPipeline(clock: loop.clock, seed: random.next())
-        let datapath = Datapath(translator: pipeline, versions: pipeline.versions, clock: loop.clock)
+        let datapath = Datapath(translator: pipeline, clock: loop.clock, versions: pipeline.versions)
         pipeline.attach(datapath)
 
-        let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath)
-        let databaseSocket = try DatabaseSocket.serve(server, at: directory + "/db.sock", loop: loop)
+        let databaseSocket = try DatabaseListener(loop: loop, path: directory + "/db.sock", database: server, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
-            runDirectory: directory, allowsDummyPorts: options.allowsDummyPorts, observer: openFlow)
+            runDirectory: directory, allowsDummyPorts: options.allowsDummyPorts, observer: nil)
         let control = try ControlServer(
             loop: loop, path: directory + "/apusd.\(getpid()).ctl", log: registry, program: "apusd (Apus) \(version)"
         ) { _ in kill(getpid(), SIGUSR2) }
-        SwitchCommands.register(in: control.registry, pipeline: pipeline, datapath: datapath)
-        if options.allowsDummyPorts { control.registry.registerTimeCommands(loop: loop) }
+        if options.allowsDummyPorts { control.registerTimeCommands(loop: loop) }
         theSwitch.start()
         return Parts(
-            databaseServer: server, databaseSocket: databaseSocket, control: control, openFlow: openFlow, theSwitch: theSwitch,
-            datapath: datapath)
+            databaseServer: server, databaseSocket: databaseSocket, control: control, theSwitch: theSwitch, datapath: datapath)
     }
 
     private static func makeParent(of path: String) throws {

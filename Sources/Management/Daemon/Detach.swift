@@ -7,6 +7,8 @@
 internal import Glibc
 
 public enum Detach {
+    /// glibc's `POSIX_SPAWN_SETSID`, which Swift's Glibc module hides.
+    private static let newSession: Int16 = 0x80
     /// Tells the child which descriptor to report on.
     private static let variable = "APUSD_READY_FD"
 
@@ -21,7 +23,7 @@ public enum Detach {
         setenv(variable, String(ends[1]), 1)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID))
+        posix_spawnattr_setflags(&attributes, Detach.newSession)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
