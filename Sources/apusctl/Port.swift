@@ -14,8 +14,8 @@ struct Port: ParsableCommand {
             discussion: """
                 Examples:
                   apusctl port add br0 vhost1 --type dpdkvhostuser
-                  apusctl port add br0 vm1 --type dpdkvhostuserclient --set vhost-server-path=/run/vm1.sock
-                  apusctl port add br0 p0 --type dpdk --set dpdk-devargs=0000:01:00.0 --set n_rxq=2
+                  apusctl port add br0 vm1 --type dpdkvhostuserclient --option vhost-server-path=/run/vm1.sock
+                  apusctl port add br0 p0 --type dpdk --option dpdk-devargs=0000:01:00.0 --option n_rxq=2
                   apusctl port add br0 veth0 --tag 10
                 """)
         @OptionGroup var options: GlobalOptions
@@ -23,7 +23,7 @@ struct Port: ParsableCommand {
         @Argument(help: "The new port's name.") var name: String
         @Option(help: "dpdk, dpdkvhostuser, dpdkvhostuserclient, tap, internal, patch, ...; without it, the host's device of that name.")
         var type = ""
-        @Option(name: .customLong("set"), help: ArgumentHelp("An option of the port; may be repeated.", valueName: "key=value"))
+        @Option(name: [.customLong("option"), .customLong("set")], help: ArgumentHelp("An option of the port; may be repeated.", valueName: "key=value"))
         var settings: [String] = []
         @Option(help: ArgumentHelp("VLAN of an access port; with --trunks, the native VLAN.", valueName: "vlan")) var tag: Int?
         @Option(help: ArgumentHelp("VLANs of a trunk, separated by commas.", valueName: "vlans")) var trunks: String?
@@ -36,7 +36,7 @@ struct Port: ParsableCommand {
             for setting in settings {
                 let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 guard parts.count == 2, !parts[0].isEmpty else {
-                    throw ClientError.invalid("--set \(setting): write key=value, as in --set n_rxq=2")
+                    throw ClientError.invalid("--option \(setting): write key=value, as in --option n_rxq=2")
                 }
                 request.options[String(parts[0])] = String(parts[1])
             }
@@ -117,7 +117,10 @@ struct Port: ParsableCommand {
         }
 
         private func sample(_ clock: Clock) throws -> (statistics: PortStatistics, time: Instant) {
-            let statistics = try PortStatistics(try DatabaseClient(options.directory).view(), bridge: bridge, port: port)
+            let directory = options.directory
+            let view = try DatabaseClient(directory).view()
+            var statistics = try PortStatistics(view, bridge: bridge, port: port)
+            statistics.refresh(view, directory)
             return (statistics, clock.now)
         }
     }

@@ -1,7 +1,8 @@
 // Port statistics: one sample, and the difference of two.
 
-internal import Base
+internal import Flow
 internal import OVSDB
+internal import OpenFlow
 
 /// Counters of a port since it was added.
 public struct PortSample: Equatable, Sendable {
@@ -55,6 +56,22 @@ public struct PortStatistics: Sendable {
         }
     }
 
+    /// Replaces the database's counters by what the switch counts now, where it answers.
+    public mutating func refresh(_ view: SwitchView, _ directory: SwitchDirectory) {
+        for bridge in Set(samples.map(\.bridge)) {
+            // A bridge that is not up has no newer counters: the database's stay.
+            guard let row = view.bridges.first(where: { $0.name == bridge }),
+                let counters = try? OpenFlowClient(directory, bridge: bridge).portCounters()
+            else { continue }
+            for interface in row.ports.flatMap(\.interfaces) {
+                guard let number = interface.ofport, let index = samples.firstIndex(where: { $0.bridge == bridge && $0.name == interface.name }),
+                    let live = counters[OpenFlowPort(number == 65534 ? OpenFlowPort.local.rawValue : UInt32(clamping: number))]
+                else { continue }
+                samples[index].take(live)
+            }
+        }
+    }
+
     /// Totals.
     public var report: Report {
         var table = TextTable(["BRIDGE", "PORT", "RX PACKETS", "RX BYTES", "RX DROPPED", "TX PACKETS", "TX BYTES", "TX DROPPED"], right: PortStatistics.numeric)
@@ -93,6 +110,17 @@ public struct PortStatistics: Sendable {
 }
 
 extension PortSample {
+    /// All ones means that the switch does not count it.
+    fileprivate mutating func take(_ live: PortStats) {
+        func counted(_ value: UInt64, _ old: Int64) -> Int64 { value == .max ? old : Int64(clamping: value) }
+        receivedPackets = counted(live.receivedPackets, receivedPackets)
+        receivedBytes = counted(live.receivedBytes, receivedBytes)
+        receivedDropped = counted(live.receivedDropped, receivedDropped)
+        sentPackets = counted(live.sentPackets, sentPackets)
+        sentBytes = counted(live.sentBytes, sentBytes)
+        sentDropped = counted(live.sentDropped, sentDropped)
+    }
+
     var json: JSON {
         var members: [(String, JSON)] = [
             ("bridge", .string(bridge)), ("port", .string(name)), ("rx_packets", .integer(receivedPackets)), ("rx_bytes", .integer(receivedBytes)),
