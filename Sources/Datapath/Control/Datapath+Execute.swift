@@ -45,8 +45,7 @@ extension Datapath {
             worker.pointee.recirculationBudget = DatapathLimits.recirculationsPerBurst
             guard Stages.extract(worker, 1) == 1 else { return }
             worker.pointee.levelPackets[0] = worker.pointee.packets[0]
-            worker.pointee.levelMetas[0] = worker.pointee.metas[0]
-            worker.pointee.levelOrigins[0] = 0
+            worker.pointee.levelInfos[0] = PacketInfo(meta: worker.pointee.metas[0], origin: 0, headers: worker.pointee.headers[0])
             let program = ActionProgram(compiling: actions)
             Actions.run(worker, program.ops, program.count, program.flags, 0, 1, 0)
             while worker.pointee.recirculationCount > 0 { Burst.passes(worker, Stages.takeRecirculated(worker)) }

@@ -63,7 +63,7 @@ enum Stages {
             }
             let recirculation = worker.pointee.recirculations[index]
             if recirculation != 0 { key.storeBytes(of: recirculation.bigEndian, toByteOffset: FlowOffset.recircID, as: UInt32.self) }
-            worker.pointee.lines[kept] = result.lineBits
+            worker.pointee.headers[kept] = result
             worker.pointee.lengths[kept] = packet.pointee.pkt_len
             if kept != index {
                 packets[kept] = packet

@@ -33,7 +33,7 @@ extension Stages {
             if let list {
                 let key = worker.pointee.key(index)
                 let hash = FlowReader.hash(
-                    shared, key, worker.pointee.lines[index], list + FlowLayout.listUnion, list.load(fromByteOffset: 4, as: UInt8.self))
+                    shared, key, worker.pointee.lines(index), list + FlowLayout.listUnion, list.load(fromByteOffset: 4, as: UInt8.self))
                 worker.pointee.hashes[index] = hash
                 if list.load(fromByteOffset: 5, as: UInt8.self) == 0 {
                     cdpdk_prefetch(worker.pointee.cache + Int(truncatingIfNeeded: hash & worker.pointee.cacheMask) &* 64)
@@ -114,7 +114,7 @@ extension Stages {
                         if summary & FlowReader.summaryBit(key) != 0 {
                             let subtable = FlowReader.subtable(shared, place.load(as: UInt32.self))
                             let hash = FlowReader.hash(
-                                shared, key, worker.pointee.lines[index], subtable,
+                                shared, key, worker.pointee.lines(index), subtable,
                                 subtable.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self))
                             // Never 0, which says that the subtable was skipped.
                             roundHashes[index] = hash
@@ -144,7 +144,7 @@ extension Stages {
                         probes &+= 1
                         var checked: UInt64 = 0
                         let entry = FlowReader.probe(
-                            shared, table, roundHashes[index], worker.pointee.key(index), worker.pointee.lines[index], &checked)
+                            shared, table, roundHashes[index], worker.pointee.key(index), worker.pointee.lines(index), &checked)
                         if entry != 0 {
                             unresolved &-= 1
                             if checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
@@ -181,7 +181,7 @@ extension Stages {
         while slot < 8 {
             if tags[slot] == tag, tags[slot &+ 8] != 0 {
                 let entry = tags[slot &+ 8]
-                checked = FlowReader.verify(worker.pointee.shared, entry, worker.pointee.key(index), worker.pointee.lines[index])
+                checked = FlowReader.verify(worker.pointee.shared, entry, worker.pointee.key(index), worker.pointee.lines(index))
                 if checked != 0 { return entry }
             }
             slot &+= 1

@@ -62,8 +62,9 @@ extension Stages {
                 let place = Int(group.pointee.start)
                 group.pointee.start &+= 1
                 worker.pointee.levelPackets[place] = worker.pointee.packets[index]
-                worker.pointee.levelMetas[place] = worker.pointee.metas[index]
-                worker.pointee.levelOrigins[place] = UInt8(truncatingIfNeeded: index)
+                worker.pointee.levelInfos[place].meta = worker.pointee.metas[index]
+                worker.pointee.levelInfos[place].origin = UInt32(truncatingIfNeeded: index)
+                worker.pointee.levelInfos[place].headers = worker.pointee.headers[index]
             }
             index &+= 1
         }

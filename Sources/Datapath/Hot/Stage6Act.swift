@@ -16,21 +16,20 @@ enum Actions {
     ) {
         let base = level &* DatapathLimits.burst &+ start
         let packets = worker.pointee.levelPackets + base
-        let metas = worker.pointee.levelMetas + base
-        let origins = worker.pointee.levelOrigins + base
+        let infos = worker.pointee.levelInfos + base
         var count = total
-        if flags & EntryFlag.simple == 0, level == 0 { giveFates(worker, metas, origins, count) }
+        if flags & EntryFlag.simple == 0, level == 0 { giveFates(worker, infos, count) }
         var position = 0
         while position < opCount, count > 0 {
             let op = program[position]
             switch op.code {
             case ActionCode.outputMove:
-                Transmit.enqueue(worker, packets, metas, count, op.b, UInt32(truncatingIfNeeded: op.c))
+                Transmit.enqueue(worker, packets, infos, count, op.b, UInt32(truncatingIfNeeded: op.c))
                 count = 0
             case ActionCode.outputCopy:
-                outputCopies(worker, packets, metas, count, op.b, UInt32(truncatingIfNeeded: op.c))
+                outputCopies(worker, packets, infos, count, op.b, UInt32(truncatingIfNeeded: op.c))
             case ActionCode.setEthernetDestination:
-                count = makeExclusive(worker, packets, metas, origins, count)
+                count = makeExclusive(worker, packets, infos, count)
                 var index = 0
                 while index < count {
                     let data = UnsafeMutableRawPointer(cdpdk_mbuf_data(packets[index]))
@@ -39,7 +38,7 @@ enum Actions {
                     index &+= 1
                 }
             case ActionCode.setEthernetSource:
-                count = makeExclusive(worker, packets, metas, origins, count)
+                count = makeExclusive(worker, packets, infos, count)
                 var index = 0
                 while index < count {
                     let data = UnsafeMutableRawPointer(cdpdk_mbuf_data(packets[index]))
@@ -48,61 +47,63 @@ enum Actions {
                     index &+= 1
                 }
             case ActionCode.set:
-                count = makeExclusive(worker, packets, metas, origins, count)
+                count = makeExclusive(worker, packets, infos, count)
                 if let operand = UnsafePointer<SetOperand>(bitPattern: UInt(op.c)) {
                     var index = 0
                     while index < count {
-                        PacketEdit.set(packets[index], operand)
+                        PacketEdit.set(packets[index], operand, infos[index].headers)
                         index &+= 1
                     }
                 }
             case ActionCode.pushVLAN, ActionCode.popVLAN, ActionCode.pushMPLS, ActionCode.popMPLS:
-                count = makeExclusive(worker, packets, metas, origins, count)
-                count = edit(worker, op, packets, metas, origins, count)
+                count = makeExclusive(worker, packets, infos, count)
+                count = edit(worker, op, packets, infos, count)
             case ActionCode.puntMove:
-                punt(worker, op, packets, metas, origins, count, true)
+                punt(worker, op, packets, infos, count, true)
                 count = 0
             case ActionCode.puntCopy:
-                punt(worker, op, packets, metas, origins, count, false)
+                punt(worker, op, packets, infos, count, false)
             case ActionCode.recirculateMove:
-                recirculate(worker, op.b, packets, metas, origins, count, true)
+                recirculate(worker, op.b, packets, infos, count, true)
                 count = 0
             case ActionCode.recirculateCopy:
-                recirculate(worker, op.b, packets, metas, origins, count, false)
+                recirculate(worker, op.b, packets, infos, count, false)
             case ActionCode.clone:
                 let length = Int(op.b)
-                let copies = copyToNextLevel(worker, packets, metas, origins, count, level)
+                let copies = copyToNextLevel(worker, packets, infos, count, level)
                 if copies > 0 { run(worker, program + (position &+ 1), length, flags, 0, copies, level &+ 1) }
                 position &+= length
             default:
                 let reason = DropReason(rawValue: UInt8(truncatingIfNeeded: op.a)) ?? .policy
-                dropAll(worker, packets, metas, count, reason)
+                dropAll(worker, packets, infos, count, reason)
                 count = 0
             }
             position &+= 1
         }
         // A clone's list may end without having taken the packet.
-        if count > 0 { dropAll(worker, packets, metas, count, .policy) }
+        if count > 0 { dropAll(worker, packets, infos, count, .policy) }
     }
 
     @_noLocks
     private static func giveFates(
-        _ worker: Worker, _ metas: UnsafeMutablePointer<UInt32>, _ origins: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ worker: Worker, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int
     ) {
         var index = 0
         while index < count {
-            if metas[index] & Fate.flag == 0 { metas[index] = Outcome.makeFate(worker, inPort: metas[index], reason: .policy) }
+            if infos[index].meta & Fate.flag == 0 {
+                infos[index].meta = Outcome.makeFate(worker, inPort: infos[index].meta, reason: .policy)
+            }
             index &+= 1
         }
     }
 
     @_noLocks
     private static func dropAll(
-        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ count: Int, _ reason: DropReason
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ reason: DropReason
     ) {
         var index = 0
         while index < count {
-            Outcome.drop(worker, packets[index], metas[index], reason)
+            Outcome.drop(worker, packets[index], infos[index].meta, reason)
             index &+= 1
         }
     }
@@ -110,17 +111,18 @@ enum Actions {
     /// Copies the packets and sends the copies. What cannot be copied is noted as such; the originals stay.
     @_noLocks
     private static func outputCopies(
-        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ count: Int, _ port: UInt32, _ maxLength: UInt32
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ port: UInt32,
+        _ maxLength: UInt32
     ) {
         let limit = maxLength == 0 ? UInt32.max : maxLength
         var index = 0
         while index < count {
-            Outcome.addPending(worker, metas[index])
+            Outcome.addPending(worker, infos[index].meta)
             if let copy = copy(packets[index], limit) {
                 var one = copy
-                Transmit.enqueue(worker, &one, metas + index, 1, port, 0)
+                Transmit.enqueue(worker, &one, infos + index, 1, port, 0)
             } else {
-                Outcome.note(worker, metas[index], drop: .noBuffer)
+                Outcome.note(worker, infos[index].meta, drop: .noBuffer)
             }
             index &+= 1
         }
@@ -136,7 +138,7 @@ enum Actions {
     /// Returns how many remain.
     @_noLocks
     private static func makeExclusive(
-        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ origins: UnsafeMutablePointer<UInt8>,
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>,
         _ count: Int
     ) -> Int {
         var kept = 0
@@ -149,12 +151,11 @@ enum Actions {
                 cdpdk_mbuf_free(packet)
                 packets[kept] = own
             } else {
-                Outcome.drop(worker, packet, metas[index], .noBuffer)
+                Outcome.drop(worker, packet, infos[index].meta, .noBuffer)
                 index &+= 1
                 continue
             }
-            metas[kept] = metas[index]
-            origins[kept] = origins[index]
+            infos[kept] = infos[index]
             kept &+= 1
             index &+= 1
         }
@@ -164,8 +165,7 @@ enum Actions {
     /// Pushes and pops. A packet without room for a tag is dropped. Returns how many remain.
     @_noLocks
     private static func edit(
-        _ worker: Worker, _ op: ActionOp, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>,
-        _ origins: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ worker: Worker, _ op: ActionOp, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int
     ) -> Int {
         var kept = 0
         var index = 0
@@ -173,18 +173,18 @@ enum Actions {
             let packet = packets[index]
             let done =
                 switch op.code {
-                case ActionCode.pushVLAN: PacketEdit.pushVLAN(packet, tpid: op.a, tci: UInt16(truncatingIfNeeded: op.b))
-                case ActionCode.popVLAN: PacketEdit.popVLAN(packet)
-                case ActionCode.pushMPLS: PacketEdit.pushMPLS(packet, etherType: op.a, entry: op.b)
-                default: PacketEdit.popMPLS(packet, etherType: op.a)
+                case ActionCode.pushVLAN:
+                    PacketEdit.pushVLAN(packet, tpid: op.a, tci: UInt16(truncatingIfNeeded: op.b), &infos[index].headers)
+                case ActionCode.popVLAN: PacketEdit.popVLAN(packet, &infos[index].headers)
+                case ActionCode.pushMPLS: PacketEdit.pushMPLS(packet, etherType: op.a, entry: op.b, &infos[index].headers)
+                default: PacketEdit.popMPLS(packet, etherType: op.a, &infos[index].headers)
                 }
             if done {
                 packets[kept] = packet
-                metas[kept] = metas[index]
-                origins[kept] = origins[index]
+                infos[kept] = infos[index]
                 kept &+= 1
             } else {
-                Outcome.drop(worker, packet, metas[index], .noBuffer)
+                Outcome.drop(worker, packet, infos[index].meta, .noBuffer)
             }
             index &+= 1
         }
@@ -194,7 +194,7 @@ enum Actions {
     /// Copies a group for a `clone`'s actions. Returns how many copies there are, at the next level.
     @_noLocks
     private static func copyToNextLevel(
-        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ origins: UnsafeMutablePointer<UInt8>,
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>,
         _ count: Int, _ level: Int
     ) -> Int {
         if level >= DatapathLimits.cloneDepth { return 0 }
@@ -202,14 +202,13 @@ enum Actions {
         var copies = 0
         var index = 0
         while index < count {
-            Outcome.addPending(worker, metas[index])
+            Outcome.addPending(worker, infos[index].meta)
             if let copy = copy(packets[index], .max) {
                 worker.pointee.levelPackets[base &+ copies] = copy
-                worker.pointee.levelMetas[base &+ copies] = metas[index]
-                worker.pointee.levelOrigins[base &+ copies] = origins[index]
+                worker.pointee.levelInfos[base &+ copies] = infos[index]
                 copies &+= 1
             } else {
-                Outcome.note(worker, metas[index], drop: .noBuffer)
+                Outcome.note(worker, infos[index].meta, drop: .noBuffer)
             }
             index &+= 1
         }
@@ -219,13 +218,12 @@ enum Actions {
     /// Hands packets (`moves`) or copies to the control plane.
     @_noLocks
     private static func punt(
-        _ worker: Worker, _ op: ActionOp, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>,
-        _ origins: UnsafeMutablePointer<UInt8>, _ count: Int, _ moves: Bool
+        _ worker: Worker, _ op: ActionOp, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ moves: Bool
     ) {
         var index = 0
         while index < count {
             let packet = packets[index]
-            let meta = metas[index]
+            let meta = infos[index].meta
             if !moves { Outcome.addPending(worker, meta) }
             if let record = worker.pointee.punts.nextToProduce() {
                 // A cut copy is enough; the length says what it was.
@@ -234,7 +232,7 @@ enum Actions {
                     record.storeBytes(of: op.b, toByteOffset: PuntRecord.token, as: UInt32.self)
                     record.storeBytes(of: packet.pointee.pkt_len, toByteOffset: PuntRecord.totalLength, as: UInt32.self)
                     record.storeBytes(of: UInt32(op.a), toByteOffset: PuntRecord.maxLength, as: UInt32.self)
-                    copyKey(worker, Int(origins[index]), record + PuntRecord.key)
+                    copyKey(worker, Int(infos[index].origin), record + PuntRecord.key)
                     worker.pointee.punts.produce()
                     worker.pointee.puntsProduced = true
                     Outcome.notePunted(worker, meta)
@@ -254,7 +252,7 @@ enum Actions {
     @_noLocks
     static func copyKey(_ worker: Worker, _ index: Int, _ to: UnsafeMutableRawPointer) {
         let key = worker.pointee.key(index)
-        let lines = worker.pointee.lines[index]
+        let lines = worker.pointee.lines(index)
         var line = 0
         while line < 5 {
             let source = FlowReader.keyLine(worker.pointee.shared, key, lines | 1, line)
@@ -266,13 +264,12 @@ enum Actions {
     /// Queues packets (`moves`) or copies for another pass with recirculation id `id`.
     @_noLocks
     private static func recirculate(
-        _ worker: Worker, _ id: UInt32, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>,
-        _ origins: UnsafeMutablePointer<UInt8>, _ count: Int, _ moves: Bool
+        _ worker: Worker, _ id: UInt32, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ moves: Bool
     ) {
         var index = 0
         while index < count {
-            let meta = metas[index]
-            let origin = Int(origins[index])
+            let meta = infos[index].meta
+            let origin = Int(infos[index].origin)
             let depth = worker.pointee.depths[origin] &+ 1
             if !moves { Outcome.addPending(worker, meta) }
             if Int(depth) > DatapathLimits.recirculationDepth || worker.pointee.recirculationBudget == 0

@@ -12,7 +12,8 @@ enum Transmit {
     /// Packets without a fate are counted as forwarded here, all under one input port: they are of one megaflow.
     @_noLocks
     static func enqueue(
-        _ worker: Worker, _ packets: PacketBurst, _ metas: UnsafeMutablePointer<UInt32>, _ count: Int, _ port: UInt32, _ maxLength: UInt32
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ port: UInt32,
+        _ maxLength: UInt32
     ) {
         guard Int(port) < DatapathLimits.ports,
             let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
@@ -20,7 +21,7 @@ enum Transmit {
         else {
             var index = 0
             while index < count {
-                Outcome.drop(worker, packets[index], metas[index], .outputPortClosed)
+                Outcome.drop(worker, packets[index], infos[index].meta, .outputPortClosed)
                 index &+= 1
             }
             return
@@ -32,7 +33,7 @@ enum Transmit {
         var index = 0
         while index < count {
             let packet = packets[index]
-            let meta = metas[index]
+            let meta = infos[index].meta
             index &+= 1
             if maxLength != 0, packet.pointee.pkt_len > maxLength { PacketEdit.cut(packet, to: maxLength) }
             if packet.pointee.pkt_len > longest {

@@ -8,6 +8,7 @@
 internal import Base
 internal import CDPDK
 internal import DatapathAPI
+internal import Flow
 internal import Netdev
 internal import Synchronization
 
@@ -72,6 +73,16 @@ struct Fate {
     static var punted: UInt8 { @_noLocks @inline(__always) get { 2 } }
     /// In `meta`: the rest is a fate's number; without it, the input port.
     static var flag: UInt32 { @_noLocks @inline(__always) get { 1 << 31 } }
+}
+
+/// What goes with a packet while its group's actions are carried out.
+struct PacketInfo {
+    /// Its input port, or its fate (`Fate.flag`).
+    var meta: UInt32
+    /// Its place in the burst: its key is there.
+    var origin: UInt32
+    /// Where its headers are by now.
+    var headers: ExtractResult
 }
 
 /// Packets on their way out by one port.
@@ -208,7 +219,7 @@ struct WorkerState {
     var lengths: UnsafeMutablePointer<UInt32>
     var found: UnsafeMutablePointer<UInt32>
     var hashes: UnsafeMutablePointer<UInt64>
-    var lines: UnsafeMutablePointer<UInt8>
+    var headers: UnsafeMutablePointer<ExtractResult>
     var depths: UnsafeMutablePointer<UInt8>
     /// A packet's way through the lookup: 0 found by neither yet, else `LookupState`.
     var misses: UnsafeMutablePointer<UInt8>
@@ -223,10 +234,9 @@ struct WorkerState {
     /// 64 slots of stamp << 40 | group << 32 | entry.
     var groupSlots: UnsafeMutablePointer<UInt64>
     var stamp: UInt64
-    /// Per nesting level: packets, metas and origins (index in the burst) of the group at work.
+    /// Per nesting level: the packets of the group at work, and what goes with them.
     var levelPackets: PacketBurst
-    var levelMetas: UnsafeMutablePointer<UInt32>
-    var levelOrigins: UnsafeMutablePointer<UInt8>
+    var levelInfos: UnsafeMutablePointer<PacketInfo>
     var transients: UnsafeMutablePointer<TransientProgram>
     var transientCount: Int
 
@@ -283,6 +293,10 @@ struct WorkerState {
 
     @_noLocks @inline(__always)
     func key(_ index: Int) -> UnsafeMutableRawPointer { keys + index &* FlowLayout.keyBytes }
+
+    /// The lines that packet `index`'s key has.
+    @_noLocks @inline(__always)
+    func lines(_ index: Int) -> UInt8 { headers[index].lineBits }
 }
 
 /// How a packet fared in the lookup.

@@ -97,7 +97,7 @@ final class MissHandler: @unchecked Sendable {
         if translation.isCacheable {
             if table.tryLock() {
                 let result = table.installLocked(
-                    key, lines: FlowLine(rawValue: worker.pointee.lines[index]), translation, now: worker.pointee.now)
+                    key, lines: FlowLine(rawValue: worker.pointee.lines(index)), translation, now: worker.pointee.now)
                 table.unlock()
                 switch result {
                 case .installed(let entry), .existing(let entry):

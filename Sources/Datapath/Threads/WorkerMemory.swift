@@ -1,6 +1,7 @@
 internal import Base
 internal import CDPDK
 internal import DatapathAPI
+internal import Flow
 internal import Netdev
 internal import Synchronization
 
@@ -40,13 +41,13 @@ final class WorkerMemory: @unchecked Sendable {
                 shared: shared, quiescent: quiescent, slot: slot, missHandler: Unmanaged.passUnretained(missHandler).toOpaque(), now: 0,
                 sequence: 0, packets: carve(Packet.self, burst), metas: carve(UInt32.self, burst), inPorts: carve(UInt32.self, burst),
                 recirculations: carve(UInt32.self, burst), lengths: carve(UInt32.self, burst), found: carve(UInt32.self, burst),
-                hashes: carve(UInt64.self, burst), lines: carve(UInt8.self, burst), depths: carve(UInt8.self, burst),
+                hashes: carve(UInt64.self, burst), headers: carve(ExtractResult.self, burst), depths: carve(UInt8.self, burst),
                 misses: carve(UInt8.self, burst), missCount: 0,
                 keys: UnsafeMutableRawPointer(carve(UInt64.self, burst * FlowLayout.keyWords)), groups: carve(Group.self, burst),
                 groupCount: 0, packetGroups: carve(UInt8.self, burst), groupSlots: carve(UInt64.self, 64), stamp: 0,
                 levelPackets: carve(Packet.self, burst * (DatapathLimits.cloneDepth + 1)),
-                levelMetas: carve(UInt32.self, burst * (DatapathLimits.cloneDepth + 1)),
-                levelOrigins: carve(UInt8.self, burst * (DatapathLimits.cloneDepth + 1)), transients: carve(TransientProgram.self, burst),
+                levelInfos: carve(PacketInfo.self, burst * (DatapathLimits.cloneDepth + 1)),
+                transients: carve(TransientProgram.self, burst),
                 transientCount: 0, recirculationQueue: carve(Recirculation.self, DatapathLimits.recirculationQueue),
                 recirculationCount: 0, recirculationBudget: 0, fates: carve(Fate.self, DatapathLimits.fates),
                 freeFates: carve(UInt32.self, DatapathLimits.fates), freeFateCount: DatapathLimits.fates, cache: cache.base,
