@@ -5,7 +5,8 @@ import Testing
 
 /// A server with the test schema in memory, a stopped clock and repeatable UUIDs.
 func makeTestServer(seed: UInt64 = 1, limits: DatabaseLimits = DatabaseLimits()) throws -> DatabaseServer {
-    let server = DatabaseServer(clock: Clock(stoppedAt: Instant(nanoseconds: 1_000_000_000)), limits: limits, uuids: UUIDGenerator(seed: seed))
+    let server = DatabaseServer(
+        clock: Clock(stoppedAt: Instant(nanoseconds: 1_000_000_000)), limits: limits, uuids: UUIDGenerator(seed: seed))
     try server.add(Database(schema: makeTestSchema(), limits: limits, uuids: UUIDGenerator(seed: seed + 1)))
     return server
 }
@@ -32,7 +33,9 @@ private func normalized(_ json: JSON) -> JSON {
 }
 
 @Suite struct ExchangeTests {
-    @Test(arguments: ["transactions", "monitors", "conditions", "indexes", "mutations"]) func answersLikeTheFieldsServer(_ name: String) throws {
+    @Test(arguments: ["transactions", "monitors", "conditions", "indexes", "mutations"]) func answersLikeTheFieldsServer(
+        _ name: String
+    ) throws {
         let recorded = [
             "transactions": transactionExchanges, "monitors": monitorExchanges, "conditions": conditionExchanges, "indexes": indexExchanges,
             "mutations": mutationExchanges,

@@ -33,15 +33,33 @@ import Testing
         (#"{"name":"t","tables":{"_T":{"columns":{"a":{"type":"string"}}}}}"#, "names beginning with \"_\" are reserved"),
         (#"{"name":"t","tables":{"T":{"columns":{"_a":{"type":"string"}}}}}"#, "names beginning with \"_\" are reserved"),
         (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":"integr"}}}}}"#, "\"integr\" is not an atomic-type"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"uuid","refTable":"Q"}}}}}}}"#, "column a key refers to undefined table Q"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"uuid","refTable":"T","refType":"x"}}}}}}}"#, "refType must be \"strong\" or \"weak\" (not \"x\")"),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"uuid","refTable":"Q"}}}}}}}"#,
+            "column a key refers to undefined table Q"
+        ),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"uuid","refTable":"T","refType":"x"}}}}}}}"#,
+            "refType must be \"strong\" or \"weak\" (not \"x\")"
+        ),
         (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":"string","min":2}}}}}}"#, "ovsdb type fails constraint checks"),
         (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":"string","max":0}}}}}}"#, "ovsdb type fails constraint checks"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","minInteger":5,"maxInteger":1}}}}}}}"#, "minInteger exceeds maxInteger"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","enum":["set",[]]}}}}}}}"#, "set must have 1 to 4294967295 members but 0 are present"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","minLength":1}}}}}}}"#, "Member 'minLength' is present but not allowed here."),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","minInteger":5,"maxInteger":1}}}}}}}"#,
+            "minInteger exceeds maxInteger"
+        ),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","enum":["set",[]]}}}}}}}"#,
+            "set must have 1 to 4294967295 members but 0 are present"
+        ),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":{"key":{"type":"integer","minLength":1}}}}}}}"#,
+            "Member 'minLength' is present but not allowed here."
+        ),
         (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":"string"}},"indexes":[["b"]]}}}"#, "b is not a valid column name"),
-        (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":"string","ephemeral":true}},"indexes":[["a"]]}}}"#, "ephemeral columns (such as a) may not be indexed"),
+        (
+            #"{"name":"t","tables":{"T":{"columns":{"a":{"type":"string","ephemeral":true}},"indexes":[["a"]]}}}"#,
+            "ephemeral columns (such as a) may not be indexed"
+        ),
         (#"{"name":"t","tables":{"T":{"columns":{"a":{"type":"string"}},"maxRows":0}}}"#, "maxRows must be at least 1"),
     ]) func refuses(_ text: String, _ reason: String) throws {
         let json = try JSON(parsing: text)

@@ -35,7 +35,8 @@ func makeTestSchema() -> DatabaseSchema {
 func withoutUUIDs(_ json: JSON) -> JSON {
     switch json {
     case .array(let elements): return .array(elements.map(withoutUUIDs))
-    case .object(let object): return .object(JSONObject(object.members.map { (withoutUUIDs(.string($0.key)).string!, withoutUUIDs($0.value)) }))
+    case .object(let object):
+        return .object(JSONObject(object.members.map { (withoutUUIDs(.string($0.key)).string!, withoutUUIDs($0.value)) }))
     case .string(let text):
         var result = ""
         var rest = text[...]

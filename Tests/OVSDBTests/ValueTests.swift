@@ -17,7 +17,10 @@ private func randomDatum(_ random: inout RandomSource, _ type: ColumnType) -> Da
     @Test func uuidText() {
         let uuid = UUID("550E8400-e29b-41d4-a716-446655440000")
         #expect(uuid?.description == "550e8400-e29b-41d4-a716-446655440000")
-        for bad in ["", "550e8400", "550e8400-e29b-41d4-a716-44665544000", "550e8400-e29b-41d4-a716-4466554400000", "550e8400e29b-41d4-a716-4466-55440000", "g50e8400-e29b-41d4-a716-446655440000"] {
+        for bad in [
+            "", "550e8400", "550e8400-e29b-41d4-a716-44665544000", "550e8400-e29b-41d4-a716-4466554400000",
+            "550e8400e29b-41d4-a716-4466-55440000", "g50e8400-e29b-41d4-a716-446655440000",
+        ] {
             #expect(UUID(bad) == nil, "\(bad)")
         }
         var generator = UUIDGenerator(seed: 1)
@@ -69,8 +72,12 @@ private func randomDatum(_ random: inout RandomSource, _ type: ColumnType) -> Da
 
     @Test func mapAlgebra() {
         let map = Datum(map: [(.integer(1), .integer(2)), (.integer(3), .integer(4))])
-        #expect(map.union(Datum(map: [(.integer(1), .integer(9)), (.integer(5), .integer(6))]), integerMap).json(integerMap).text == #"["map",[[1,2],[3,4],[5,6]]]"#)
-        #expect(map.subtracting(Datum(map: [(.integer(1), .integer(9)), (.integer(3), .integer(4))]), integerMap).json(integerMap).text == #"["map",[[1,2]]]"#)
+        #expect(
+            map.union(Datum(map: [(.integer(1), .integer(9)), (.integer(5), .integer(6))]), integerMap).json(integerMap).text
+                == #"["map",[[1,2],[3,4],[5,6]]]"#)
+        #expect(
+            map.subtracting(Datum(map: [(.integer(1), .integer(9)), (.integer(3), .integer(4))]), integerMap).json(integerMap).text
+                == #"["map",[[1,2]]]"#)
         #expect(map.subtracting(Datum(integers: [1, 7]), integerMap).json(integerMap).text == #"["map",[[3,4]]]"#)
         #expect(map.includes(Datum(map: [(.integer(1), .integer(2))])) && !map.includes(Datum(map: [(.integer(1), .integer(3))])))
         #expect(map.includes(.empty) && map.excludes(.empty))

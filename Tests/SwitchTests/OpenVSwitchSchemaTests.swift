@@ -36,7 +36,8 @@ private func contents(_ path: String) -> String? {
             let mine = try #require(schema.table(table.name))
             #expect(mine.isRoot == table.isRoot && mine.maxRows == table.maxRows, "\(table.name)")
             #expect(
-                mine.indexes.map { $0.map { mine.columns[$0].name } } == table.indexes.map { $0.map { table.columns[$0].name } }, "\(table.name)")
+                mine.indexes.map { $0.map { mine.columns[$0].name } } == table.indexes.map { $0.map { table.columns[$0].name } },
+                "\(table.name)")
             for column in table.columns {
                 let ours = try #require(mine.column(column.name))
                 #expect(ours.isMutable == column.isMutable && ours.isEphemeral == column.isEphemeral, "\(table.name).\(column.name)")

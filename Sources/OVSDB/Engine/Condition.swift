@@ -87,7 +87,9 @@ struct Condition {
 
     /// The one row that can match, when a clause names it.
     var uuid: UUID? {
-        for case .comparison(let column, .equal, let argument) in clauses where column.index == ColumnSchema.uuidIndex { return argument.uuid }
+        for case .comparison(let column, .equal, let argument) in clauses where column.index == ColumnSchema.uuidIndex {
+            return argument.uuid
+        }
         return nil
     }
 

@@ -88,7 +88,7 @@ extension Database {
         for column in table.schema.strongColumns {
             var missing: (Int, UUID)?
             table.schema.forEachReference(.strong, in: row.fields[column], column: column) { target, uuid in
-                if uuid == row.uuid { return }
+                if uuid == row.uuid && target == table.schema.index { return }
                 if let referred = tables[target].rows[uuid] { referred.strongReferences += 1 } else { missing = (target, uuid) }
             }
             if let (target, uuid) = missing {
@@ -114,7 +114,7 @@ extension Database {
             dropped += 1
             for column in table.schema.strongColumns {
                 table.schema.forEachReference(.strong, in: row.fields[column], column: column) { target, uuid in
-                    guard uuid != row.uuid, let referred = tables[target].rows[uuid] else { return }
+                    guard uuid != row.uuid || target != id.table, let referred = tables[target].rows[uuid] else { return }
                     referred.strongReferences -= 1
                     if referred.strongReferences == 0, !tables[target].schema.isRoot { work.append(RowID(table: target, uuid: uuid)) }
                 }

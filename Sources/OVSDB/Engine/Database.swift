@@ -194,7 +194,8 @@ public final class Database {
             rows.reserveCapacity(table.rows.count)
             for row in table.rows.values {
                 var values: [(String, JSON)] = []
-                for column in table.schema.columns where !column.isEphemeral && row.fields[column.index] != table.schema.defaults[column.index] {
+                for column in table.schema.columns
+                where !column.isEphemeral && row.fields[column.index] != table.schema.defaults[column.index] {
                     values.append((column.name, row.fields[column.index].json(column.type)))
                 }
                 rows.append((row.uuid.description, .object(JSONObject(values))))

@@ -65,12 +65,13 @@ extension Transaction {
             if before == after { continue }
             schema.forEachReference(.strong, in: before, column: column) { table, uuid in
                 // A row does not keep itself alive.
-                if uuid != id.uuid { deltas[RowID(table: table, uuid: uuid), default: 0] -= 1 }
+                let target = RowID(table: table, uuid: uuid)
+                if target != id { deltas[target, default: 0] -= 1 }
             }
             var missing: RowID?
             schema.forEachReference(.strong, in: after, column: column) { table, uuid in
                 let target = RowID(table: table, uuid: uuid)
-                if uuid == id.uuid { return }
+                if target == id { return }
                 deltas[target, default: 0] += 1
                 if database.tables[table].rows[uuid] == nil, changes[target]?.old == nil { missing = target }
             }
@@ -114,7 +115,9 @@ extension Transaction {
                 let touched = table.schema.weakColumns.contains { change.old?.fields[$0] != new.fields[$0] }
                 if touched, seen.insert(change.id).inserted { suspects.append(change.id) }
             } else if let referrers = table.weakReferrers[change.id.uuid] {
-                for referrer in referrers.sorted(by: { $0.uuid < $1.uuid }) where seen.insert(referrer).inserted { suspects.append(referrer) }
+                for referrer in referrers.sorted(by: { $0.uuid < $1.uuid }) where seen.insert(referrer).inserted {
+                    suspects.append(referrer)
+                }
             }
         }
         for id in suspects {
@@ -226,7 +229,8 @@ extension Transaction {
             }
             guard let old = change.old else { return "was inserted by this transaction" }
             if columns.allSatisfy({ old.fields[$0] == change.new?.fields[$0] }) {
-                return "existed in the database before this transaction, which modified some of the row's columns but not any columns in this index"
+                return
+                    "existed in the database before this transaction, which modified some of the row's columns but not any columns in this index"
             }
             return "had the following index values before the transaction: \(list(columns.map { old.fields[$0].text }))"
         }

@@ -160,7 +160,9 @@ final class Transaction {
     /// A name whose insert asks for a UUID stands for that UUID everywhere, also before the insert.
     private func reserveSymbols(_ operations: ArraySlice<JSON>) {
         for operation in operations {
-            guard let wanted = operation["uuid"]?.string, let name = operation["uuid-name"]?.string, let uuid = UUID(wanted) else { continue }
+            guard let wanted = operation["uuid"]?.string, let name = operation["uuid-name"]?.string, let uuid = UUID(wanted) else {
+                continue
+            }
             symbols.reserve(name, uuid)
         }
     }
@@ -381,6 +383,7 @@ final class Transaction {
         }
         throw OVSDBError(
             "timed out",
-            context.elapsedMilliseconds == 0 ? "\"where\" clause test failed" : "\"wait\" timed out after \(context.elapsedMilliseconds) ms")
+            context.elapsedMilliseconds == 0 ? "\"where\" clause test failed" : "\"wait\" timed out after \(context.elapsedMilliseconds) ms"
+        )
     }
 }

@@ -86,7 +86,8 @@ struct MonitorSpecification {
 }
 
 extension MonitoredTable {
-    fileprivate mutating func add(_ json: JSON, _ table: TableSchema, _ version: MonitorVersion, _ seen: inout Set<Int>) throws(OVSDBError) {
+    fileprivate mutating func add(_ json: JSON, _ table: TableSchema, _ version: MonitorVersion, _ seen: inout Set<Int>) throws(OVSDBError)
+    {
         let what = "table \(table.name)"
         guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.", json) }
         var members = MemberReader(json, name: what)

@@ -71,8 +71,9 @@ public struct BaseType: Hashable, Sendable {
         case .boolean: break
         }
         try members.finish()
-        if allowed != nil, minInteger != .min || maxInteger != .max || minReal != -.greatestFiniteMagnitude
-            || maxReal != .greatestFiniteMagnitude || minLength != 0 || maxLength != .max
+        if allowed != nil,
+            minInteger != .min || maxInteger != .max || minReal != -.greatestFiniteMagnitude
+                || maxReal != .greatestFiniteMagnitude || minLength != 0 || maxLength != .max
         {
             throw .syntax("enum and other constraints are mutually exclusive", json)
         }
@@ -104,7 +105,8 @@ public struct BaseType: Hashable, Sendable {
         case .integer(let value):
             guard value < minInteger || value > maxInteger else { return }
             throw .constraint(
-                BaseType.rangeText(String(value), minInteger == .min ? nil : String(minInteger), maxInteger == .max ? nil : String(maxInteger)))
+                BaseType.rangeText(
+                    String(value), minInteger == .min ? nil : String(minInteger), maxInteger == .max ? nil : String(maxInteger)))
         case .real(let value):
             guard value < minReal || value > maxReal else { return }
             throw .constraint(

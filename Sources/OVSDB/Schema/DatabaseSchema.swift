@@ -138,13 +138,17 @@ public struct TableSchema: Sendable {
         }
         var indexNames: [[String]] = []
         for index in indexes {
-            guard case .array(let elements) = index, !elements.isEmpty else { throw .syntax("array of distinct column names expected", index) }
+            guard case .array(let elements) = index, !elements.isEmpty else {
+                throw .syntax("array of distinct column names expected", index)
+            }
             var names: [String] = []
             for element in elements {
                 guard case .string(let name) = element, !names.contains(name) else {
                     throw .syntax("array of distinct column names expected", index)
                 }
-                guard let column = columns.first(where: { $0.name == name }) else { throw .syntax("\(name) is not a valid column name", index) }
+                guard let column = columns.first(where: { $0.name == name }) else {
+                    throw .syntax("\(name) is not a valid column name", index)
+                }
                 guard !column.isEphemeral else { throw .syntax("ephemeral columns (such as \(name)) may not be indexed", json) }
                 names.append(name)
             }
@@ -171,7 +175,9 @@ public struct TableSchema: Sendable {
         for position in columns.indices {
             let name = columns[position].name
             try TableSchema.resolve(&columns[position].type.key, "column \(name) key", tables)
-            if columns[position].type.value != nil { try TableSchema.resolve(&columns[position].type.value!, "column \(name) value", tables) }
+            if columns[position].type.value != nil {
+                try TableSchema.resolve(&columns[position].type.value!, "column \(name) value", tables)
+            }
             let type = columns[position].type
             if type.key.isStrongReference || type.value?.isStrongReference == true { strongColumns.append(position) }
             if type.key.isWeakReference || type.value?.isWeakReference == true { weakColumns.append(position) }

@@ -280,7 +280,9 @@ let serverSchema: DatabaseSchema = {
         "index": ["type": ["key": "integer", "min": 0] as JSON] as JSON,
     ]
     do throws(OVSDBError) {
-        var schema = try DatabaseSchema(["name": "_Server", "version": "1.2.0", "tables": ["Database": ["columns": columns] as JSON] as JSON])
+        var schema = try DatabaseSchema([
+            "name": "_Server", "version": "1.2.0", "tables": ["Database": ["columns": columns] as JSON] as JSON,
+        ])
         schema.checksum = schema.computedChecksum
         return schema
     } catch {

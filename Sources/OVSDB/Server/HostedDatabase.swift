@@ -37,7 +37,8 @@ final class WaitingTransaction {
     var isFinished = false
 
     init(
-        _ session: Session?, _ operations: ArraySlice<JSON>, started: Instant, schema: DatabaseSchema, completion: @escaping ([JSON]?) -> Void
+        _ session: Session?, _ operations: ArraySlice<JSON>, started: Instant, schema: DatabaseSchema,
+        completion: @escaping ([JSON]?) -> Void
     ) {
         self.session = session
         self.operations = operations

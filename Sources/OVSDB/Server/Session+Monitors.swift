@@ -37,7 +37,9 @@ extension Session {
         guard let monitor = monitors[key] else { throw .syntax("unknown monitor session", parameters[0]) }
         let newKey = parameters[1].text
         guard newKey == key || monitors[newKey] == nil else { throw .syntax("duplicate monitor ID", parameters[1]) }
-        guard case .object(let requests) = parameters[2] else { throw .syntax("<monitor-cond-update-requests> object expected", parameters[2]) }
+        guard case .object(let requests) = parameters[2] else {
+            throw .syntax("<monitor-cond-update-requests> object expected", parameters[2])
+        }
         let database = monitor.database.database
         var conditions: [Int: [Clause]] = [:]
         var changed = monitor.specification

@@ -122,7 +122,8 @@ extension DatabaseSchema {
                 return "file has schema version \(old.version) with table \(table.name), which version \(version) lacks"
             }
             for column in table.columns where mine.column(column.name) == nil {
-                return "file has schema version \(old.version) with column \(column.name) in table \(table.name), which version \(version) lacks"
+                return
+                    "file has schema version \(old.version) with column \(column.name) in table \(table.name), which version \(version) lacks"
             }
         }
         return nil

@@ -7,7 +7,9 @@ struct SHA1 {
         var text: [UInt8] = []
         text.reserveCapacity(40)
         for word in digest {
-            for shift in stride(from: 28, through: 0, by: -4) { text.append(hexadecimalDigit(UInt8(truncatingIfNeeded: word >> UInt32(shift)) & 15)) }
+            for shift in stride(from: 28, through: 0, by: -4) {
+                text.append(hexadecimalDigit(UInt8(truncatingIfNeeded: word >> UInt32(shift)) & 15))
+            }
         }
         return String(decoding: text, as: UTF8.self)
     }
@@ -20,7 +22,9 @@ struct SHA1 {
         let whole = bytes.count / 64
         bytes.withUnsafeBytes { input in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 80) { schedule in
-                for block in 0..<whole { compress(&state, UnsafeRawBufferPointer(rebasing: input[(block * 64)..<(block * 64 + 64)]), schedule) }
+                for block in 0..<whole {
+                    compress(&state, UnsafeRawBufferPointer(rebasing: input[(block * 64)..<(block * 64 + 64)]), schedule)
+                }
                 // The tail: rest, one bit, zeros, length in bits.
                 var tail = Array(bytes[(whole * 64)...])
                 tail.append(0x80)
@@ -38,7 +42,8 @@ struct SHA1 {
     }
 
     private static func compress(
-        _ state: inout (UInt32, UInt32, UInt32, UInt32, UInt32), _ block: UnsafeRawBufferPointer, _ schedule: UnsafeMutableBufferPointer<UInt32>
+        _ state: inout (UInt32, UInt32, UInt32, UInt32, UInt32), _ block: UnsafeRawBufferPointer,
+        _ schedule: UnsafeMutableBufferPointer<UInt32>
     ) {
         for index in 0..<16 { schedule[index] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)) }
         for index in 16..<80 {

@@ -28,7 +28,9 @@ extension Datum {
         throw .syntax("\(kind) must have \(type.min) to \(limit) members but \(count) are present", json)
     }
 
-    private static func set(_ json: JSON, _ parts: [JSON], _ type: ColumnType, _ symbols: SymbolTable?, _ checked: Bool)
+    private static func set(
+        _ json: JSON, _ parts: [JSON], _ type: ColumnType, _ symbols: SymbolTable?, _ checked: Bool
+    )
         throws(OVSDBError) -> Datum
     {
         guard parts.count == 2, case .array(let elements) = parts[1] else { throw .syntax("expected [\"set\", <array>]", json) }

@@ -242,9 +242,11 @@ private func samplingTables() throws(OVSDBError) -> [TableSchema] {
 
 /// Datapaths and their connection tracking zones.
 private func datapathTables() throws(OVSDBError) -> [TableSchema] {
-    let timeouts = [
-        "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "syn_sent2", "retransmit", "unack",
-    ].map { "tcp_" + $0 } + ["udp_first", "udp_single", "udp_multiple", "icmp_first", "icmp_reply"]
+    let timeouts =
+        [
+            "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "syn_sent2", "retransmit",
+            "unack",
+        ].map { "tcp_" + $0 } + ["udp_first", "udp_single", "udp_multiple", "icmp_first", "icmp_reply"]
     return [
         try table(
             "Datapath",

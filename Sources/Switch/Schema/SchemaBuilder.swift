@@ -58,6 +58,8 @@ struct Column {
 }
 
 /// A table of `columns`.
-func table(_ name: String, isRoot: Bool = false, maxRows: Int? = nil, index: [String]? = nil, _ columns: [Column]) throws(OVSDBError) -> TableSchema {
+func table(
+    _ name: String, isRoot: Bool = false, maxRows: Int? = nil, index: [String]? = nil, _ columns: [Column]
+) throws(OVSDBError) -> TableSchema {
     try TableSchema(name, columns: columns.map(\.schema), isRoot: isRoot, maxRows: maxRows, indexes: index.map { [$0] } ?? [])
 }
