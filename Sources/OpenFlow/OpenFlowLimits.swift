@@ -8,22 +8,20 @@ public enum OpenFlowLimits {
     public static let messageBytes = 65_535
     /// Parts of a multipart reply stay below this, so that one more entry of the usual size never overflows the length.
     public static let replyPartBytes = 61_616
-    /// Bytes of an offending message that its error carries, at least, if it has them (OpenFlow 1.3 section 7.4.4).
-    public static let errorDataBytes = 64
+    /// Bytes of an offending message that its error carries, if it has them; the specification asks for 64 (1.3 section 7.4.4).
+    public static let errorDataBytes = 1024
     /// Nesting of `clone` actions.
     public static let actionNesting = 16
     /// Bundles that a connection may have open.
     public static let bundlesPerConnection = 16
     /// Messages in one bundle.
-    public static let messagesPerBundle = 1_000_000
+    public static let messagesPerBundle = 500_000
     /// Bytes of the messages in all bundles of a connection: 256 MiB.
     public static let bundleBytes = 256 << 20
     /// Seconds after which a bundle that nobody adds to is thrown away.
     public static let bundleIdleSeconds: UInt64 = 10
     /// Bytes waiting to be sent from which asynchronous messages (packet-in, port status, flow removed) are dropped, not queued.
     public static let asynchronousBacklogBytes = 4 << 20
-    /// Bytes waiting to be sent from which a connection is closed: the peer does not read.
-    public static let outputBacklogBytes = 512 << 20
-    /// Requests of a multipart message that come in parts (table features) are collected up to this many bytes.
-    public static let multipartRequestBytes = 4 << 20
+    /// Milliseconds without a message after which a peer on a bridge's own socket is asked for an echo.
+    public static let serviceProbeMilliseconds: UInt64 = 60_000
 }

@@ -108,7 +108,8 @@ enum SwitchCodec {
     static func decodeConfig(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> SwitchConfig {
         let flags = try reader.u16()
         let length = try reader.u16()
-        let invalidTTL = (version == .v1_1 || version == .v1_2) && flags & 4 != 0
+        // The standard's flag in 1.1 and 1.2; the field's switches take it in 1.0 too.
+        let invalidTTL = version <= .v1_2 && flags & 4 != 0
         guard let fragments = SwitchConfig.Fragments(rawValue: invalidTTL ? flags & ~4 : flags) else {
             throw OpenFlowError(.scfcBadFlags, "switch configuration flags 0x\(String(flags, radix: 16))")
         }
@@ -116,7 +117,7 @@ enum SwitchCodec {
     }
 
     static func encodeConfig(_ config: SwitchConfig, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
-        let invalidTTL: UInt16 = (version == .v1_1 || version == .v1_2) && config.invalidTTLToController ? 4 : 0
+        let invalidTTL: UInt16 = version <= .v1_2 && config.invalidTTLToController ? 4 : 0
         writer.u16(config.fragments.rawValue | invalidTTL)
         writer.u16(config.missSendLength)
     }

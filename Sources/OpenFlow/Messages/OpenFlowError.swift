@@ -21,13 +21,22 @@ public struct ErrorMessage: Equatable, Sendable {
         self.number = number
         self.data = data
     }
-    /// The error `code` in `version`. A code that the version cannot say becomes the nearest general one.
+    /// The error `code` in `version`. A code that the version cannot say becomes the nearest that it can.
     public init(_ code: ErrorCode, version: OpenFlowVersion, data: [UInt8]) {
         number =
-            ErrorTable.number(of: code, in: version) ?? ErrorTable.number(of: .nxbrcMustBeZero, in: version)
-            ?? ErrorNumber(type: 1, code: 1)
+            ErrorTable.number(of: code, in: version)
+            ?? ErrorMessage.nearest[code].flatMap { ErrorTable.number(of: $0, in: version) }
+            ?? ErrorNumber(type: 1, code: 5)
         self.data = data
     }
+
+    /// What to say where a version has no number for an error; beyond these, OFPBRC_EPERM.
+    private static let nearest: [ErrorCode: ErrorCode] = [
+        .fmfcBadTableId: .brcBadTableId, .bicBadTableId: .brcBadTableId, .brcBadPacket: .brcBadLen, .bicBadLen: .brcBadLen,
+        .bmcBadLen: .nxbrcNxmInvalid, .bmcBadType: .nxbrcNxmInvalid, .mmfcUnknownMeter: .bacBadArgument, .bicUnknownInst: .bacBadType,
+        .bpcBadLen: .brcBadLen, .bpcBadType: .brcBadType, .fmfcUnknown: .brcEperm,
+    ]
+
     /// The error's name in `version`, if it has one.
     public func code(in version: OpenFlowVersion) -> ErrorCode? { ErrorTable.code(of: number, in: version) }
 }

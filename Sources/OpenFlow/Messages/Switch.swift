@@ -64,7 +64,7 @@ public struct SwitchConfig: Equatable, Sendable {
         case nxMatch = 3
     }
     public var fragments: Fragments
-    /// OpenFlow 1.1 and 1.2's OFPC_INVALID_TTL_TO_CONTROLLER.
+    /// OFPC_INVALID_TTL_TO_CONTROLLER; up to 1.2.
     public var invalidTTLToController: Bool
     /// Bytes of a missed packet that a controller gets.
     public var missSendLength: UInt16

@@ -1,0 +1,24 @@
+// What a peer may set for its own connection.
+
+/// A connection's settings. The defaults are those of a connection that has just said hello.
+public struct ConnectionSettings: Equatable, Sendable {
+    /// 1.0 only: the form of flow-removed messages.
+    public var flowFormat = FlowFormat.openFlow10
+    /// 1.0 only: flow-mods carry a table in their command's high byte.
+    public var flowModTableID = false
+    public var packetInFormat = PacketInFormat.standard
+    public var asynchronous: AsyncConfig
+    public var role = ControllerRole.equal
+    /// Which `controller(id=...)` actions reach it.
+    public var controllerID: UInt16 = 0
+    /// Bytes of a packet that missed. On a bridge's own socket 0 also means "no asynchronous messages", until it is set.
+    public var missSendLength: UInt16
+
+    public init(version: OpenFlowVersion, isService: Bool) {
+        asynchronous = AsyncConfig.initial(for: version)
+        missSendLength = isService ? 0 : 128
+    }
+
+    /// The masks that count for the role.
+    public var masks: AsyncConfig.Masks { role == .secondary ? asynchronous.secondary : asynchronous.primary }
+}

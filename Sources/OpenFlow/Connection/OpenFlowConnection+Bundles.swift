@@ -1,0 +1,98 @@
+// Bundles: messages collected and carried out together (OpenFlow 1.4 section 7.3.9, ONF extension 230).
+
+internal import Base
+
+/// A bundle under construction.
+public struct Bundle {
+    public let id: UInt32
+    public let flags: BundleControl.Flags
+    /// Decoded messages with their bytes, in the order in which they came.
+    public internal(set) var messages: [(message: Message, raw: [UInt8])] = []
+    var isClosed = false
+    var byteCount = 0
+    var lastUsed: Instant
+    /// The message that opened it.
+    var openRequest: [UInt8]
+
+    init(id: UInt32, flags: BundleControl.Flags, now: Instant, openRequest: [UInt8]) {
+        self.id = id
+        self.flags = flags
+        lastUsed = now
+        self.openRequest = openRequest
+    }
+}
+
+extension OpenFlowConnection {
+    func handle(_ control: BundleControl, _ xid: UInt32) throws(OpenFlowError) {
+        let id = control.bundleID
+        switch control.kind {
+        case .openRequest:
+            // A bundle opened twice is lost: its owner no longer knows what is in it.
+            if bundles.removeValue(forKey: id) != nil { throw OpenFlowError(.bfcBadId, "bundle \(id) is open already") }
+            try open(id, control.flags, openRequest: request(control, xid))
+        case .closeRequest:
+            try checkOwner(control)
+            if bundles[id]!.isClosed { throw OpenFlowError(.bfcBundleClosed, "bundle \(id) is closed already") }
+            bundles[id]!.isClosed = true
+            bundles[id]!.lastUsed = clock.now
+        case .commitRequest:
+            try checkOwner(control)
+            // Whatever comes of it, the bundle is gone.
+            if let bundle = bundles.removeValue(forKey: id) { try commit(bundle) }
+        case .discardRequest:
+            guard bundles.removeValue(forKey: id) != nil else { throw OpenFlowError(.bfcBadId, "bundle \(id) is not open") }
+        case .openReply, .closeReply, .commitReply, .discardReply:
+            throw OpenFlowError(.bfcBadType, "a bundle reply is for controllers, not for switches")
+        }
+        if let reply = BundleControl.Kind(rawValue: control.kind.rawValue + 1) {
+            send(.bundleControl(BundleControl(bundleID: id, kind: reply, flags: [])), xid: xid)
+        }
+    }
+
+    private func request(_ control: BundleControl, _ xid: UInt32) -> [UInt8] {
+        version.flatMap { Message.bundleControl(control).encode(version: $0, xid: xid) } ?? []
+    }
+
+    private func open(_ id: UInt32, _ flags: BundleControl.Flags, openRequest: [UInt8]) throws(OpenFlowError) {
+        if bundles.count >= OpenFlowLimits.bundlesPerConnection {
+            throw OpenFlowError(.bfcOutOfBundles, "a connection has at most \(OpenFlowLimits.bundlesPerConnection) bundles")
+        }
+        bundles[id] = Bundle(id: id, flags: flags, now: clock.now, openRequest: openRequest)
+    }
+
+    private func checkOwner(_ control: BundleControl) throws(OpenFlowError) {
+        guard let bundle = bundles[control.bundleID] else { throw OpenFlowError(.bfcBadId, "bundle \(control.bundleID) is not open") }
+        if bundle.flags != control.flags {
+            bundles[control.bundleID] = nil
+            throw OpenFlowError(.bfcBadFlags, "bundle \(control.bundleID) was opened with other flags")
+        }
+    }
+
+    func handle(_ add: BundleAdd, _ xid: UInt32, _ version: OpenFlowVersion) throws(OpenFlowError) {
+        guard let header = Header(add.message) else { throw OpenFlowError(.bfcMsgBadLen, "a bundled message without header") }
+        if header.version != version.rawValue { throw OpenFlowError(.bfcBadVersion, "a bundled message of version \(header.version)") }
+        if header.xid != xid { throw OpenFlowError(.bfcMsgBadXid, "a bundled message whose xid is not the bundling message's") }
+        // Adding to a bundle that is not open opens it.
+        if bundles[add.bundleID] == nil { try open(add.bundleID, add.flags, openRequest: add.message) }
+        try checkRoom(for: add)
+        let message = try Message.decode(add.message, flowModTableID: settings.flowModTableID).message
+        switch message {
+        case .flowMod, .portMod, .packetOut: break
+        default: throw OpenFlowError(.bfcMsgUnsup, "only flow-mods, port-mods and packet-outs can be bundled")
+        }
+        bundles[add.bundleID]!.messages.append((message, add.message))
+        bundles[add.bundleID]!.byteCount += add.message.count
+        bundles[add.bundleID]!.lastUsed = clock.now
+    }
+
+    /// Holds no copy of the bundle afterwards: its list must grow in place.
+    private func checkRoom(for add: BundleAdd) throws(OpenFlowError) {
+        guard let bundle = bundles[add.bundleID] else { return }
+        if bundle.isClosed { throw OpenFlowError(.bfcBundleClosed, "bundle \(add.bundleID) is closed") }
+        if bundle.flags != add.flags { throw OpenFlowError(.bfcBadFlags, "bundle \(add.bundleID) was opened with other flags") }
+        let bytes = bundles.values.reduce(add.message.count) { $0 + $1.byteCount }
+        if bundle.messages.count >= OpenFlowLimits.messagesPerBundle || bytes > OpenFlowLimits.bundleBytes {
+            throw OpenFlowError(.bfcMsgTooMany, "bundle \(add.bundleID) is full")
+        }
+    }
+}

@@ -1,0 +1,280 @@
+// One OpenFlow connection, without its socket.
+//
+// Bytes go in by `receive`, bytes come out through `output`. The connection negotiates the version, answers echoes, keeps
+// the peer's settings, collects bundles, probes a silent peer, and hands every other message, decoded, to its handler.
+// What the handler throws is answered with the standard's error, carrying the beginning of the offending message.
+//
+// Messages are handled in the order in which they come, each to its end; so a barrier needs no more than its reply.
+//
+// ## Thread safety
+// None: a connection belongs to one thread, the control loop's.
+
+public import Base
+
+/// Who carries out what a connection asks for.
+public protocol OpenFlowConnectionHandler: AnyObject {
+    /// The version is agreed on; messages may be sent.
+    func connectionOpened(_ connection: OpenFlowConnection)
+
+    /// A message that the connection does not answer by itself. `raw` is its bytes.
+    /// - Throws: what to answer instead.
+    func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError)
+
+    /// Carries out a bundle. Nothing of it may remain if this throws and the bundle is atomic.
+    func commit(_ bundle: Bundle, on connection: OpenFlowConnection) throws(OpenFlowError)
+
+    /// A setting that decides which asynchronous messages the connection gets has changed.
+    func subscriptionChanged(_ connection: OpenFlowConnection)
+
+    /// The connection is over. Called once, if it was ever opened.
+    func connectionClosed(_ connection: OpenFlowConnection)
+}
+
+/// A connection.
+public final class OpenFlowConnection {
+    public struct Configuration: Sendable {
+        /// For logs.
+        public var name: String
+        public var versions: OpenFlowVersionSet
+        /// A bridge's own socket, not a configured controller: gets asynchronous messages only once it asks for them.
+        public var isService: Bool
+        /// Silence after which the peer is probed, and after as much again the connection is closed; 0 never.
+        public var probeMilliseconds: UInt64
+        public init(
+            name: String, versions: OpenFlowVersionSet = .all, isService: Bool = true,
+            probeMilliseconds: UInt64 = OpenFlowLimits.serviceProbeMilliseconds
+        ) {
+            self.name = name
+            self.versions = versions
+            self.isService = isService
+            self.probeMilliseconds = probeMilliseconds
+        }
+    }
+
+    public let configuration: Configuration
+    /// Nil until both hellos have been seen.
+    public private(set) var version: OpenFlowVersion?
+    public var settings: ConnectionSettings
+    /// Why the connection is over; nil while it is not.
+    public private(set) var closeReason: String?
+    /// Bundles under construction.
+    var bundles: [UInt32: Bundle] = [:]
+    /// Whether the peer is behind with reading: no further message is handled until `outputDrained`.
+    public var isCongested: () -> Bool = { false }
+    /// Bytes that wait for the peer; asynchronous messages are dropped when they are many.
+    public var pendingOutputBytes: () -> Int = { 0 }
+    /// Sees every message in both directions (the snoop socket).
+    public var tap: (([UInt8]) -> Void)?
+    /// Asynchronous messages that were dropped because the peer does not read.
+    public private(set) var droppedMessageCount: UInt64 = 0
+
+    let clock: Clock
+    private weak var handler: (any OpenFlowConnectionHandler)?
+    private let output: ([UInt8]) -> Void
+    private var framer = Framer()
+    private var nextXID: UInt32 = 1
+    private var lastReceived: Instant
+    private var isProbed = false
+    private var isHandling = false
+
+    /// - Parameter output: takes bytes for the peer, in order.
+    public init(
+        configuration: Configuration, clock: Clock, handler: any OpenFlowConnectionHandler, output: @escaping ([UInt8]) -> Void
+    ) {
+        self.configuration = configuration
+        self.clock = clock
+        self.handler = handler
+        self.output = output
+        settings = ConnectionSettings(version: .v1_0, isService: configuration.isService)
+        lastReceived = clock.now
+    }
+
+    public var isOpen: Bool { version != nil && closeReason == nil }
+
+    // MARK: Sending
+
+    /// Says hello. Call it once, first.
+    public func start() {
+        let versions = configuration.versions
+        guard let highest = versions.highest else { return close("no OpenFlow version is enabled") }
+        // Without a bitmap a hello means "this version and all below".
+        let bitmap = versions == OpenFlowVersionSet.upTo(highest.rawValue) ? nil : versions
+        if let bytes = Message.hello(Hello(version: highest.rawValue, bitmap: bitmap)).encode(version: highest, xid: takeXID()) {
+            sendBytes(bytes)
+        }
+    }
+
+    /// Sends a message. What the version cannot say is not sent.
+    /// - Parameter xid: of the request it answers; nil takes a new one.
+    public func send(_ message: Message, xid: UInt32? = nil) {
+        guard closeReason == nil, let version, let bytes = message.encode(version: version, xid: xid ?? takeXID()) else { return }
+        sendBytes(bytes)
+    }
+
+    /// Sends a message that nobody waits for, unless the peer is far behind with reading.
+    public func sendAsynchronously(_ message: Message) {
+        if pendingOutputBytes() > OpenFlowLimits.asynchronousBacklogBytes {
+            droppedMessageCount += 1
+            return
+        }
+        send(message)
+    }
+
+    /// Sends an encoded message.
+    public func sendBytes(_ bytes: [UInt8]) {
+        guard closeReason == nil else { return }
+        tap?(bytes)
+        output(bytes)
+    }
+
+    /// Answers a message with an error.
+    public func sendError(_ error: OpenFlowError, to raw: [UInt8]) {
+        guard let header = Header(raw) else { return }
+        let version = version ?? configuration.versions.highest ?? .v1_0
+        let message = Message.error(ErrorMessage(error.code, version: version, data: Array(raw.prefix(OpenFlowLimits.errorDataBytes))))
+        if let bytes = message.encode(version: version, xid: header.xid) { sendBytes(bytes) }
+    }
+
+    private func takeXID() -> UInt32 {
+        defer { nextXID &+= 1 }
+        return nextXID
+    }
+
+    /// Ends the connection; what was sent before is still the socket's to deliver.
+    public func close(_ reason: String) {
+        guard closeReason == nil else { return }
+        closeReason = reason
+        bundles.removeAll()
+        if version != nil { handler?.connectionClosed(self) }
+    }
+
+    // MARK: Receiving
+
+    /// Takes bytes of the stream, and handles the messages that are whole.
+    public func receive(_ bytes: [UInt8]) {
+        guard closeReason == nil else { return }
+        lastReceived = clock.now
+        isProbed = false
+        framer.append(bytes)
+        handleMessages()
+    }
+
+    /// Goes on with messages that waited for the peer to read.
+    public func outputDrained() { handleMessages() }
+
+    private func handleMessages() {
+        // An answer may drain or close the connection while it is being given.
+        guard !isHandling else { return }
+        isHandling = true
+        defer { isHandling = false }
+        while closeReason == nil, !isCongested() {
+            do {
+                guard let raw = try framer.next() else { return }
+                tap?(raw)
+                handle(raw)
+            } catch {
+                close(error.detail)
+            }
+        }
+    }
+
+    private func handle(_ raw: [UInt8]) {
+        guard let header = Header(raw) else { return }
+        guard let version else { return negotiate(raw, header) }
+        if header.version != version.rawValue, header.type != 0 {
+            return sendError(OpenFlowError(.brcBadVersion, "version \(header.version) after \(version) was agreed on"), to: raw)
+        }
+        do {
+            let (message, xid) = try Message.decode(raw, flowModTableID: settings.flowModTableID)
+            try handle(message, xid, raw, version)
+        } catch {
+            sendError(error, to: raw)
+        }
+    }
+
+    private func negotiate(_ raw: [UInt8], _ header: Header) {
+        guard header.type == 0, case .hello(let hello)? = try? Message.decode(raw).message else {
+            return close("the first message is of type \(header.type), not a hello")
+        }
+        let ours = configuration.versions
+        // Without bitmaps on both sides the smaller version byte decides, and either side may not have it.
+        guard let agreed = ours.intersection(hello.versions).highest else {
+            let text = "we support OpenFlow \(describe(ours)), you support \(describe(hello.versions))"
+            let version = ours.highest ?? .v1_0
+            let error = Message.error(ErrorMessage(.hfcIncompatible, version: version, data: Array(text.utf8)))
+            if let bytes = error.encode(version: version, xid: header.xid) { sendBytes(bytes) }
+            return close("no OpenFlow version in common: \(text)")
+        }
+        version = agreed
+        settings = ConnectionSettings(version: agreed, isService: configuration.isService)
+        handler?.connectionOpened(self)
+    }
+
+    private func describe(_ versions: OpenFlowVersionSet) -> String {
+        OpenFlowVersion.allCases.filter { versions.contains($0) }.map(\.description).joined(separator: ", ")
+    }
+
+    private func handle(_ message: Message, _ xid: UInt32, _ raw: [UInt8], _ version: OpenFlowVersion) throws(OpenFlowError) {
+        switch message {
+        case .hello, .echoReply: return
+        case .echoRequest(let data): send(.echoReply(data), xid: xid)
+        case .barrierRequest: send(.barrierReply, xid: xid)
+        case .error: return
+        case .setFlowFormat(let format):
+            guard version == .v1_0 else { throw OpenFlowError(.brcBadSubtype, "flow formats belong to OpenFlow 1.0") }
+            settings.flowFormat = format
+        case .flowModTableID(let isOn): settings.flowModTableID = isOn
+        case .setPacketInFormat(let format): settings.packetInFormat = format
+        case .setControllerID(let id):
+            settings.controllerID = id
+            handler?.subscriptionChanged(self)
+        case .setAsync(let config, _):
+            settings.asynchronous = config
+            handler?.subscriptionChanged(self)
+        case .getAsyncRequest: send(.getAsyncReply(settings.asynchronous), xid: xid)
+        case .bundleControl(let control): try handle(control, xid)
+        case .bundleAdd(let add): try handle(add, xid, version)
+        case .flowAge, .featuresReply, .getConfigReply, .barrierReply, .statsReply, .queueGetConfigReply, .roleReply, .getAsyncReply,
+            .packetIn, .flowRemoved, .portStatus, .roleStatus:
+            throw OpenFlowError(.brcBadType, "a message for controllers, not for switches")
+        default: try handler?.handle(message, xid: xid, raw: raw, on: self)
+        }
+    }
+
+    /// Hands a bundle to the handler.
+    func commit(_ bundle: Bundle) throws(OpenFlowError) { try handler?.commit(bundle, on: self) }
+
+    // MARK: Time
+
+    /// When `tick` wants to be called next; nil if nothing is due ever.
+    public var nextDeadline: Instant? {
+        guard closeReason == nil else { return nil }
+        var deadlines = bundles.values.map { $0.lastUsed.adding(milliseconds: OpenFlowLimits.bundleIdleSeconds * 1000) }
+        if configuration.probeMilliseconds > 0 {
+            deadlines.append(lastReceived.adding(milliseconds: configuration.probeMilliseconds * (isProbed ? 2 : 1)))
+        }
+        return deadlines.min()
+    }
+
+    /// Probes a silent peer, gives one up that stays silent, and throws idle bundles away.
+    public func tick() {
+        guard closeReason == nil else { return }
+        let now = clock.now
+        for (id, bundle) in bundles where now.milliseconds(since: bundle.lastUsed) >= OpenFlowLimits.bundleIdleSeconds * 1000 {
+            bundles[id] = nil
+            if let version {
+                let error = ErrorMessage(.bfcTimeout, version: version, data: Array(bundle.openRequest.prefix(OpenFlowLimits.errorDataBytes)))
+                send(.error(error), xid: Header(bundle.openRequest)?.xid)
+            }
+        }
+        let probe = configuration.probeMilliseconds
+        guard probe > 0 else { return }
+        let silence = now.milliseconds(since: lastReceived)
+        if silence >= 2 * probe || (silence >= probe && version == nil) {
+            close("no message for \(silence / 1000) seconds")
+        } else if silence >= probe, !isProbed {
+            isProbed = true
+            send(.echoRequest([]))
+        }
+    }
+}
