@@ -68,6 +68,14 @@ extension Switch {
         flushStatus()
     }
 
+    /// The type an interface in force was given (`Interface.type`); nil if there is none of that name.
+    public func interfaceType(_ name: String) -> String? {
+        for running in bridges.values {
+            if let interface = running.interfaces[name] { return interface.netdev?.kind.rawValue ?? interface.wanted.type }
+        }
+        return nil
+    }
+
     // MARK: Opening
 
     private func open(
