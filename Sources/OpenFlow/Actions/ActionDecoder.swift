@@ -157,6 +157,8 @@ struct ActionDecoder {
     // MARK: Shared pieces
 
     func output(_ port: OpenFlowPort, maxLength: UInt16) throws(OpenFlowError) -> Action {
+        // 1.0's NONE is legal and does nothing; later versions have ANY under its number, which is no output.
+        if port == .any, version == .v1_0 { return .output(port, maxLength: maxLength) }
         guard port.isEncodable, port != .any, port.rawValue < 0xff00 || port.rawValue >= OpenFlowPort.inPort.rawValue else {
             throw OpenFlowError(.bacBadOutPort, "output port \(port.rawValue) is not a port number")
         }

@@ -1,0 +1,79 @@
+// Asynchronous messages: to every connection that asked for them (OpenFlow 1.3 section 6.3.5).
+
+internal import Base
+internal import Classifier
+internal import Flow
+internal import OpenFlow
+
+extension OpenFlowService {
+    /// On a bridge's own socket nobody gets asynchronous messages before setting a miss-send length.
+    private func listens(_ connection: OpenFlowConnection) -> Bool {
+        connection.isOpen && (!connection.configuration.isService || connection.settings.missSendLength > 0)
+    }
+
+    /// Whether a connection wants packet-ins for `reason`.
+    func wants(_ reason: PacketInReason, _ connection: OpenFlowConnection) -> Bool {
+        listens(connection) && connection.settings.masks.packetIn >> UInt32(reason.rawValue) & 1 == 1
+    }
+
+    // MARK: Packet-in
+
+    func send(_ event: PacketInEvent) {
+        for connection in connections where connection.settings.controllerID == event.controllerID && wants(event.reason, connection) {
+            var metadata = Match()
+            for field in OpenFlowService.metadataFields where event.metadata[field] != 0 { metadata.set(field, event.metadata[field]) }
+            metadata.set(.inPort, UInt128(event.inPort.rawValue))
+            // How much of the packet: a rule says so by itself, for a miss the connection did.
+            let limit = event.reason == .noMatch ? min(event.maxLength, connection.settings.missSendLength) : event.maxLength
+            let data = limit == .max ? event.packet : Array(event.packet.prefix(Int(limit)))
+            connection.sendAsynchronously(
+                .packetIn(
+                    PacketIn(
+                        format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: event.reason,
+                        tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data)))
+        }
+    }
+
+    /// What a packet-in says of the pipeline beside the port (OpenFlow 1.3 section 7.4.1).
+    private static let metadataFields: [Field] = [
+        .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunGBPID, .tunGBPFlags, .metadata, .reg0, .reg1, .reg2, .reg3, .reg4,
+        .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15, .pktMark,
+    ]
+
+    // MARK: Flow-removed
+
+    func send(_ rule: FlowRule, _ reason: FlowRemovedReason) {
+        var removed: FlowRemoved?
+        for connection in connections where listens(connection) && connection.settings.masks.flowRemoved >> UInt32(reason.rawValue) & 1 == 1 {
+            var message = removed ?? OpenFlowService.flowRemoved(rule, reason, service: self)
+            removed = message
+            message.isNXM = connection.version == .v1_0 && connection.settings.flowFormat == .nxm
+            connection.sendAsynchronously(.flowRemoved(message))
+        }
+    }
+
+    private static func flowRemoved(_ rule: FlowRule, _ reason: FlowRemovedReason, service: OpenFlowService) -> FlowRemoved {
+        let (seconds, nanoseconds) = duration(since: rule.created, now: service.clock.now)
+        return FlowRemoved(
+            match: rule.match, cookie: rule.cookie, priority: UInt16(truncatingIfNeeded: rule.priority),
+            reason: FlowRemoved.Reason(rawValue: reason.rawValue) ?? .delete, tableID: rule.table, durationSeconds: seconds,
+            durationNanoseconds: nanoseconds, idleTimeout: rule.idleTimeoutSeconds, hardTimeout: rule.hardTimeoutSeconds,
+            packetCount: rule.packetCount, byteCount: rule.byteCount)
+    }
+
+    // MARK: Port status
+
+    func send(_ port: BridgePort, _ reason: PortStatusReason) {
+        switch reason {
+        case .add: portsSince[port.number] = clock.now
+        case .delete: portsSince[port.number] = nil
+        case .modify: break
+        }
+        let status = PortStatus(reason: PortStatus.Reason(rawValue: reason.rawValue) ?? .modify, port: describe(port))
+        for connection in connections where listens(connection) && connection.settings.masks.portStatus >> UInt32(reason.rawValue) & 1 == 1 {
+            // Until 1.5 a port-mod is not echoed to whoever sent it.
+            if connection === currentSource, (connection.version ?? .v1_0) < .v1_5 { continue }
+            connection.sendAsynchronously(.portStatus(status))
+        }
+    }
+}

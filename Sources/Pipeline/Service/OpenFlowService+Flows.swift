@@ -1,0 +1,128 @@
+// Flow-mods and bundles.
+
+internal import Flow
+public import OpenFlow
+
+extension OpenFlowService {
+    /// Carries out one flow-mod.
+    func apply(_ mod: FlowMod, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        let version = connection.version ?? .v1_0
+        let change = try modification(mod, version)
+        do throws(FlowModError) {
+            try bridge.apply(change)
+        } catch {
+            throw OpenFlowService.wireError(error, version)
+        }
+    }
+
+    /// The pipeline's form of a flow-mod.
+    private func modification(_ mod: FlowMod, _ version: OpenFlowVersion) throws(OpenFlowError) -> FlowModification {
+        let isDelete = mod.command == .delete || mod.command == .deleteStrict
+        var table: UInt8? = mod.tableID
+        if mod.tableID == 0xff {
+            // From 1.1 on "all tables" is for deletes; before, it means that the controller did not say.
+            if version >= .v1_1, !isDelete { throw OpenFlowService.badTable(mod.tableID, version) }
+            table = nil
+        } else if Int(mod.tableID) >= PipelineLimits.tableCount {
+            throw OpenFlowService.badTable(mod.tableID, version)
+        }
+        // Nothing is ever buffered. A delete carries no packet, whatever its buffer id says.
+        if !isDelete, mod.bufferID != FlowMod.noBuffer { throw OpenFlowError(.brcBufferUnknown, "there is no buffer \(mod.bufferID)") }
+        return FlowModification(
+            command: OpenFlowService.command(mod.command), table: table, match: mod.match, priority: mod.priority, cookie: mod.cookie,
+            cookieMask: mod.cookieMask, newCookie: mod.newCookie, idleTimeoutSeconds: mod.idleTimeout,
+            hardTimeoutSeconds: mod.hardTimeout, importance: mod.importance, flags: FlowModFlags(rawValue: mod.flags.rawValue),
+            outPort: mod.outPort == .any ? nil : mod.outPort, outGroup: mod.outGroup == FlowMod.anyGroup ? nil : mod.outGroup,
+            // A delete's actions mean nothing.
+            actions: isDelete ? [] : mod.actions, modifyAddsIfNone: mod.modifyAddsIfNone, modifyChangesCookie: mod.modifyChangesCookie)
+    }
+
+    private static func command(_ command: FlowMod.Command) -> FlowModCommand {
+        switch command {
+        case .add: .add
+        case .modify: .modify
+        case .modifyStrict: .modifyStrict
+        case .delete: .delete
+        case .deleteStrict: .deleteStrict
+        }
+    }
+
+    static func badTable(_ table: UInt8, _ version: OpenFlowVersion) -> OpenFlowError {
+        OpenFlowError(
+            version == .v1_0 ? .brcBadTableId : .fmfcBadTableId,
+            "table \(table) does not exist: tables are 0 to \(PipelineLimits.tableCount - 1)")
+    }
+
+    /// The standard's error for what the pipeline refused.
+    static func wireError(_ error: FlowModError, _ version: OpenFlowVersion) -> OpenFlowError {
+        let code: ErrorCode =
+            switch error {
+            case .tableFull: .fmfcTableFull
+            case .overlap: .fmfcOverlap
+            case .badTable: version == .v1_0 ? .brcBadTableId : .fmfcBadTableId
+            case .badGotoTable: .bicBadTableId
+            case .badOutPort: .bacBadOutPort
+            case .badOutGroup: .bacBadOutGroup
+            case .unknownMeter: version >= .v1_5 ? .bacBadMeter : .mmfcUnknownMeter
+            case .unsupportedAction: .bacBadType
+            case .notWritable: .bacBadSetArgument
+            case .matchInconsistent: .bacMatchInconsistent
+            case .badArgument: .bacBadArgument
+            case .tooManyActions: .bacTooMany
+            }
+        return OpenFlowError(code, error.description)
+    }
+
+    // MARK: Bundles
+
+    /// Carries a bundle out. Its flow-mods become visible together, or none of them does; port-mods and packet-outs, which
+    /// cannot be taken back, follow once all flow-mods are in.
+    public func commit(_ bundle: Bundle, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        currentSource = connection
+        defer { currentSource = nil }
+        try requireWritable(connection)
+        let version = connection.version ?? .v1_0
+        var changes: [FlowModification] = []
+        changes.reserveCapacity(bundle.messages.count)
+        // Where each change stands in the bundle, for the error.
+        var places: [Int] = []
+        for (index, entry) in bundle.messages.enumerated() {
+            do throws(OpenFlowError) {
+                switch entry.message {
+                case .flowMod(let mod):
+                    changes.append(try modification(mod, version))
+                    places.append(index)
+                case .portMod(let mod):
+                    if bundle.flags.contains(.atomic) { throw OpenFlowError(.bfcMsgUnsup, "a port-mod cannot be part of an atomic bundle") }
+                    try check(mod)
+                case .packetOut(let packet): try check(packet)
+                default: throw OpenFlowError(.bfcMsgUnsup, "a message that cannot be bundled")
+                }
+            } catch {
+                try fail(index, error, bundle, connection)
+            }
+        }
+        do throws(BundleError) {
+            try bridge.apply(bundle: changes)
+        } catch {
+            try fail(places[error.index], OpenFlowService.wireError(error.error, version), bundle, connection)
+        }
+        for (index, entry) in bundle.messages.enumerated() {
+            do throws(OpenFlowError) {
+                switch entry.message {
+                case .portMod(let mod): try change(mod)
+                case .packetOut(let packet): try packetOut(packet, on: connection)
+                default: break
+                }
+            } catch {
+                try fail(index, error, bundle, connection)
+            }
+        }
+    }
+
+    /// Reports the message that failed, then the bundle.
+    private func fail(_ index: Int, _ error: OpenFlowError, _ bundle: Bundle, _ connection: OpenFlowConnection) throws(OpenFlowError) {
+        connection.sendError(error, to: bundle.messages[index].raw)
+        throw OpenFlowError(.bfcMsgFailed, "message \(index + 1) of bundle \(bundle.id): \(error.detail)")
+    }
+}

@@ -1,0 +1,89 @@
+// Ports, packet-out, tables; and groups and meters, of which there are none.
+
+internal import DatapathAPI
+internal import Flow
+internal import OpenFlow
+
+extension OpenFlowService {
+    // MARK: Descriptions
+
+    /// A port as controllers see it.
+    func describe(_ port: BridgePort) -> PortDescription {
+        var state: PortDescription.State = []
+        if !port.isLinkUp { state.insert(.linkDown) }
+        if port.isLinkUp, !port.configuration.contains(.down) { state.insert(.live) }
+        return PortDescription(
+            number: port.number, hardwareAddress: port.hardwareAddress, name: port.name,
+            config: PortDescription.Config(rawValue: port.configuration.rawValue), state: state,
+            current: PortDescription.Features(rawValue: port.currentFeatures), currentSpeed: port.currentSpeedKbps,
+            maximumSpeed: port.maximumSpeedKbps)
+    }
+
+    // MARK: Port-mod
+
+    /// What a port-mod may be refused for, without changing anything.
+    func check(_ mod: PortMod) throws(OpenFlowError) {
+        guard let port = bridge.port(mod.port) else { throw OpenFlowError(.pmfcBadPort, "port \(mod.port.rawValue) does not exist") }
+        guard port.hardwareAddress == mod.hardwareAddress else {
+            throw OpenFlowError(.pmfcBadHwAddr, "port \(port.name) does not have the hardware address in the request")
+        }
+    }
+
+    func change(_ mod: PortMod) throws(OpenFlowError) {
+        try check(mod)
+        bridge.updatePort(mod.port) { port in
+            let bits = (port.configuration.rawValue & ~mod.mask.rawValue) | (mod.config.rawValue & mod.mask.rawValue)
+            port.configuration = PortConfiguration(rawValue: bits)
+        }
+    }
+
+    // MARK: Packet-out
+
+    func check(_ packet: PacketOut) throws(OpenFlowError) {
+        if packet.bufferID != FlowMod.noBuffer { throw OpenFlowError(.brcBufferUnknown, "there is no buffer \(packet.bufferID)") }
+        if packet.data.count < 14 {
+            throw OpenFlowError(.brcBadPacket, "a packet of \(packet.data.count) bytes is too short: an Ethernet header is 14 bytes")
+        }
+    }
+
+    func packetOut(_ packet: PacketOut, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        try check(packet)
+        do throws(FlowModError) {
+            try bridge.packetOut(inPort: packet.inPort, packet: packet.data, actions: packet.actions)
+        } catch {
+            throw OpenFlowService.wireError(error, connection.version ?? .v1_0)
+        }
+    }
+
+    // MARK: Tables, groups, meters
+
+    func change(_ mod: TableMod, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        guard mod.tableID == 0xff || Int(mod.tableID) < PipelineLimits.tableCount else {
+            throw OpenFlowError(.tmfcBadTable, "table \(mod.tableID) does not exist")
+        }
+        // 1.3 keeps two bits for compatibility that mean nothing any more; the rest asks for what tables here do not have.
+        let version = connection.version ?? .v1_3
+        let ignored: UInt32 = version == .v1_3 ? 3 : 0
+        if mod.config & ~ignored != 0 {
+            throw OpenFlowError(.tmfcBadConfig, "table configuration 0x\(String(mod.config, radix: 16)) is not supported")
+        }
+    }
+
+    /// There are no groups yet: deleting all of them or one that does not exist is done, everything else refused.
+    func refuse(_ mod: GroupMod) throws(OpenFlowError) {
+        switch mod.command {
+        case .add: throw OpenFlowError(.gmfcOutOfGroups, "groups are not supported yet")
+        case .delete: return
+        case .modify, .insertBucket, .removeBucket: throw OpenFlowError(.gmfcUnknownGroup, "group \(mod.groupID) does not exist")
+        }
+    }
+
+    /// The same for meters.
+    func refuse(_ mod: MeterMod) throws(OpenFlowError) {
+        switch mod.command {
+        case .add: throw OpenFlowError(.mmfcOutOfMeters, "meters are not supported yet")
+        case .delete where mod.meter.meterID == MeterMod.allMeters: return
+        case .modify, .delete: throw OpenFlowError(.mmfcUnknownMeter, "meter \(mod.meter.meterID) does not exist")
+        }
+    }
+}

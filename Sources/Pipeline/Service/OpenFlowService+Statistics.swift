@@ -1,0 +1,171 @@
+// Statistics and multipart requests. Flow counts are exact: the bridge asks the datapath for them first.
+
+internal import Base
+internal import Classifier
+internal import DatapathAPI
+internal import Flow
+internal import OpenFlow
+
+extension OpenFlowService {
+    func answer(_ request: StatsRequest, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        switch request {
+        case .description:
+            var description = environment.description
+            if description.datapath == "None" { description.datapath = bridge.name }
+            connection.send(.statsReply(.description(description), more: false), xid: xid)
+        case .flow(let flow): try answerFlows(flow, xid: xid, on: connection)
+        case .aggregate(let flow):
+            let sums = bridge.aggregate(matching: try filter(flow))
+            let stats = AggregateStats(packetCount: sums.packets, byteCount: sums.bytes, flowCount: UInt32(clamping: sums.flows))
+            connection.send(.statsReply(.aggregate(stats, isNXM: flow.isNXM), more: false), xid: xid)
+        case .table:
+            let tables = bridge.tableStatistics().map {
+                TableStats(
+                    tableID: $0.table, name: "table\($0.table)", maximumEntries: UInt32(PipelineLimits.rulesPerBridge),
+                    activeCount: UInt32(clamping: $0.activeCount), lookupCount: $0.lookupCount, matchedCount: $0.matchedCount)
+            }
+            sendParts(.table([]), tables.map { .table([$0]) }, xid, connection)
+        case .port(let number):
+            let ports = try ports(number)
+            sendParts(.port([]), ports.map { .port([statistics(of: $0)]) }, xid, connection)
+        case .portDescription(let number):
+            let ports = try ports(number)
+            sendParts(.portDescription([]), ports.map { .portDescription([describe($0)]) }, xid, connection)
+        case .queue(let number, let queue):
+            guard number == .any || bridge.port(number) != nil else { throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist") }
+            if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
+            sendParts(.queue([]), [], xid, connection)
+        case .queueDescription(let number, let queue):
+            guard number == .any || bridge.port(number) != nil else { throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist") }
+            if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
+            connection.send(.statsReply(.queueDescription([]), more: false), xid: xid)
+        case .group: sendParts(.group([]), [], xid, connection)
+        case .groupDescription: sendParts(.groupDescription([]), [], xid, connection)
+        case .groupFeatures:
+            let none: [UInt32] = [0, 0, 0, 0]
+            let features = GroupFeatures(kinds: 0, capabilities: 0, maximumGroups: none, actions: none)
+            connection.send(.statsReply(.groupFeatures(features), more: false), xid: xid)
+        case .meter(let meter):
+            if meter != MeterMod.allMeters { throw OpenFlowError(.mmfcUnknownMeter, "meter \(meter) does not exist") }
+            sendParts(.meter([]), [], xid, connection)
+        case .meterConfig(let meter):
+            if meter != MeterMod.allMeters { throw OpenFlowError(.mmfcUnknownMeter, "meter \(meter) does not exist") }
+            sendParts(.meterConfig([]), [], xid, connection)
+        case .meterFeatures:
+            let features = MeterFeatures(maximumMeters: 0, bandKinds: 0, capabilities: 0, maximumBands: 0, maximumColors: 0)
+            connection.send(.statsReply(.meterFeatures(features), more: false), xid: xid)
+        case .tableFeatures(let wanted): try answerTableFeatures(wanted, xid, connection)
+        case .tableDescription:
+            let tables = (0..<UInt8(PipelineLimits.tableCount)).map { StatsReply.tableDescription([TableDescription(tableID: $0, config: 0)]) }
+            sendParts(.tableDescription([]), tables, xid, connection)
+        case .experimenter(let message):
+            throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(message.experimenter, radix: 16)) is unknown")
+        }
+    }
+
+    /// Sends entries in as many messages as they take; without entries, one.
+    private func sendParts(_ empty: StatsReply, _ entries: [StatsReply], _ xid: UInt32, _ connection: OpenFlowConnection) {
+        guard let version = connection.version, var writer = MultipartWriter(empty, version: version, xid: xid) else { return }
+        for entry in entries { writer.append(entry) }
+        for part in writer.finish() { connection.sendBytes(part) }
+    }
+
+    // MARK: Flows
+
+    private func filter(_ request: FlowStatsRequest) throws(OpenFlowError) -> FlowFilter {
+        // Table 254 exists but holds nothing that may be seen; beyond it there is none.
+        if request.tableID != 0xff, Int(request.tableID) >= PipelineLimits.tableCount, request.tableID != 254 {
+            throw OpenFlowError(.brcBadTableId, "table \(request.tableID) does not exist")
+        }
+        return FlowFilter(
+            table: request.tableID == 0xff ? nil : request.tableID, match: request.match, cookie: request.cookie,
+            cookieMask: request.cookieMask, outPort: request.outPort == .any ? nil : request.outPort,
+            outGroup: request.outGroup == FlowMod.anyGroup ? nil : request.outGroup)
+    }
+
+    private func answerFlows(_ request: FlowStatsRequest, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        let filter = try filter(request)
+        guard let version = connection.version,
+            var writer = MultipartWriter(.flow([], isNXM: request.isNXM), version: version, xid: xid)
+        else { return }
+        let rules = filter.table == 254 ? [] : bridge.flows(matching: filter)
+        let now = clock.now
+        // People read this: tables in order, higher priorities first, older rules first.
+        let sorted = rules.sorted {
+            ($0.table, $1.priority, $0.created.nanoseconds) < ($1.table, $0.priority, $1.created.nanoseconds)
+        }
+        for rule in sorted {
+            writer.append(OpenFlowService.statistics(of: rule, now: now), isNXM: request.isNXM)
+            for part in writer.takeParts() { connection.sendBytes(part) }
+        }
+        for part in writer.finish() { connection.sendBytes(part) }
+    }
+
+    static func statistics(of rule: FlowRule, now: Instant) -> FlowStats {
+        var stats = FlowStats(
+            tableID: rule.table, match: rule.match, priority: UInt16(truncatingIfNeeded: rule.priority), cookie: rule.cookie,
+            actions: rule.actions)
+        (stats.durationSeconds, stats.durationNanoseconds) = duration(since: rule.created, now: now)
+        stats.idleTimeout = rule.idleTimeoutSeconds
+        stats.hardTimeout = rule.hardTimeoutSeconds
+        stats.idleAge = UInt16(clamping: now.milliseconds(since: rule.lastActive) / 1000)
+        stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.modified) / 1000)
+        stats.importance = rule.importance
+        stats.flags = FlowMod.Flags(rawValue: rule.flags.rawValue)
+        stats.packetCount = rule.packetCount
+        stats.byteCount = rule.byteCount
+        return stats
+    }
+
+    static func duration(since start: Instant, now: Instant) -> (seconds: UInt32, nanoseconds: UInt32) {
+        let nanoseconds = now.nanoseconds > start.nanoseconds ? now.nanoseconds - start.nanoseconds : 0
+        return (UInt32(clamping: nanoseconds / 1_000_000_000), UInt32(nanoseconds % 1_000_000_000))
+    }
+
+    // MARK: Ports
+
+    private func ports(_ number: OpenFlowPort) throws(OpenFlowError) -> [BridgePort] {
+        if number == .any { return bridge.ports }
+        guard let port = bridge.port(number) else { throw OpenFlowError(.brcBadPort, "port \(number.rawValue) does not exist") }
+        return [port]
+    }
+
+    private func statistics(of port: BridgePort) -> PortStats {
+        var stats = environment.portStatistics(port) ?? counted(port)
+        stats.port = port.number
+        let (seconds, nanoseconds) = OpenFlowService.duration(since: portsSince[port.number] ?? started, now: clock.now)
+        stats.durationSeconds = seconds
+        stats.durationNanoseconds = nanoseconds
+        return stats
+    }
+
+    /// What the datapath counts; nothing for a patch port.
+    private func counted(_ port: BridgePort) -> PortStats {
+        var stats = PortStats(port: port.number)
+        guard case .datapath(let number) = port.attachment, let counters = datapath?.counters(of: number) else { return stats }
+        stats.receivedPackets = counters.receivedPackets
+        stats.receivedBytes = counters.receivedBytes
+        stats.sentPackets = counters.sentPackets
+        stats.sentBytes = counters.sentBytes
+        stats.receivedDropped = counters.drops.reduce(0, &+)
+        return stats
+    }
+
+    // MARK: Tables
+
+    private func answerTableFeatures(_ wanted: [TableFeatures], _ xid: UInt32, _ connection: OpenFlowConnection) throws(OpenFlowError) {
+        if !wanted.isEmpty { throw OpenFlowError(.tffcEperm, "table features cannot be changed") }
+        guard let version = connection.version, var writer = MultipartWriter(.tableFeatures([]), version: version, xid: xid) else { return }
+        let last = UInt8(PipelineLimits.tableCount - 1)
+        for table in 0...last {
+            writer.append(
+                .tableFeatures([
+                    TableFeatures.complete(
+                        tableID: table, name: "table\(table)", lastTable: last, maximumEntries: UInt32(PipelineLimits.rulesPerBridge),
+                        version: version, hasGroups: false, hasMeters: false)
+                ]))
+            for part in writer.takeParts() { connection.sendBytes(part) }
+        }
+        for part in writer.finish() { connection.sendBytes(part) }
+    }
+}

@@ -1,0 +1,192 @@
+// The OpenFlow service of one bridge.
+//
+// A server makes one service a bridge and one `OpenFlowConnection` a peer, with the service as the connection's handler.
+// Flow-mods are visible to translations when `handle` returns, so a barrier needs no waiting.
+//
+// ## Thread safety
+// Belongs to the control loop's thread, which `executor` names. Events that the bridge raises on other threads are brought
+// there by `ServiceEvents`; nothing else crosses.
+
+public import Base
+public import DatapathAPI
+public import OpenFlow
+internal import Flow
+
+/// The thread that services and connections belong to.
+public protocol ServiceExecutor: AnyObject, Sendable {
+    /// Whether the caller is on it.
+    var isCurrent: Bool { get }
+    /// Has `work` run on it, after what was submitted before.
+    func submit(_ work: @escaping @Sendable () -> Void)
+}
+
+/// What a service cannot know by itself.
+public struct ServiceEnvironment {
+    /// For `dump-desc`; the datapath's description is the bridge's name.
+    public var description: SwitchDescription
+    /// A port's counters in full, if there is more to say than the datapath counts.
+    public var portStatistics: (BridgePort) -> PortStats?
+    /// For logs: one line a refused or odd request.
+    public var log: (String) -> Void
+
+    public init(
+        description: SwitchDescription = SwitchDescription(
+            manufacturer: "Apus", hardware: "userspace switch", software: "0.1", serialNumber: "None", datapath: "None"),
+        portStatistics: @escaping (BridgePort) -> PortStats? = { _ in nil }, log: @escaping (String) -> Void = { _ in }
+    ) {
+        self.description = description
+        self.portStatistics = portStatistics
+        self.log = log
+    }
+}
+
+/// The service.
+public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendable {
+    public let bridge: Bridge
+    let clock: Clock
+    let datapath: (any DatapathControl)?
+    let environment: ServiceEnvironment
+    /// Open connections, in the order in which they opened.
+    public private(set) var connections: [OpenFlowConnection] = []
+    /// The connection whose request is being carried out: before 1.5 it is not told of what it did to a port itself.
+    var currentSource: OpenFlowConnection?
+    /// The newest generation that a primary or secondary claimed; nil before the first.
+    var generationID: UInt64?
+    var fragments = SwitchConfig.Fragments.normal
+    /// When each port was first seen here; durations count from it.
+    var portsSince: [OpenFlowPort: Instant] = [:]
+    let started: Instant
+    private var events: ServiceEvents?
+
+    /// Makes a service and has the bridge's events come to it.
+    public init(
+        bridge: Bridge, clock: Clock, datapath: (any DatapathControl)?, executor: any ServiceExecutor,
+        environment: ServiceEnvironment = ServiceEnvironment()
+    ) {
+        self.bridge = bridge
+        self.clock = clock
+        self.datapath = datapath
+        self.environment = environment
+        started = clock.now
+        let events = ServiceEvents(service: self, executor: executor)
+        self.events = events
+        bridge.setEvents(events)
+    }
+
+    /// Ends the service: no more events, and every connection closed. For a bridge that goes.
+    public func shutDown() {
+        bridge.setEvents(nil)
+        events = nil
+        for connection in connections { connection.close("bridge \(bridge.name) is gone") }
+    }
+
+    // MARK: Connections
+
+    public func connectionOpened(_ connection: OpenFlowConnection) {
+        connections.append(connection)
+        updateBridgeSettings()
+    }
+
+    public func connectionClosed(_ connection: OpenFlowConnection) {
+        connections.removeAll { $0 === connection }
+        updateBridgeSettings()
+    }
+
+    public func subscriptionChanged(_ connection: OpenFlowConnection) { updateBridgeSettings() }
+
+    /// Tells the bridge whether anybody wants its table misses and expired packets.
+    func updateBridgeSettings() {
+        let wantsMisses = connections.contains {
+            // OpenFlow 1.3 made a miss a drop; it sends what a table-miss rule says.
+            ($0.version ?? .v1_5) <= .v1_2 && $0.settings.controllerID == 0 && wants(.noMatch, $0)
+        }
+        let wantsExpired = connections.contains { wants(.invalidTTL, $0) }
+        let settings = bridge.settings
+        if settings.sendsTableMissToController == wantsMisses, settings.sendsInvalidTTLToController == wantsExpired { return }
+        bridge.updateSettings {
+            $0.sendsTableMissToController = wantsMisses
+            $0.sendsInvalidTTLToController = wantsExpired
+        }
+    }
+
+    // MARK: Messages
+
+    public func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError) {
+        currentSource = connection
+        defer { currentSource = nil }
+        switch message {
+        case .featuresRequest: connection.send(.featuresReply(features(for: connection)), xid: xid)
+        case .getConfigRequest: connection.send(.getConfigReply(configuration(for: connection)), xid: xid)
+        case .setConfig(let config): try set(config, on: connection)
+        case .flowMod(let mod):
+            try requireWritable(connection)
+            try apply(mod, on: connection)
+        case .packetOut(let packet):
+            try requireWritable(connection)
+            try packetOut(packet, on: connection)
+        case .portMod(let mod):
+            try requireWritable(connection)
+            try change(mod)
+        case .tableMod(let mod):
+            try requireWritable(connection)
+            try change(mod, on: connection)
+        case .groupMod(let mod):
+            try requireWritable(connection)
+            try refuse(mod)
+        case .meterMod(let mod):
+            try requireWritable(connection)
+            try refuse(mod)
+        case .statsRequest(let request, _): try answer(request, xid: xid, on: connection)
+        case .queueGetConfigRequest(let port):
+            guard port == .any || bridge.port(port) != nil else { throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist") }
+            connection.send(.queueGetConfigReply(port: port, queues: []), xid: xid)
+        case .roleRequest(let request): try change(role: request, xid: xid, on: connection)
+        case .experimenter(let message):
+            throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(message.experimenter, radix: 16)) is unknown")
+        default: throw OpenFlowError(.brcBadType, "a message that this switch does not handle")
+        }
+    }
+
+    /// A secondary controller may look, not touch.
+    func requireWritable(_ connection: OpenFlowConnection) throws(OpenFlowError) {
+        if connection.settings.role == .secondary { throw OpenFlowError(.brcIsSecondary, "this controller's role is secondary") }
+    }
+
+    // MARK: Switch
+
+    private func features(for connection: OpenFlowConnection) -> SwitchFeatures {
+        let version = connection.version ?? .v1_0
+        var capabilities: SwitchFeatures.Capabilities = [.flowStatistics, .tableStatistics, .portStatistics, .queueStatistics]
+        if version == .v1_0 { capabilities.insert(.arpMatchIP) }
+        if version >= .v1_5 { capabilities.insert(.bundles) }
+        return SwitchFeatures(
+            datapathID: bridge.datapathID, tableCount: UInt8(PipelineLimits.tableCount), capabilities: capabilities,
+            actions: 0xfff, ports: version <= .v1_2 ? bridge.ports.map(describe) : [])
+    }
+
+    private func configuration(for connection: OpenFlowConnection) -> SwitchConfig {
+        SwitchConfig(
+            fragments: fragments,
+            invalidTTLToController: connection.settings.asynchronous.primary.packetIn & 1 << UInt32(PacketInReason.invalidTTL.rawValue) != 0,
+            missSendLength: connection.settings.missSendLength)
+    }
+
+    private func set(_ config: SwitchConfig, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        connection.settings.missSendLength = config.missSendLength
+        if (connection.version ?? .v1_5) <= .v1_2 {
+            let bit: UInt32 = 1 << UInt32(PacketInReason.invalidTTL.rawValue)
+            for path in [\AsyncConfig.primary.packetIn, \AsyncConfig.secondary.packetIn] {
+                if config.invalidTTLToController {
+                    connection.settings.asynchronous[keyPath: path] |= bit
+                } else {
+                    connection.settings.asynchronous[keyPath: path] &= ~bit
+                }
+            }
+        }
+        updateBridgeSettings()
+        // A secondary controller's settings are its own; the switch's it may not change.
+        if connection.settings.role != .secondary, config.fragments != .normal {
+            throw OpenFlowError(.scfcBadFlags, "fragments are handled as \"normal\" only")
+        }
+    }
+}
