@@ -129,7 +129,7 @@ public final class Daemon {
         let control = try ControlServer(
             loop: loop, path: directory + "/apusd.\(getpid()).ctl", log: registry, program: "apusd (Apus) \(version)"
         ) { _ in kill(getpid(), SIGUSR2) }
-        SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, clock: loop.clock).register(in: control.registry)
+        SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop).register(on: control.registry)
         if options.allowsDummyPorts { control.registerTimeCommands(loop: loop) }
         theSwitch.start()
         return Parts(

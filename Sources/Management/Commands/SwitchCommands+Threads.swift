@@ -1,0 +1,129 @@
+// What the PMD threads do.
+
+internal import Datapath
+internal import Glibc
+
+extension SwitchCommands {
+    func registerThreadCommands(on registry: CommandRegistry) {
+        registry.register("dpif-netdev/pmd-stats-show", usage: "[-pmd core] [dp]", arguments: 0...3) { (words) throws(CommandError) in
+            let core = try core(words)
+            return datapath.threadStatistics().filter { core == nil || $0.role == .pmd && $0.cpu == core }.map(statistics).joined()
+        }
+        registry.register("dpif-netdev/pmd-stats-clear", usage: "[-pmd core] [dp]", arguments: 0...3) { (words) throws(CommandError) in
+            _ = try core(words)
+            datapath.clearThreadStatistics()
+            return ""
+        }
+        registry.register("dpif-netdev/pmd-rxq-show", usage: "[-pmd core] [-secs secs] [dp]", arguments: 0...5) { (words) throws(CommandError) in
+            queues(try core(words))
+        }
+        registry.register("dpif-netdev/pmd-rxq-rebalance", usage: "[dp]", arguments: 0...1) { (words) throws(CommandError) in
+            _ = try core(words)
+            datapath.rebalance()
+            return "pmd rxq rebalance requested.\n"
+        }
+        registry.register("dpif-netdev/pmd-sleep-show", usage: "[dp]", arguments: 0...1) { (words) throws(CommandError) in
+            _ = try core(words)
+            return "Default max sleep: \(right(String(datapath.settings.maximumSleepMicroseconds), 4)) us\n"
+        }
+    }
+
+    /// The core of `-pmd CORE`; checks the other words.
+    private func core(_ words: [String]) throws(CommandError) -> Int? {
+        var core: Int?
+        var index = 0
+        while index < words.count {
+            switch words[index] {
+            case "-pmd", "-secs":
+                guard index + 1 < words.count, let number = Int(words[index + 1]), number >= 0 else {
+                    throw CommandError("\(words[index]) needs a number")
+                }
+                if words[index] == "-pmd" {
+                    guard datapath.pmdStatistics().contains(where: { $0.cpu == number }) else {
+                        throw CommandError("no PMD thread runs on core \(number)")
+                    }
+                    core = number
+                }
+                index += 2
+            case SwitchCommands.datapathName, "ovs-netdev": index += 1
+            default: throw CommandError("datapath \(words[index]) not found; the only one is \(SwitchCommands.datapathName)")
+            }
+        }
+        return core
+    }
+
+    private func title(_ thread: ThreadStatistics) -> String {
+        switch thread.role {
+        case .pmd: "pmd thread numa_id \(thread.numaNode) core_id \(thread.cpu):\n"
+        case .kernelIO: "kernel I/O thread:\n"
+        case .handler: "handler thread:\n"
+        case .control: "main thread:\n"
+        }
+    }
+
+    private func statistics(_ thread: ThreadStatistics) -> String {
+        let received = thread.receivedPackets
+        let passes = received == 0 ? 0 : Double(received &+ thread.recirculatedPackets) / Double(received)
+        let probes = thread.megaflowHits == 0 ? 0 : Double(thread.subtableProbes) / Double(thread.megaflowHits)
+        let batch = thread.transmittedBatches == 0 ? 0 : Double(thread.transmittedPackets) / Double(thread.transmittedBatches)
+        let failed = thread.lostUpcalls
+        let succeeded = thread.missedPackets > failed ? thread.missedPackets - failed : 0
+        var text = title(thread)
+        text += "  packets received: \(received)\n"
+        text += "  packet recirculations: \(thread.recirculatedPackets)\n"
+        text += "  avg. datapath passes per packet: \(fixed(passes, 2))\n"
+        text += "  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: 0\n"
+        text += "  emc hits: \(thread.cacheHits)\n"
+        text += "  smc hits: 0\n"
+        text += "  megaflow hits: \(thread.megaflowHits)\n"
+        text += "  avg. subtable lookups per megaflow hit: \(fixed(probes, 2))\n"
+        text += "  miss with success upcall: \(succeeded)\n"
+        text += "  miss with failed upcall: \(failed)\n"
+        text += "  avg. packets per output batch: \(fixed(batch, 2))\n"
+        let total = Double(thread.busyCycles) + Double(thread.idleCycles) + Double(thread.sleepCycles)
+        guard total > 0 else { return text }
+        text += "  idle cycles: \(thread.idleCycles) (\(fixed(Double(thread.idleCycles) * 100 / total, 2))%)\n"
+        text += "  sleep cycles: \(thread.sleepCycles) (\(fixed(Double(thread.sleepCycles) * 100 / total, 2))%)\n"
+        text += "  processing cycles: \(thread.busyCycles) (\(fixed(Double(thread.busyCycles) * 100 / total, 2))%)\n"
+        guard received > 0 else { return text }
+        text += "  avg cycles per packet: \(fixed(total / Double(received), 2)) (\(fixed(total, 0))/\(received))\n"
+        text += "  avg processing cycles per packet: \(fixed(thread.cyclesPerPacket, 2)) (\(thread.busyCycles)/\(received))\n"
+        return text
+    }
+
+    private func queues(_ core: Int?) -> String {
+        var text = "Displaying last 60 seconds pmd usage %\n"
+        let placements = datapath.receiveQueuePlacement()
+        for thread in datapath.pmdStatistics() where core == nil || thread.cpu == core {
+            text += title(thread) + "  isolated : \(thread.isIsolated)\n"
+            var used = 0.0
+            for queue in placements where queue.cpu == thread.cpu {
+                text += "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)   pmd usage: \(right(fixed(queue.usagePercent, 0), 2)) %\n"
+                used += queue.usagePercent
+            }
+            let total = Double(thread.busyCycles) + Double(thread.idleCycles) + Double(thread.sleepCycles)
+            let busy = total > 0 ? Double(thread.busyCycles) * 100 / total : 0
+            text += "  overhead: \(right(fixed(max(0, busy - used), 0), 2)) %\n"
+        }
+        guard core == nil else { return text }
+        let waiting = placements.filter { $0.cpu < 0 }
+        if !waiting.isEmpty {
+            text += "kernel I/O thread:\n"
+            for queue in waiting { text += "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)\n" }
+        }
+        return text
+    }
+}
+
+/// `value` with `decimals` digits behind the point.
+func fixed(_ value: Double, _ decimals: Int) -> String {
+    guard value.isFinite, abs(value) < 1e18 else { return "0" }
+    var scale = 1.0
+    for _ in 0..<decimals { scale *= 10 }
+    let scaled = (value * scale).rounded()
+    guard decimals > 0, abs(scaled) < 9e18 else { return String(Int64(value.rounded())) }
+    let whole = Int64(scaled)
+    let digits = String(whole.magnitude)
+    let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+    return (whole < 0 ? "-" : "") + padded.dropLast(decimals) + "." + padded.suffix(decimals)
+}
