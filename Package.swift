@@ -75,6 +75,8 @@ let package = Package(
             ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
+        .executableTarget(
+            name: "apus-bench", dependencies: ["Datapath", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"], swiftSettings: swiftCommon),
         .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 
         // Tests mirror the sources

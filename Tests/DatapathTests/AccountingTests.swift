@@ -178,7 +178,7 @@ import Testing
     @Test func refusesPortNumbers() throws {
         let bench = try Bench(ports: 1)
         defer { bench.close() }
-        let port = try DummyPort(PortConfiguration(name: "x", kind: .dummy))
+        let port = try DummyPort(NetdevConfiguration(name: "x", kind: .dummy))
         #expect(throws: DatapathError.portNumberTaken(1)) { try bench.datapath.addPort(port, number: DatapathPort(1)) }
         #expect(throws: DatapathError.portNumberInvalid(0, limit: 4095)) { try bench.datapath.addPort(port, number: DatapathPort(0)) }
         #expect(throws: DatapathError.portNumberInvalid(4096, limit: 4095)) {

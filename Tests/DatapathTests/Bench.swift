@@ -25,7 +25,7 @@ final class Bench {
     }
 
     func add(_ number: UInt32, options: [String: String] = [:]) throws {
-        let port = try DummyPort(PortConfiguration(name: "d\(number)", kind: .dummy, options: options))
+        let port = try DummyPort(NetdevConfiguration(name: "d\(number)", kind: .dummy, options: options))
         try datapath.addPort(port, number: DatapathPort(number))
         ports[number] = port
     }

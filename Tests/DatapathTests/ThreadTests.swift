@@ -42,8 +42,8 @@ import Testing
             state.extraMask.add(.nwDst)
         }
         let options = ["n_rxq": "2", "n_txq": "8"]
-        let one = try DummyPort(PortConfiguration(name: "one", kind: .dummy, options: options))
-        let two = try DummyPort(PortConfiguration(name: "two", kind: .dummy, options: options))
+        let one = try DummyPort(NetdevConfiguration(name: "one", kind: .dummy, options: options))
+        let two = try DummyPort(NetdevConfiguration(name: "two", kind: .dummy, options: options))
         try datapath.addPort(one, number: DatapathPort(1))
         try datapath.addPort(two, number: DatapathPort(2))
         func drain(_ port: DummyPort) { for queue in 0..<8 { _ = port.takeTransmitted(queue: queue) } }
@@ -51,7 +51,7 @@ import Testing
         var injected: UInt64 = 0
         for round in 0..<60 {
             // Port 3 comes and goes; the rules and the threads' CPUs change.
-            let three = try DummyPort(PortConfiguration(name: "three", kind: .dummy, options: options))
+            let three = try DummyPort(NetdevConfiguration(name: "three", kind: .dummy, options: options))
             try datapath.addPort(three, number: DatapathPort(3))
             for burst in 0..<100 as Range<UInt32> {
                 let frame = Frames.ip(src: 1, dst: burst % 23, sport: 2, dport: UInt16(round))
@@ -93,7 +93,7 @@ import Testing
         var settings = DatapathSettings()
         settings.maximumSleepMicroseconds = 1000
         let datapath = Datapath(translator: translator, clock: Clock(), versions: translator.versions, settings: settings)
-        let port = try DummyPort(PortConfiguration(name: "one", kind: .dummy))
+        let port = try DummyPort(NetdevConfiguration(name: "one", kind: .dummy))
         try datapath.addPort(port)
         #expect(ThreadTests.eventually { (datapath.pmdStatistics().first?.sleeps ?? 0) > 50 })
         datapath.clearThreadStatistics()
@@ -112,7 +112,7 @@ import Testing
             state.rules = [AccountingTests.rule(1, [.punt(PuntToken(rawValue: 3), maxLength: 100), .output(DatapathPort(1))])]
             state.extraMask.add(.udpDst)
         }
-        let port = try DummyPort(PortConfiguration(name: "one", kind: .dummy))
+        let port = try DummyPort(NetdevConfiguration(name: "one", kind: .dummy))
         try datapath.addPort(port, number: DatapathPort(1))
         for flow in 0..<200 as Range<UInt16> { port.inject(Frames.ip(src: 1, dst: 2, sport: 3, dport: flow)) }
         var sent = 0

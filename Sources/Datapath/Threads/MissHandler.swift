@@ -23,13 +23,6 @@ struct UninstalledCredit: Sendable {
 }
 
 final class MissHandler: @unchecked Sendable {
-    /// A decision of this burst.
-    private struct Decision {
-        /// As in `Group.entry`.
-        var entry: UInt32
-        var match: Match
-    }
-
     private let translator: any PacketTranslator
     private let table: FlowTable
     private let credits: CreditQueue
@@ -40,7 +33,11 @@ final class MissHandler: @unchecked Sendable {
     let budget: Atomic<Int>
 
     private var translation = Translation()
-    private var decisions: [Decision] = []
+    /// What this burst's translations led to, as in `Group.entry`.
+    private var decisions: [UInt32] = []
+    /// By number of a program that was not installed: mask and masked key of its decision, 320 bytes each.
+    private let transientMatches = UnsafeMutableRawPointer.allocate(
+        byteCount: DatapathLimits.burst * 2 * FlowLayout.keyBytes, alignment: 64)
     private var programs: [ActionProgram] = []
     private var effects: [(any TranslationEffects)?] = []
     private var waiting: [UninstalledCredit] = []
@@ -54,6 +51,8 @@ final class MissHandler: @unchecked Sendable {
         self.budget = Atomic(budget)
     }
 
+    deinit { transientMatches.deallocate() }
+
     /// Decides on the burst's missed packets: afterwards each is found, or gone.
     func handle(_ worker: Worker, _ count: Int) {
         decisions.removeAll(keepingCapacity: true)
@@ -63,10 +62,8 @@ final class MissHandler: @unchecked Sendable {
         var missed: UInt64 = 0
         for index in 0..<count where worker.pointee.misses[index] == LookupState.missed {
             missed += 1
-            var key = FlowKey()
-            key.withMutableBytes { Actions.copyKey(worker, index, $0.baseAddress!) }
-            if let decision = decisions.first(where: { $0.match.matches(key) }) {
-                settle(worker, index, decision.entry)
+            if let decision = decisions.first(where: { covers($0, worker, index) }) {
+                settle(worker, index, decision)
                 continue
             }
             // Only a packet on its first pass can wait elsewhere: its fate is not tied to this thread's other packets.
@@ -75,7 +72,7 @@ final class MissHandler: @unchecked Sendable {
                 continue
             }
             translated += 1
-            translate(worker, index, key)
+            translate(worker, index)
         }
         bump(worker.pointee.statistics + WorkerCounter.missed, missed)
         bump(worker.pointee.statistics + WorkerCounter.upcalls, UInt64(translated))
@@ -86,14 +83,23 @@ final class MissHandler: @unchecked Sendable {
         worker.pointee.misses[index] = LookupState.found
     }
 
-    private func translate(_ worker: Worker, _ index: Int, _ key: borrowing FlowKey) {
+    /// Whether a decision of this burst holds for packet `index` too.
+    private func covers(_ decision: UInt32, _ worker: Worker, _ index: Int) -> Bool {
+        let (key, lines) = (worker.pointee.key(index), worker.pointee.lines(index))
+        if decision & Group.transientFlag == 0 { return FlowReader.verify(table.shared, decision, key, lines) != 0 }
+        let mask = transientMatches + Int(decision & ~Group.transientFlag) * 2 * FlowLayout.keyBytes
+        return (0..<5).allSatisfy { line in
+            FlowReader.lineAgrees(
+                FlowReader.keyLine(table.shared, key, lines | 1, line), mask + line * 64, mask + (FlowLayout.keyBytes + line * 64))
+        }
+    }
+
+    private func translate(_ worker: Worker, _ index: Int) {
+        var key = FlowKey()
+        key.withMutableBytes { Actions.copyKey(worker, index, $0.baseAddress!) }
         let packet = worker.pointee.packets[index]
         let bytes = UnsafeRawBufferPointer(start: cdpdk_mbuf_data(packet), count: Int(packet.pointee.data_len))
         translator.translate(key, packet: bytes, hasSideEffects: true, into: &translation)
-        var match = Match()
-        match.mask = translation.mask
-        match.mask.addStructural()
-        match.key = key.masked(by: match.mask)
         if translation.isCacheable {
             if table.tryLock() {
                 let result = table.installLocked(
@@ -102,8 +108,7 @@ final class MissHandler: @unchecked Sendable {
                 switch result {
                 case .installed(let entry), .existing(let entry):
                     settle(worker, index, entry)
-                    // What was installed may be narrower than the decision: then duplicates are those of this flow only.
-                    decisions.append(Decision(entry: entry, match: installedMatch(entry, key)))
+                    decisions.append(entry)
                     return
                 case .refused: break
                 }
@@ -119,18 +124,21 @@ final class MissHandler: @unchecked Sendable {
         effects.append(translation.effects)
         let entry = UInt32(number) | Group.transientFlag
         settle(worker, index, entry)
-        if translation.isCacheable { decisions.append(Decision(entry: entry, match: match)) }
+        if translation.isCacheable {
+            decisions.append(entry)
+            remember(number, key)
+        }
     }
 
-    /// The match of an entry just installed or found; this thread is online, so its memory stays.
-    private func installedMatch(_ entry: UInt32, _ key: borrowing FlowKey) -> Match {
-        let shared = table.shared
-        let number = FlowReader.entry(shared, entry).load(fromByteOffset: FlowLayout.mask, as: UInt32.self)
-        let words = FlowReader.subtable(shared, number).assumingMemoryBound(to: UInt64.self)
-        var match = Match()
-        for word in 0..<FlowLayout.keyWords { match.mask.bits.words[word] = words[word] }
-        match.key = key.masked(by: match.mask)
-        return match
+    /// Notes what the decision for a program that was not installed looked at.
+    private func remember(_ number: Int, _ key: borrowing FlowKey) {
+        translation.mask.addStructural()
+        let mask = (transientMatches + number * 2 * FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self)
+        let masked = mask + FlowLayout.keyWords
+        for word in 0..<FlowLayout.keyWords {
+            mask[word] = translation.mask.bits.words[word]
+            masked[word] = key.words[word] & translation.mask.bits.words[word]
+        }
     }
 
     /// Gives a packet to the handler thread, or drops it.
