@@ -6,7 +6,8 @@ public import OVSDB
 extension SwitchView {
     /// All of it, for `apusctl show`.
     public func report(runDirectory: String) -> Report {
-        var text = "Apus" + (version.map { " \($0)" } ?? "") + " in \(runDirectory)"
+        var text = "Apus in \(runDirectory)"
+        if let version { text += ", compatible with Open vSwitch \(version)" }
         if isDPDKInitialized { text += ", " + (dpdkVersion ?? "DPDK") }
         text += "\n"
         if currentConfiguration < nextConfiguration {
@@ -21,7 +22,7 @@ extension SwitchView {
             text += "\n" + bridge.portTable.split(separator: "\n").map { "  \($0)\n" }.joined()
         }
         let json: JSON = [
-            "run_directory": .string(runDirectory), "version": JSON(version), "dpdk_version": JSON(dpdkVersion),
+            "run_directory": .string(runDirectory), "ovs_version": JSON(version), "dpdk_version": JSON(dpdkVersion),
             "dpdk_initialized": .boolean(isDPDKInitialized), "configuration_wanted": .integer(nextConfiguration),
             "configuration_done": .integer(currentConfiguration), "bridges": .array(bridges.map(\.json)),
         ]

@@ -42,6 +42,8 @@ public final class Daemon {
         var databaseServer: DatabaseServer
         var databaseSocket: DatabaseListener
         var control: ControlServer
+        /// The switch holds its observer weakly.
+        var openFlow: OpenFlowServers
         var theSwitch: Switch
         var datapath: Datapath
     }
@@ -90,6 +92,7 @@ public final class Daemon {
             parts.databaseSocket.close()
             parts.control.close()
             parts.theSwitch.stop()
+            parts.openFlow.close()
             parts.datapath.shutdown()
             parts.databaseServer.remove("Open_vSwitch")
         }
@@ -123,9 +126,10 @@ public final class Daemon {
         pipeline.attach(datapath)
 
         let databaseSocket = try DatabaseListener(loop: loop, path: directory + "/db.sock", database: server, log: registry)
+        let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
-            runDirectory: directory, allowsDummyPorts: options.allowsDummyPorts, observer: nil)
+            runDirectory: directory, allowsDummyPorts: options.allowsDummyPorts, observer: openFlow)
         let control = try ControlServer(
             loop: loop, path: directory + "/apusd.\(getpid()).ctl", log: registry, program: "apusd (Apus) \(version)"
         ) { _ in kill(getpid(), SIGUSR2) }
@@ -133,7 +137,8 @@ public final class Daemon {
         if options.allowsDummyPorts { control.registerTimeCommands(loop: loop) }
         theSwitch.start()
         return Parts(
-            databaseServer: server, databaseSocket: databaseSocket, control: control, theSwitch: theSwitch, datapath: datapath)
+            databaseServer: server, databaseSocket: databaseSocket, control: control, openFlow: openFlow, theSwitch: theSwitch,
+            datapath: datapath)
     }
 
     private static func makeParent(of path: String) throws {
