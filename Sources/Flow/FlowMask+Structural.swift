@@ -81,6 +81,11 @@ extension FlowKey {
 
 extension Match {
     /// Whether the match already says what `field` needs (OpenFlow 1.5 section 7.2.3.6). Bits that are wild read as zero,
-    /// which no prerequisite asks for but ICMPv6 code 0, which may be left wild.
-    public func meetsPrerequisites(of field: Field) -> Bool { key.meetsPrerequisites(of: field) }
+    /// which no prerequisite asks for but ICMPv6 code 0, which may be left wild. What the match says of fragments is no
+    /// prerequisite: the ports of later fragments are zero, and may be matched so.
+    public func meetsPrerequisites(of field: Field) -> Bool {
+        var key = key
+        key[.ipFrag] = 0
+        return key.meetsPrerequisites(of: field)
+    }
 }

@@ -210,7 +210,9 @@ extension FlowText {
                 .controller,
                 maxLength: try parseNumber(value[value.index(after: colon)...], UInt16.self, excerpt(word.text), "a length in bytes"))
         }
-        return output(try port(value, word, ports))
+        let target = try port(value, word, ports)
+        guard target != .any else { throw FlowTextError("\(excerpt(word.text)): ANY is no port to send to; ALL sends to every port") }
+        return output(target)
     }
 
     private static func parseController(_ word: FlowToken) throws(FlowTextError) -> Action {

@@ -48,11 +48,11 @@ extension FlowText {
                 fields.append((token, field))
             }
         }
-        for (token, named) in fields where named == .icmpType || named == .icmpv6Type {
-            try setField(named, token, &match, ports: ports)
-        }
-        for (token, named) in fields where named != .icmpType && named != .icmpv6Type {
-            try setField(named, token, &match, ports: ports)
+        for isFirstRound in [true, false] {
+            for (token, named) in fields {
+                let field = resolve(named, name: token.key.lowercased(), in: match)
+                if (field == .icmpv6Type || field == .icmpv6Code) == isFirstRound { try setField(field, token, &match, ports: ports) }
+            }
         }
         if match.mask.bits[.nwProto] != 0, ![0x0800, 0x86dd, 0x0806, 0x8035].contains(match.key[.ethType]) {
             throw FlowTextError("nw_proto matches IP packets only; add ip or ipv6 to the match")
@@ -82,6 +82,8 @@ extension FlowText {
         switch name {
         case "tp_src": .tcpSrc
         case "tp_dst": .tcpDst
+        // The datapath's port number is not a controller's business.
+        case "dp_in_port": nil
         default: Field.byName[name]
         }
     }
@@ -108,9 +110,8 @@ extension FlowText {
         }
     }
 
-    private static func setField(_ named: Field, _ token: FlowToken, _ match: inout Match, ports: PortNames) throws(FlowTextError) {
+    private static func setField(_ field: Field, _ token: FlowToken, _ match: inout Match, ports: PortNames) throws(FlowTextError) {
         let name = token.key.lowercased()
-        let field = resolve(named, name: name, in: match)
         guard token.delimiter != 0x28 else { throw FlowTextError("\"\(excerpt(token.text))\": write \(name)=VALUE in a match") }
         if token.value == "*" || token.value == "ANY", field != .inPort { return }
         if field == .vlanVID12, integer(token.value) == 0xffff {

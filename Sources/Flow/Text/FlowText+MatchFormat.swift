@@ -107,6 +107,8 @@ extension FlowText {
             add(.nwSrc, "nw_src")
             add(.nwDst, "nw_dst")
         }
+        add(.pbbISID, "pbb_isid")
+        add(.pbbUCA, "pbb_uca")
         if let proto { words.append("\(isARP ? "arp_op" : "nw_proto")=\(proto)") }
         if isARP {
             add(.arpSHA, "arp_sha")

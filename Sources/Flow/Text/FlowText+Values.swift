@@ -188,6 +188,8 @@ extension FlowText {
         let parts = text.split(separator: "/", maxSplits: 1)
         if let value = parts.first.flatMap({ integer($0) }), value <= 3 {
             let mask = parts.count == 2 ? integer(parts[1]) : 3
+            // A later fragment is always a fragment too: both bits say no more than one.
+            if value == 3, mask == 3 { return (2, 2) }
             if let mask, mask <= 3 { return (value & mask, mask) }
         }
         throw FlowTextError("\(label)=\(excerpt(text)): no fragment type; the types are no, yes, first, later and not_later")
