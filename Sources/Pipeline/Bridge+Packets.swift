@@ -77,7 +77,7 @@ extension Bridge {
         let after = TraceText.flow(final)
         return "Flow: \(before)\n\(root.render())\nFinal flow: \(before == after ? "unchanged" : after)\n"
             + "Megaflow: \(TraceText.megaflow(key, translation.mask))\n"
-            + "Datapath actions: \(DatapathAction.text(translation.actions))\n"
+            + "Datapath actions: \(DatapathText.format(translation.actions))\n"
     }
 }
 

@@ -54,7 +54,7 @@ extension FlowText {
         }
         var mask = FlowMask()
         for field in fields { mask.bits[field] = field.layout.allOnes }
-        if key.load(at: FlowOffset.vlanTCI2, count: 2) != 0 { mask.bits.store(0xffff, at: FlowOffset.vlanTCI2, count: 2) }
+        if key[.vlanTCI] != 0 { mask.bits.store(0xffff, at: FlowOffset.vlanTCI2, count: 2) }
         let metadata: [Field] = [
             .pktMark, .recircID, .dpHash, .conjID, .skbPriority, .ctState, .ctZone, .ctMark, .ctLabel, .ctNWProto, .ctNWSrc, .ctNWDst,
             .ctIPv6Src,
