@@ -70,7 +70,8 @@ asan: ## the Swift tests under the address sanitizer
 
 tsan: ## the Swift tests under the thread sanitizer
 	$(SWIFT) build --build-tests --sanitize thread --scratch-path .build-tsan $(FLAGS)
-	$(SWIFT) test --skip-build --sanitize thread --scratch-path .build-tsan $(FLAGS)
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Harness/tsan.suppressions \
+		$(SWIFT) test --skip-build --sanitize thread --scratch-path .build-tsan $(FLAGS)
 
 lint: ## formatting, and the dependency rule
 	$(SWIFT) format lint --strict --parallel --recursive Package.swift Sources Tests
