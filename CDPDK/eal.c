@@ -14,6 +14,7 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_malloc.h>
 #include <rte_mbuf_dyn.h>
 #include <rte_version.h>
 #include "internal.h"
@@ -112,6 +113,8 @@ int cdpdk_eal_init(int argc, char **argv, char *error, size_t error_size) {
     int saved = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity);
     log_open();
     cdpdk_log_mark();
+    // one line a vhost-user message is too much; `--log-level` in the arguments still has the last word
+    rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_NOTICE);
     // EAL's parser reorders the array and expects writable strings that live as long as the process
     char **copy = calloc((size_t)argc + 1, sizeof *copy);
     if (copy == NULL) {
@@ -145,6 +148,13 @@ int cdpdk_eal_cleanup(void) {
     return rte_eal_cleanup();
 }
 bool cdpdk_eal_has_hugepages(void) { return cdpdk_eal_is_initialized() && rte_eal_has_hugepages() != 0; }
+uint64_t cdpdk_eal_free_memory(void) {
+    uint64_t sum = 0;
+    struct rte_malloc_socket_stats stats;
+    for (unsigned i = 0; cdpdk_eal_is_initialized() && i < rte_socket_count(); i++)
+        if (rte_malloc_get_socket_stats(rte_socket_id_by_idx(i), &stats) == 0) sum += stats.heap_freesz_bytes;
+    return sum;
+}
 int cdpdk_eal_iova_mode(void) { return (int)rte_eal_iova_mode(); }
 const char *cdpdk_version(void) { return rte_version(); }
 

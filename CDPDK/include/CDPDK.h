@@ -139,6 +139,8 @@ bool cdpdk_eal_is_initialized(void);
 int cdpdk_eal_cleanup(void);
 /// True if memory is made of hugepages.
 bool cdpdk_eal_has_hugepages(void);
+/// Bytes free in EAL's own heaps, set aside already (`--socket-mem`, `-m`).
+uint64_t cdpdk_eal_free_memory(void);
 /// 1: physical addresses, 2: virtual addresses.
 int cdpdk_eal_iova_mode(void);
 const char *cdpdk_version(void);

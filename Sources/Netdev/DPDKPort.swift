@@ -33,6 +33,8 @@ final class DPDKPort: Port {
         var last = PortStatistics()
     }
 
+    /// Devices are probed, started and removed one at a time.
+    private static let setup = Mutex(())
     /// Device ports in use, by DPDK's number, and who uses them.
     private static let users = Mutex<[UInt16: String]>([:])
 
@@ -50,7 +52,7 @@ final class DPDKPort: Port {
 
         var number = UInt16.max
         var probed = false
-        let found = withReason { cdpdk_device_probe(devargs, &number, &probed, $0, $1) }
+        let found = DPDKPort.setup.withLock { _ in withReason { cdpdk_device_probe(devargs, &number, &probed, $0, $1) } }
         guard found.result == 0 else { throw .device(port: name, device: devargs, reason: found.reason) }
         let port = number
         let other: String? = DPDKPort.users.withLock { users in
@@ -67,7 +69,7 @@ final class DPDKPort: Port {
                 tx_queues: UInt16(min(max(configuration.transmitThreads, 1), NetdevLimits.transmitQueues)),
                 rx_descriptors: UInt16(rxDescriptors), tx_descriptors: UInt16(txDescriptors), mtu: UInt16(configuration.mtu),
                 pool: pool.pointer)
-            let started = withReason { cdpdk_port_start(port, &wanted, $0, $1) }
+            let started = DPDKPort.setup.withLock { _ in withReason { cdpdk_port_start(port, &wanted, $0, $1) } }
             guard started.result == 0 else { throw .device(port: name, device: devargs, reason: started.reason) }
             if let address = configuration.requestedAddress {
                 let set = withReason { reason, size in
@@ -94,10 +96,14 @@ final class DPDKPort: Port {
             control = Mutex(Control(address: HardwareAddress(bytes: withUnsafeBytes(of: info.mac) { Array($0) })))
         } catch {
             DPDKPort.users.withLock { $0[port] = nil }
-            if probed { _ = withReason { cdpdk_device_remove(port, $0, $1) } }
+            if probed { DPDKPort.remove(port) }
             throw error
         }
         _ = link()
+    }
+
+    private static func remove(_ port: UInt16) {
+        setup.withLock { _ in _ = withReason { cdpdk_device_remove(port, $0, $1) } }
     }
 
     /// Says what is wrong with a capture before the driver is asked, which only says that it failed.
@@ -208,7 +214,7 @@ final class DPDKPort: Port {
             guard control.isOpen else { return }
             control.isOpen = false
             control.link.isUp = false
-            _ = withReason { cdpdk_device_remove(devicePort, $0, $1) }
+            DPDKPort.remove(devicePort)
         }
         DPDKPort.users.withLock { $0[devicePort] = nil }
     }

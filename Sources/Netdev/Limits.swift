@@ -35,8 +35,8 @@ public enum NetdevLimits {
     public static let dataRoomGranularity = 1024
     /// Mbufs a pool has at most: with 2 KiB of data room some 630 MiB. Enough for 64 queues with 2,048 descriptors in each direction.
     public static let poolMbufs = 262_144
-    /// Without hugepages nobody has set memory aside: some 80 MiB.
-    public static let poolMbufsWithoutHugepages = 32_768
+    /// Without hugepages nobody has set memory aside, and a 2 KiB mbuf takes a page of 4 KiB, for it may not straddle two: 64 MiB.
+    public static let poolMbufsWithoutHugepages = 16_384
     /// Below this a pool is of no use: a queue's descriptors, the threads' caches and the bursts under way.
     public static let poolMbufsMinimum = 4_096
     /// A thread's cache of free mbufs: 16 bursts.

@@ -53,16 +53,16 @@ enum MbufPools {
         return pool
     }
 
-    /// As many mbufs as fit half of the free memory, so that pools for other sizes, rings and guests find some too.
+    /// As many mbufs as fit three quarters of the free memory, so that pools for other sizes and rings find some too.
     static func count(dataRoom: Int, freeBytes: Int?) -> Int {
         guard let freeBytes else { return NetdevLimits.poolMbufsWithoutHugepages }
         var count = NetdevLimits.poolMbufs
-        while count > NetdevLimits.poolMbufsMinimum && count * (dataRoom + NetdevLimits.mbufOverhead) > freeBytes / 2 { count /= 2 }
+        while count > NetdevLimits.poolMbufsMinimum && count * (dataRoom + NetdevLimits.mbufOverhead) > freeBytes / 4 * 3 { count /= 2 }
         return count
     }
 
     private static func make(_ key: Key) throws(PortError) -> Pool {
-        let free = cdpdk_eal_has_hugepages() ? EALArguments.Machine.freeHugepageBytes() : nil
+        let free = cdpdk_eal_has_hugepages() ? EALArguments.Machine.freeHugepageBytes() + Int(cdpdk_eal_free_memory()) : nil
         var count = count(dataRoom: key.dataRoom, freeBytes: free)
         var reason = ""
         while count >= NetdevLimits.poolMbufsMinimum {
