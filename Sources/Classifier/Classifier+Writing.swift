@@ -50,7 +50,7 @@ extension Classifier {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: FlowKey.wordCount) { key in
             for index in 0..<shape.count { key[index] = match.key.words[Int(shape.words[index])] & shape.bits[index] }
             subtable.forEachInChain(of: UnsafePointer(key.baseAddress!)) { rule in
-                if found == nil, rule.priority == priority, rule.isVisible(in: version) { found = rule }
+                if found == nil, rule.rank == priority, rule.isVisible(in: version) { found = rule }
             }
         }
         return found
@@ -61,7 +61,7 @@ extension Classifier {
         for subtable in order where subtable.maximumPriority >= priority {
             var found = false
             subtable.forEach { rule in
-                if !found, rule.priority == priority, rule.isVisible(in: version), rule.overlaps(match) { found = true }
+                if !found, rule.rank == priority, rule.isVisible(in: version), rule.overlaps(match) { found = true }
             }
             if found { return true }
         }
@@ -156,7 +156,7 @@ extension ClassifierRule {
     final func keyPrefixes(_ visit: (TrieField, UInt128, Int) -> Void) {
         let lengths = shape.prefixLengths
         if lengths.0 | lengths.1 | lengths.2 | lengths.3 == 0 { return }
-        let key = match.key
+        let key = pattern.key
         withUnsafeBytes(of: key) { bytes in
             let words = bytes.assumingMemoryBound(to: UInt64.self).baseAddress!
             for field in TrieField.allCases {

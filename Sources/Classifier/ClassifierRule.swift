@@ -8,11 +8,11 @@ public import Flow
 /// visible to lookups at versions from `addedIn` up to, not including, `removedIn`.
 ///
 /// ## Thread safety
-/// Match, priority and `addedIn` do not change once the rule is inserted; `removedIn` is an atomic word. A rule may be held
+/// Pattern, rank and `addedIn` do not change once the rule is inserted; `removedIn` is an atomic word. A rule may be held
 /// for as long as one likes, also after it left the classifier.
 open class ClassifierRule: @unchecked Sendable {
     /// Higher wins. OpenFlow's are 0 to 65535.
-    public let priority: Int32
+    public let rank: Int32
     public let shape: MaskShape
     /// In words: 0 next rule of the same key (lower priority, or the same and older), 1 `removedIn`, 2 `addedIn`, 3 the
     /// rule's object, 4 hash, 5 priority, then the key. Sound: words 0 and 1 are atomic, the others are written before the
@@ -29,7 +29,7 @@ open class ClassifierRule: @unchecked Sendable {
 
     /// `shape` comes from the classifier that the rule is for.
     public init(match: Match, priority: Int32, shape: MaskShape) {
-        self.priority = priority
+        rank = priority
         self.shape = shape
         node = allocateWords(ClassifierRule.keyWord + shape.count)
         for index in 0..<shape.count {
@@ -43,8 +43,8 @@ open class ClassifierRule: @unchecked Sendable {
 
     deinit { node.deallocate() }
 
-    /// The match in full (1,024 bytes: not for hot paths).
-    public final var match: Match {
+    /// The match, in full (1,024 bytes: not for hot paths).
+    public final var pattern: Match {
         var result = Match()
         for index in 0..<shape.count {
             result.key.words[Int(shape.words[index])] = keyWords[index]

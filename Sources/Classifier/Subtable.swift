@@ -95,7 +95,7 @@ final class Subtable {
         rule.node.storeBytes(of: hash, toByteOffset: ClassifierRule.hashWord * 8, as: UInt64.self)
         for stage in 0..<3 where loadWord(body, 1 + stage) != 0 { adjustStage(stage, stages[stage], by: 1, retire: retire) }
         ruleCount += 1
-        maximumPriority = ruleCount == 1 ? rule.priority : max(maximumPriority, rule.priority)
+        maximumPriority = ruleCount == 1 ? rule.rank : max(maximumPriority, rule.rank)
         guard let link = findChain(hash, rule.keyWords) else {
             claimSlot(hash, rule.node, retire: retire)
             return
@@ -104,7 +104,7 @@ final class Subtable {
         var place = link
         var isSlot = true
         while let next = pointer(place.pointee.load(ordering: .relaxed) & Subtable.addressMask),
-            Subtable.priority(next) > rule.priority
+            Subtable.priority(next) > rule.rank
         {
             place = atomicWord(next, ClassifierRule.nextWord)
             isSlot = false
@@ -132,10 +132,10 @@ final class Subtable {
         ruleCount -= 1
         removalsSinceScan += 1
         // The bound on priorities is lowered now and then, not each time: finding the next highest is a scan.
-        if rule.priority == maximumPriority, removalsSinceScan >= ruleCount / 4 + 1 {
+        if rule.rank == maximumPriority, removalsSinceScan >= ruleCount / 4 + 1 {
             removalsSinceScan = 0
             var highest = Int32.min
-            forEach { highest = max(highest, $0.priority) }
+            forEach { highest = max(highest, $0.rank) }
             maximumPriority = highest
         }
     }

@@ -67,6 +67,10 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
         super.init(match: match, priority: Int32(priority), shape: shape)
     }
 
+    public var priority: UInt16 { UInt16(truncatingIfNeeded: rank) }
+    /// The match in full (1,024 bytes: not for hot paths).
+    public var match: Match { pattern }
+
     public var packetCount: UInt64 { counters.packets }
     public var byteCount: UInt64 { counters.bytes }
 

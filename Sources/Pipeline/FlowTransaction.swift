@@ -78,7 +78,7 @@ struct FlowTransaction {
 
     private func modified(_ rule: FlowRule, _ change: FlowModification) -> FlowRule {
         FlowRule(
-            match: rule.match, priority: UInt16(truncatingIfNeeded: rule.priority), shape: rule.shape, table: rule.table,
+            match: rule.match, priority: rule.priority, shape: rule.shape, table: rule.table,
             cookie: change.modifyChangesCookie ? change.newCookie ?? change.cookie : rule.cookie,
             idleTimeoutSeconds: rule.idleTimeoutSeconds, hardTimeoutSeconds: rule.hardTimeoutSeconds, importance: rule.importance,
             flags: rule.flags, actions: change.actions, counters: change.flags.contains(.resetCounts) ? FlowCounters() : rule.counters,

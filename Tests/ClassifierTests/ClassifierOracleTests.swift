@@ -1,0 +1,203 @@
+// The classifier against a linear scan, and its masks against packets that agree under them.
+
+import Base
+import Flow
+import Synchronization
+import Testing
+
+@testable import Classifier
+
+/// A classifier, and a list that must say the same.
+private final class Pair {
+    let epochs = ReaderEpochs()
+    let classifier: Classifier
+    var list: [ClassifierRule] = []
+    var version: UInt64 = 1
+
+    init() { classifier = Classifier(epochs: epochs, seed: 0x1234) }
+
+    func insert(_ match: Match, priority: Int32) {
+        let next = version + 1
+        if let old = classifier.find(match, priority: priority, version: next) {
+            classifier.remove(old, version: next)
+            list.removeAll { $0 === old }
+        }
+        let rule = ClassifierRule(match: match, priority: priority, shape: classifier.shape(for: match.mask))
+        classifier.insert(rule, version: next)
+        list.append(rule)
+    }
+
+    func remove(at index: Int) {
+        classifier.remove(list[index], version: version + 1)
+        list.swapAt(index, list.count - 1)
+        list.removeLast()
+    }
+
+    func publish() {
+        classifier.prepare()
+        version += 1
+        classifier.settle()
+    }
+
+    func lookup(_ key: FlowKey) -> (rule: ClassifierRule?, mask: FlowMask) {
+        let slot = epochs.enter()
+        defer { epochs.leave(slot) }
+        var key = key
+        var mask = FlowMask()
+        let rule = classifier.lookup(&key, version: version, mask: &mask)
+        return (rule?.takeUnretainedValue(), mask)
+    }
+
+    func scan(_ key: FlowKey) -> Int32? { list.filter { $0.pattern.matches(key) }.map(\.rank).max() }
+}
+
+@Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+func lookupsEqualALinearScan(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let pair = Pair()
+    for _ in 0..<40 {
+        for _ in 0..<random.next() % 30 { pair.insert(RandomRules.match(&random), priority: Int32(random.next() % 20)) }
+        for _ in 0..<random.next() % 20 where !pair.list.isEmpty { pair.remove(at: Int(random.next() % UInt64(pair.list.count))) }
+        pair.publish()
+        for _ in 0..<40 {
+            let packet = RandomRules.packet(&random)
+            let (rule, mask) = pair.lookup(packet)
+            #expect(rule?.rank == pair.scan(packet), "seed \(seed)")
+            if let rule { #expect(rule.pattern.matches(packet) && mask.isSuperset(of: rule.shape.mask)) }
+            for _ in 0..<4 {
+                let other = RandomRules.disturbed(packet, outside: mask, &random)
+                #expect(pair.lookup(other).rule === rule, "a packet that agrees under the mask meets another rule, seed \(seed)")
+            }
+        }
+    }
+    while !pair.list.isEmpty { pair.remove(at: 0) }
+    pair.publish()
+    pair.classifier.settle()
+    pair.classifier.settle()
+    #expect(pair.classifier.linkedCount == 0 && !pair.classifier.isUnsettled)
+    #expect(pair.classifier.order.isEmpty && pair.classifier.subtables.isEmpty)
+    for trie in pair.classifier.tries { #expect(trie.root.pointee.load(ordering: .relaxed) == 0) }
+}
+
+@Test func findIsExactAndFiltersAreLoose() {
+    var random = SeededGenerator(seed: 77)
+    let pair = Pair()
+    for _ in 0..<300 { pair.insert(RandomRules.match(&random), priority: Int32(random.next() % 5)) }
+    pair.publish()
+    for rule in pair.list { #expect(pair.classifier.find(rule.pattern, priority: rule.rank, version: pair.version) === rule) }
+    #expect(pair.classifier.find(pair.list[0].pattern, priority: 99, version: pair.version) == nil)
+    for _ in 0..<50 {
+        let filter = RandomRules.match(&random)
+        var found: Set<ObjectIdentifier> = []
+        pair.classifier.forEach(at: pair.version, matching: filter) { found.insert(ObjectIdentifier($0)) }
+        let expected = pair.list.filter { $0.shape.mask.isSuperset(of: filter.mask) && filter.mask.agrees(filter.key, $0.pattern.key) }
+        #expect(found == Set(expected.map(ObjectIdentifier.init)))
+        var seen: Set<ObjectIdentifier> = []
+        pair.classifier.forEachVisible(at: pair.version, matching: filter) { seen.insert(ObjectIdentifier($0)) }
+        #expect(seen == found)
+        let overlaps = pair.list.contains { rule in
+            rule.rank == 3 && zip(0..<64, 0..<64).allSatisfy { word, _ in
+                (rule.pattern.key.words[word] ^ filter.key.words[word]) & rule.pattern.mask.bits.words[word] & filter.mask.bits.words[word] == 0
+            }
+        }
+        #expect(pair.classifier.hasOverlap(filter, priority: 3, version: pair.version) == overlaps)
+    }
+}
+
+@Test func changesAreInvisibleUntilPublishedAndCanBeTakenBack() {
+    let pair = Pair()
+    var match = Match()
+    match.set(.nwDst, 0x0a00_0001)
+    pair.insert(match, priority: 1)
+    pair.publish()
+    var packet = FlowKey()
+    packet[.nwDst] = 0x0a00_0001
+    let first = pair.lookup(packet).rule
+    #expect(first === pair.list[0])
+
+    // Replace it, then take that back.
+    let old = pair.list[0]
+    let next = pair.version + 1
+    pair.classifier.remove(old, version: next)
+    let new = ClassifierRule(match: match, priority: 1, shape: pair.classifier.shape(for: match.mask))
+    pair.classifier.insert(new, version: next)
+    #expect(pair.lookup(packet).rule === old)
+    #expect(pair.classifier.find(match, priority: 1, version: next) === new)
+    pair.classifier.withdraw(new)
+    pair.classifier.restore(old)
+    pair.classifier.prepare()
+    pair.classifier.settle()
+    #expect(pair.lookup(packet).rule === old)
+    pair.version += 1
+    #expect(pair.lookup(packet).rule === old)
+
+    // A reader of the old version still finds what was removed after it began.
+    let slot = pair.epochs.enter()
+    pair.classifier.remove(old, version: pair.version + 1)
+    pair.classifier.prepare()
+    pair.classifier.settle()
+    var mask = FlowMask()
+    #expect(pair.classifier.lookup(&packet, version: pair.version, mask: &mask)?.takeUnretainedValue() === old)
+    #expect(pair.classifier.lookup(&packet, version: pair.version + 1, mask: &mask) == nil)
+    pair.epochs.leave(slot)
+    pair.classifier.settle()
+    pair.classifier.settle()
+    #expect(pair.classifier.linkedCount == 0)
+}
+
+@Test func aPrefixThatCannotMatchCostsFewBits() {
+    let pair = Pair()
+    for (address, length) in [(0x0a00_0000, 8), (0x0a01_0000, 16), (0xc0a8_0101, 32)] as [(UInt128, Int)] {
+        var match = Match()
+        match.set(.nwDst, address, mask: 0xffff_ffff & ~((1 << UInt128(32 - length)) - 1))
+        pair.insert(match, priority: Int32(length))
+    }
+    pair.publish()
+    func bits(_ address: UInt128) -> UInt128 {
+        var packet = FlowKey()
+        packet[.nwDst] = address
+        return pair.lookup(packet).mask.bits[.nwDst]
+    }
+    // 11.x differs from 10.x in bit 8, and from 192.x in bit 1.
+    #expect(bits(0x0b00_0000) == 0xff00_0000)
+    #expect(bits(0x4000_0000) == 0xc000_0000)
+    #expect(bits(0x0a01_0203) == 0xffff_0000)
+    #expect(bits(0xc0a8_0101) == 0xffff_ffff)
+}
+
+@Test(arguments: [11, 12, 13] as [UInt64])
+func triesEqualAListOfPrefixes(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let root = allocateWords(1)
+    defer { root.deallocate() }
+    let trie = PrefixTrie(root: atomicWord(root, 0))
+    var prefixes: [(UInt128, Int)] = []
+    func address() -> UInt128 {
+        var value: UInt128 = 0
+        for _ in 0..<random.next() % 4 { value ^= 1 << UInt128(127 - random.next() % 12) }
+        return value
+    }
+    for _ in 0..<500 {
+        if random.next() % 3 != 0 || prefixes.isEmpty {
+            let length = Int(random.next() % 12) + 1
+            let prefix = PrefixTrie.cut(address(), length)
+            prefixes.append((prefix, length))
+            trie.insert(prefix, length: length)
+        } else {
+            let (prefix, length) = prefixes.remove(at: Int(random.next() % UInt64(prefixes.count)))
+            trie.remove(prefix, length: length) { $0.deallocate() }
+        }
+        for _ in 0..<10 {
+            let wanted = address()
+            let result = trie.lookup(wanted, width: 32)
+            var lengths: UInt128 = 0
+            for (prefix, length) in prefixes where PrefixTrie.cut(wanted, length) == prefix { lengths |= 1 << UInt128(length - 1) }
+            #expect(result.lengths == lengths, "seed \(seed)")
+            // Whatever shares the checked bits has the same answer.
+            let other = PrefixTrie.cut(wanted, result.checkedBits) | (address() & ~PrefixTrie.cut(.max, result.checkedBits))
+            #expect(trie.lookup(other, width: 32).lengths == lengths, "seed \(seed)")
+        }
+    }
+    for (prefix, length) in prefixes { trie.remove(prefix, length: length) { $0.deallocate() } }
+    #expect(loadWord(root, 0) == 0)
+}
