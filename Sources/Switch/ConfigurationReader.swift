@@ -40,6 +40,10 @@ struct ConfigurationReader {
         var result = WantedGlobals()
         result.nextCfg = row["next_cfg"].integer ?? 0
         result.otherConfig = config.values
+        for (key, reason) in ConfigurationReader.keysWithoutEffect.sorted(by: { $0.key < $1.key }) {
+            guard let value = config.values[key], value != "false" else { continue }
+            complaints.append("\(key)=\(value) in \(config.origin) has no effect: \(reason)")
+        }
         switch config.values["dpdk-init"] {
         case nil, "false": result.dpdkInit = .off
         case "true": result.dpdkInit = .on
@@ -102,6 +106,16 @@ struct ConfigurationReader {
             .sorted { $0.name < $1.name }
         return result
     }
+
+    /// Keys of `other_config` that other switches know and this one does without.
+    private static let keysWithoutEffect = [
+        "emc-insert-inv-prob": "the flow cache adapts by itself", "smc-enable": "the flow cache adapts by itself",
+        "n-handler-threads": "misses are translated where they occur, and beyond a budget by one handler thread",
+        "n-revalidator-threads": "there is one maintenance thread", "pmd-auto-lb": "automatic rebalancing is not supported",
+        "tx-flush-interval": "packets are sent at the end of each round", "hw-offload": "hardware offload is not supported",
+        "userspace-tso-enable": "segmentation offload is not supported", "vhost-iommu-support": "it is not supported",
+        "vhost-postcopy-support": "it is not supported", "flow-restore-wait": "it is not supported",
+    ]
 
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
