@@ -91,7 +91,7 @@ let package = Package(
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),
-        tests("SwitchTests", ["Switch", "OVSDB", "Netdev", "Base"]),
+        tests("SwitchTests", ["Switch", "Pipeline", "OVSDB", "Netdev", "Base"]),
         tests("ManagementTests", ["Management", "OVSDB", "OpenFlow", "Base"] + nio + logging),
         tests("ClientTests", ["Client", "OVSDB", "OpenFlow", "Flow", "Base"]),
     ],

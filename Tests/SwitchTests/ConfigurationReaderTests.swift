@@ -1,5 +1,6 @@
 import Netdev
 import OVSDB
+import Pipeline
 import Testing
 
 @testable import Switch
