@@ -53,7 +53,7 @@ def test_ports(ctl):
 
 
 def test_a_port_that_fails_says_why(ctl):
-    done = ctl.apusctl("port", "add", "br0", "bad", "--type", "dpdk", "--option", "dpdk-devargs=net_pcap4,rx_pcap=/no/such.pcap", check=False)
+    done = ctl.apusctl("port", "add", "br0", "bad", "--type", "dpdk", "--set", "dpdk-devargs=net_pcap4,rx_pcap=/no/such.pcap", check=False)
     assert done.returncode != 0 and "/no/such.pcap" in done.stderr
 
 
@@ -73,7 +73,7 @@ def test_flows(ctl):
 
 
 def test_datapath_pmd_trace(ctl, cable):
-    ctl.apusctl("port", "add", "br0", "p1", "--type", "dpdk", "--option", f"dpdk-devargs=net_af_packet3,iface={cable.device}")
+    ctl.apusctl("port", "add", "br0", "p1", "--type", "dpdk", "--set", f"dpdk-devargs=net_af_packet3,iface={cable.device}")
 
     def cached():
         cable.send([udp_frame()])
