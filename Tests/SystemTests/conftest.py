@@ -109,6 +109,7 @@ def switch():
 @pytest.fixture
 def bridge(switch):
     """The module's switch with a fresh bridge br0, whose flow table is empty; the bridge goes with the test."""
+    switch.vsctl("--if-exists", "del-br", "br0")
     switch.add_bridge(secure=True)
     yield switch
     switch.vsctl("--if-exists", "del-br", "br0")
