@@ -48,11 +48,18 @@ public enum Detach {
         return status & 0x7f == 0 ? max(1, (status >> 8) & 0xff) : 1
     }
 
-    /// In the child: tells the parent that the daemon is ready. Does nothing in a daemon that was not detached.
+    /// In the child: tells the parent that the daemon is ready, and lets go of the standard output and error it inherited, for
+    /// whoever reads them waits for their end. Does nothing in a daemon that was not detached.
     public static func reportReady() {
         guard let text = getenv(variable), let descriptor = Int32(String(cString: text)) else { return }
         unsetenv(variable)
         var byte: UInt8 = 1
+        let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        if null >= 0 {
+            dup2(null, STDOUT_FILENO)
+            dup2(null, STDERR_FILENO)
+            close(null)
+        }
         _ = write(descriptor, &byte, 1)
         close(descriptor)
     }

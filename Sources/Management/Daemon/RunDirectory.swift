@@ -69,6 +69,20 @@ public final class RunDirectory {
         }
         self.path = trimmed
         descriptor = opened
+        removeControlSocketsOfTheDead()
+    }
+
+    /// A killed predecessor left its control socket, named by its process id, which no later daemon would bind again.
+    /// Whoever holds the directory's lock is its only daemon: every such socket is stale.
+    private func removeControlSocketsOfTheDead() {
+        guard let directory = opendir(path) else { return }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("apusd."), name.hasSuffix(".ctl"), Int32(name.dropFirst(6).dropLast(4)) != nil { unlink(file(name)) }
+        }
     }
 
     /// Path of `name` in the directory.
