@@ -234,7 +234,8 @@ public final class Session {
         let database = try database("transact", parameters)
         let key = id.text
         guard waiting[key] == nil else { throw OVSDBError("syntax error", "a transaction with this id is waiting", syntax: id) }
-        guard waiting.count < server.limits.waitsPerSession else {
+        let mayWait = parameters.contains { $0["op"]?.string == "wait" }
+        guard !mayWait || waiting.count < server.limits.waitsPerSession else {
             throw OVSDBError("resources exhausted", "session has \(waiting.count) waiting transactions, the limit")
         }
         let transaction = server.transact(database, parameters.dropFirst(), session: self) { [weak self] results in

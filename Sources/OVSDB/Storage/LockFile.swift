@@ -56,6 +56,12 @@ final class LockFile {
             return error
         }
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        if descriptor < 0, errno == EROFS {
+            // Nobody can write there, so there is nobody to be kept out.
+            self.path = identity
+            self.descriptor = -1
+            return
+        }
         guard descriptor >= 0 else { throw fail(.system("\(path): cannot create the lock file: \(systemErrorText())")) }
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
@@ -76,7 +82,7 @@ final class LockFile {
     }
 
     deinit {
-        close(descriptor)
+        if descriptor >= 0 { close(descriptor) }
         _ = heldLocks.withLock { $0.remove(path) }
     }
 }
