@@ -98,11 +98,18 @@ func run(_ arguments: [String]) -> (status: Int32, output: String) {
     posix_spawn_file_actions_adddup2(&actions, descriptors[1], 2)
     posix_spawn_file_actions_addclose(&actions, descriptors[0])
     posix_spawn_file_actions_addclose(&actions, descriptors[1])
+    // Worker threads here block all signals; a program that waits for one must not inherit that.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var pid: pid_t = 0
     var arguments = arguments.map { strdup($0) }
     arguments.append(nil)
     var environment = [strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-    let failed = posix_spawnp(&pid, arguments[0]!, &actions, nil, arguments, &environment)
+    let failed = posix_spawnp(&pid, arguments[0]!, &actions, &attributes, arguments, &environment)
     close(descriptors[1])
     var output: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
