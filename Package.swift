@@ -87,6 +87,7 @@ let package = Package(
         tests("ClassifierTests", ["Classifier", "Flow", "Base"]),
         tests("NetdevTests", ["Netdev", "Base", "CDPDK", "CVhostUser", "CLinux"]),
         tests("DatapathAPITests", ["DatapathAPI", "Flow", "Base"]),
+        tests("OracleTests", ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"]),
         tests("DatapathTests", ["Datapath", "DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK"]),
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
