@@ -243,7 +243,7 @@ private final class Progress: Sendable {
                 var source = 0
                 while !progress.isDone.load(ordering: .acquiring) {
                     source += 1
-                    let text = DatapathAction.text(rig.translate(Rig.key("in_port=1,ip,nw_dst=10.0.0.\(source % 200)")).actions)
+                    let text = DatapathText.format(rig.translate(Rig.key("in_port=1,ip,nw_dst=10.0.0.\(source % 200)")).actions)
                     if text != "2" && text != "3" { progress.wrong.wrappingAdd(1, ordering: .relaxed) }
                     _ = rig.translate(Rig.key("in_port=2,dl_src=02:00:00:00:0\(thread):\(String(source % 80 + 16, radix: 16)),dl_dst=02:00:00:00:00:11"))
                     if source % 50 == 0 { _ = rig.bridge.flows() }

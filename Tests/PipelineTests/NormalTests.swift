@@ -50,7 +50,7 @@ func floodingFollowsTheVLANs(packet: String, expected: String) {
     let there = "in_port=1,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02"
     let back = "in_port=2,dl_src=02:00:00:00:00:02,dl_dst=02:00:00:00:00:01"
     let flooded = rig.translate(Rig.key(there))
-    #expect(DatapathAction.text(flooded.actions) == "2,3,4")
+    #expect(DatapathText.format(flooded.actions) == "2,3,4")
     #expect(rig.actions(back) == "1")
     // That station 2 is known now makes the flood stale.
     #expect(!rig.pipeline.versions.isCurrent(flooded.dependencies, since: flooded.sequence))
@@ -66,7 +66,7 @@ func floodingFollowsTheVLANs(packet: String, expected: String) {
     // The station moves.
     #expect(rig.actions("in_port=3,dl_src=02:00:00:00:00:02,dl_dst=02:00:00:00:00:01") == "1")
     let cached = rig.translate(Rig.key(there))
-    #expect(DatapathAction.text(cached.actions) == "3")
+    #expect(DatapathText.format(cached.actions) == "3")
     // Cached traffic keeps its source alive; the others age out.
     rig.clock.warp(milliseconds: 299_000)
     rig.pipeline.credit(cached.effects!, FlowStatisticsDelta(packets: 1, bytes: 60, lastUsed: rig.clock.now, tcpFlags: 0))

@@ -100,7 +100,7 @@ final class Rig: @unchecked Sendable {
         return translation
     }
 
-    func actions(_ packet: String) -> String { DatapathAction.text(translate(Rig.key(packet)).actions) }
+    func actions(_ packet: String) -> String { DatapathText.format(translate(Rig.key(packet)).actions) }
 
     func dropReason(_ packet: String) -> DropReason? {
         if case .drop(let reason)? = translate(Rig.key(packet)).actions.first { reason } else { nil }

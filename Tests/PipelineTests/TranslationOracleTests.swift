@@ -309,7 +309,7 @@ func megaflowsDoWhatTheTablesSay(seed: UInt64) throws {
                         rules:
                         \(rules.joined(separator: "\n"))
                         translated: \(TraceText.flow(key)) in_port \(key[.datapathInPort])
-                        actions: \(DatapathAction.text(translation.actions))
+                        actions: \(DatapathText.format(translation.actions))
                         received: \(TraceText.flow(other))
                         sent: \(actual)
                         should be: \(interpreter.out)

@@ -24,7 +24,7 @@ import Testing
     ("output:2,mod_nw_dst:10.9.9.9", "2"),
     ("mod_tp_dst:99,output:2", "set(tcp(dst=99)),2"),
     ("set_field:99->tcp_src,output:2", "set(tcp(src=99)),2"),
-    ("mod_nw_tos:8,output:2", "set(ip(tos=8/0xfc)),2"),
+    ("mod_nw_tos:8,output:2", "set(ip(tos=0x8/0xfc)),2"),
     ("dec_ttl,output:2", "set(ip(ttl=63)),2"),
     ("dec_ttl,dec_ttl,output:2", "set(ip(ttl=62)),2"),
     ("mod_nw_ttl:1,dec_ttl,output:2", "drop"),
@@ -43,9 +43,9 @@ import Testing
     ("output:3,clone(mod_nw_dst:10.9.9.9,output:2)", "3,set(ipv4(dst=10.9.9.9)),2"),
     ("output:2,exit,output:3", "2"),
     ("note:00,output:2", "2"),
-    ("controller", "userspace(controller(max_len=65535))"),
-    ("controller(max_len=100),output:2", "userspace(controller(max_len=100)),2"),
-    ("mod_nw_dst:10.9.9.9,controller", "set(ipv4(dst=10.9.9.9)),userspace(controller(max_len=65535))"),
+    ("controller", "userspace(pid=0,controller(id=1,max_len=65535))"),
+    ("controller(max_len=100),output:2", "userspace(pid=0,controller(id=1,max_len=100)),2"),
+    ("mod_nw_dst:10.9.9.9,controller", "set(ipv4(dst=10.9.9.9)),userspace(pid=0,controller(id=1,max_len=65535))"),
     ("output(port=2,max_len=64)", "trunc(64),2"),
     ("push_mpls:0x8847,output:2", "push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),2"),
     (
@@ -118,7 +118,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     #expect(tcp.mask.bits[.datapathInPort] == 0xffff_ffff && tcp.mask.bits[.ethType] == 0xffff && tcp.mask.bits[.recircID] == 0xffff_ffff)
     #expect(tcp.mask.bits[.vlanTCI] == 0x1000 && tcp.mask.bits[.inPort] == 0 && tcp.mask.bits[.nwTTL] == 0)
     let udp = rig.translate(Rig.key("in_port=1,udp,nw_dst=10.0.0.1,nw_ttl=9"))
-    #expect(DatapathAction.text(udp.actions) == "set(ipv4(dst=1.1.1.1)),set(ip(ttl=8)),3")
+    #expect(DatapathText.format(udp.actions) == "set(ipv4(dst=1.1.1.1)),set(ip(ttl=8)),3")
     // The prefix of 10.0.0.0/8; the rest of the address is overwritten, and what table 1 read of it says nothing.
     #expect(udp.mask.bits[.nwDst] == 0xff00_0000 && udp.mask.bits[.nwTTL] == 0xff && udp.mask.bits[.ethSrc] == 0)
 }
@@ -202,7 +202,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     try rig.bridge.packetOut(inPort: .controller, packet: frame, actions: actions("output:2"))
     try rig.bridge.packetOut(inPort: OpenFlowPort(1), packet: frame, actions: actions("flood"))
     try rig.bridge.packetOut(inPort: OpenFlowPort(1), packet: frame, actions: actions("table"))
-    let sent = rig.datapath.executed.withLock { $0.map { "\($0.inPort.rawValue):" + DatapathAction.text($0.actions) } }
+    let sent = rig.datapath.executed.withLock { $0.map { "\($0.inPort.rawValue):" + DatapathText.format($0.actions) } }
     #expect(sent == ["0:2", "1:2,3,4", "1:4"])
     #expect(rig.bridge.flows().map(\.packetCount) == [1])
     #expect(throws: FlowModError.badOutGroup(5)) { try rig.bridge.packetOut(inPort: .controller, packet: frame, actions: [.group(5)]) }
