@@ -42,38 +42,38 @@ deps: ## install by apt what is missing to build, run and test (Debian 12, root)
 	@Tests/Harness/deps.sh $(PACKAGES)
 	@command -v $(SWIFT) >/dev/null || { echo "no Swift toolchain on PATH: install Swift 6.3 from https://www.swift.org/install/linux/" >&2; exit 1; }
 
-build: ## build everything, debug
+build: deps ## build everything, debug
 	$(SWIFT) build $(FLAGS)
 
-release: ## build apusd, apusctl and apus-bench into .build/release
+release: deps ## build apusd, apusctl and apus-bench into .build/release
 	$(SWIFT) build -c release $(FLAGS)
 	@for binary in $(BINARIES); do test -x $(RELEASE)/$$binary || { echo "$(RELEASE)/$$binary was not built" >&2; exit 1; }; done
 
-run: deps release ## start the switch in the foreground: br0, two vhost-user ports, a local port (RUNDIR=DIR)
+run: release ## start the switch in the foreground: br0, two vhost-user ports, a local port (RUNDIR=DIR)
 	Tests/Demo/run.sh $(RELEASE) $(RUNDIR)
 
-demo: deps release ## boot two QEMU guests that talk through the switch, and cut them off with a flow
+demo: release ## boot two QEMU guests that talk through the switch, and cut them off with a flow
 	$(PYTHON) Tests/Demo/demo.py --switch apus --bin $(RELEASE)
 
 test: test-unit test-system ## all tests
 
-test-unit: ## the Swift tests
+test-unit: deps ## the Swift tests
 	$(SWIFT) build --build-tests $(FLAGS)
 	timeout 900 $(SWIFT) test --skip-build $(FLAGS)
 
 test-system: release ## a real daemon under real clients and guests (PYTEST='-k vhost' chooses)
 	timeout 900 $(PYTHON) -m pytest Tests/SystemTests -p no:cacheprovider $(PYTEST)
 
-asan: ## the Swift tests under the address sanitizer
+asan: deps ## the Swift tests under the address sanitizer
 	$(SWIFT) build --build-tests --sanitize address --scratch-path .build-asan $(FLAGS)
 	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --skip-build --sanitize address --scratch-path .build-asan $(FLAGS)
 
-tsan: ## the Swift tests under the thread sanitizer
+tsan: deps ## the Swift tests under the thread sanitizer
 	$(SWIFT) build --build-tests --sanitize thread --scratch-path .build-tsan $(FLAGS)
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Harness/tsan.suppressions \
 		$(SWIFT) test --skip-build --sanitize thread --scratch-path .build-tsan $(FLAGS)
 
-lint: ## formatting, and the dependency rule
+lint: deps ## formatting, and the dependency rule
 	$(SWIFT) format lint --strict --parallel --recursive Package.swift Sources Tests
 	$(PYTHON) Tests/Harness/dependency_rule.py
 
@@ -89,13 +89,13 @@ fuzz-regress: ## replay the corpus and every input that once failed
 hotpath: release ## the poll loop's machine code calls neither reference counting nor the allocator
 	$(PYTHON) Tests/Hotpath/check.py $(RELEASE)/apusd
 
-bench: deps release ## compare with OVS-DPDK and testpmd: cycles a packet and ratios (BENCH='--help' for more)
+bench: release ## compare with OVS-DPDK and testpmd: cycles a packet and ratios (BENCH='--help' for more)
 	$(PYTHON) Tests/Bench/bench.py --bin $(RELEASE) $(BENCH)
 
-docs: ## API pages of every module into .build/docs
+docs: deps ## API pages of every module into .build/docs
 	Tests/Harness/docs.sh
 
-coverage: ## line coverage of the Swift tests, by file
+coverage: deps ## line coverage of the Swift tests, by file
 	$(SWIFT) build --build-tests --enable-code-coverage --scratch-path .build-coverage $(FLAGS)
 	$(SWIFT) test --skip-build --enable-code-coverage --scratch-path .build-coverage $(FLAGS)
 	llvm-cov report .build-coverage/debug/apusPackageTests.xctest -instr-profile .build-coverage/debug/codecov/default.profdata \
@@ -109,4 +109,4 @@ install: release ## install under $(DESTDIR)$(PREFIX)
 clean: ## remove everything that was built
 	rm -rf .build .build-asan .build-tsan .build-coverage
 
-check: deps lint test ## what CI runs
+check: lint test ## what CI runs
