@@ -18,7 +18,7 @@ ip link set br0 up 2>/dev/null || true
 
 cat <<TEXT
 
-The switch runs. Bridge br0; its local port is the host's interface br0 (give it an address with: ip addr add 192.0.2.1/24 dev br0).
+The switch runs. Bridge br0; its local port is the host's interface br0 (give it an address with: ip addr add 198.18.7.254/24 dev br0).
 vhost-user sockets: $rundir/vhost1 $rundir/vhost2
 A VM attaches with these QEMU options (vhost2, another id and another MAC address for the second):
 

@@ -11,7 +11,8 @@ import pytest
 from Harness.process import wait_until
 from Harness.qemu import Guest, choose_accelerator
 
-ADDRESSES = {"vm1": "192.0.2.1", "vm2": "192.0.2.2"}
+# A range that no host has (RFC 2544), so that the guests never meet the machine's own addresses.
+ADDRESSES = {"vm1": "198.18.7.1", "vm2": "198.18.7.2"}
 MACS = {"vm1": "52:54:00:00:00:01", "vm2": "52:54:00:00:00:02"}
 
 
@@ -74,10 +75,10 @@ def test_ping_in_all_sizes(site):
 
 
 def test_ipv6(site):
-    for name, address in (("vm1", "fd00::1"), ("vm2", "fd00::2")):
+    for name, address in (("vm1", "fd42:a::1"), ("vm2", "fd42:a::2")):
         site[name].run(f"ip -6 addr add {address}/64 dev eth0 nodad || ip -6 addr add {address}/64 dev eth0")
-    wait_until(lambda: "1 packets received" in site["vm1"].run("ping6 -c 1 -W 1 fd00::2", check=False)[1], 15, "a first answer by IPv6")
-    assert "5 packets received" in site["vm2"].run("ping6 -q -c 5 -i 0.1 fd00::1")
+    wait_until(lambda: "1 packets received" in site["vm1"].run("ping6 -c 1 -W 1 fd42:a::2", check=False)[1], 15, "a first answer by IPv6")
+    assert "5 packets received" in site["vm2"].run("ping6 -q -c 5 -i 0.1 fd42:a::1")
 
 
 def test_tcp_carries_every_byte(site):
