@@ -239,3 +239,85 @@ import Testing
         #expect(checksumsAreValid(packet), "\(text)")
     }
 }
+
+@Suite struct RandomActionTests {
+    var random = SystemRandomNumberGenerator()
+
+    mutating func number<Number: FixedWidthInteger>(_ range: ClosedRange<Number>) -> Number { Number.random(in: range, using: &random) }
+
+    mutating func subfield(writable: Bool) -> SubField {
+        let field = Field.allCases.filter { !writable || $0.info.isWritable }.randomElement(using: &random)!
+        let bits = number(1...field.layout.bits)
+        return SubField(field: field, offset: number(0...field.layout.bits - bits), bits: bits)
+    }
+
+    mutating func port() -> OpenFlowPort {
+        number(0...3) == 0
+            ? [.inPort, .normal, .flood, .all, .local, .table].randomElement(using: &random)! : OpenFlowPort(number(1...0xfeff))
+    }
+
+    mutating func action(depth: Int) -> Action {
+        switch number(0...30) {
+        case 0: return .output(port(), maxLength: 0)
+        case 1: return .outputField(subfield(writable: false), maxLength: 0xffff)
+        case 2: return .outputTruncated(port(), maxLength: number(14...UInt32.max))
+        case 3:
+            return .controller(
+                ControllerAction(
+                    maxLength: number(0...UInt16.max), controllerID: number(0...1), reason: number(0...1) == 0 ? .action : .invalidTTL,
+                    userdata: (0..<number(0...3)).map { UInt8($0) }, pause: Bool.random(using: &random), meter: number(0...1) == 0 ? nil : 5
+                ))
+        case 4: return .enqueue(OpenFlowPort(3), queue: number(0...UInt32.max))
+        case 5: return .setQueue(number(0...UInt32.max))
+        case 6: return .group(number(0...0xffff_ff00))
+        case 7, 8:
+            let target = subfield(writable: true)
+            let ones: UInt128 = target.bits == 128 ? .max : (1 << UInt128(target.bits)) - 1
+            return .setField(
+                target.field, value: number(0...ones) << UInt128(target.offset), mask: ones << UInt128(target.offset), isLoad: true)
+        case 9, 10, 11:
+            let field = subfield(writable: true).field
+            let ones = field.layout.allOnes
+            let mask = field.info.isMaskable && Bool.random(using: &random) ? number(1...ones) : ones
+            var value = number(0...ones) & mask
+            if field == .vlanVID { value |= 0x1000 & mask }
+            if field == .nwTOS { value &= 0xfc }
+            return .setField(field, value: value, mask: mask, isLoad: false)
+        case 12:
+            var from = subfield(writable: false)
+            var to = subfield(writable: true)
+            let bits = min(from.bits, to.bits)
+            from.bits = bits
+            to.bits = bits
+            return .move(from: from, to: to)
+        case 13: return .push(subfield(writable: false))
+        case 14: return .pop(subfield(writable: true))
+        case 15: return .setVLANID(number(0...4095), pushIfNeeded: true)
+        case 16: return .pushVLAN(etherType: Bool.random(using: &random) ? 0x8100 : 0x88a8)
+        case 17: return .popMPLS(etherType: number(0...UInt16.max))
+        case 18: return .setMPLSLabel(number(0...0xfffff))
+        case 19: return .setEthSrc(number(0...0xffff_ffff_ffff))
+        case 20: return .setIPv4Dst(number(0...UInt32.max))
+        case 21: return .setIPDSCP(number(0...63) << 2)
+        case 22: return .setL4Dst(number(0...UInt16.max))
+        case 23: return .decrementTTL(controllerIDs: (0..<number(0...2)).map { UInt16($0) })
+        case 24: return .setTunnelID(number(0...UInt64.max))
+        case 25: return .resubmit(port: Bool.random(using: &random) ? nil : OpenFlowPort(number(1...100)), table: number(0...254))
+        case 26: return .note((0..<number(0...8)).map { UInt8($0) })
+        case 27: return .conjunction(id: number(0...UInt32.max), clause: 1, clauses: number(2...64))
+        case 28: return .writeMetadata(value: 5, mask: number(5...UInt64.max) | 5)
+        case 29 where depth < 4: return .clone((0..<number(0...3)).map { _ in action(depth: depth + 1) })
+        case 30 where depth < 4: return .writeActions((0..<number(0...3)).map { _ in action(depth: depth + 1) })
+        default:
+            return [.exit, .popVLAN, .popQueue, .clearActions, .decrementMPLSTTL, .gotoTable(7), .meter(9)].randomElement(using: &random)!
+        }
+    }
+
+    @Test mutating func surviveTheRoundTrip() throws {
+        for _ in 0..<3000 {
+            let actions = (0..<number(1...4)).map { _ in action(depth: 0) }
+            let text = FlowText.format(actions)
+            #expect(try FlowText.parseActions(text) == actions, "\(text)")
+        }
+    }
+}
