@@ -67,11 +67,11 @@ extension DPDKTests {
             try DPDKFixture.start()
             try inNamespace {
                 func ours(_ frames: [[UInt8]]) -> [[UInt8]] { frames.filter { $0.count > 13 && $0[12] == 0x88 && $0[13] == 0xb5 } }
-                let host = try Netdev.open(PortConfiguration(name: "tap1", kind: .tap))
+                let host = try Netdev.open(NetdevConfiguration(name: "tap1", kind: .tap))
                 let pool = try #require(host.rxQueue(0).pool)
                 let frames = (0..<10).map { frame(UInt8($0), length: 60 + $0) }
                 let socket = try Netdev.open(
-                    PortConfiguration(name: "afp", kind: .dpdk, options: ["dpdk-devargs": "net_af_packet0,iface=tap1"]))
+                    NetdevConfiguration(name: "afp", kind: .dpdk, options: ["dpdk-devargs": "net_af_packet0,iface=tap1"]))
                 #expect(send(frames, by: socket.txQueue(0, threads: 1), pool: pool) == 10)
                 #expect(ours(receive(20, by: host.rxQueue(0), seconds: 0.5)) == frames)
                 #expect(send(frames, by: host.txQueue(0, threads: 1), pool: pool) == 10)
@@ -79,9 +79,9 @@ extension DPDKTests {
                 socket.close()
                 host.close()
 
-                let tap = try Netdev.open(PortConfiguration(name: "dtap", kind: .dpdk, options: ["dpdk-devargs": "net_tap7,iface=dtap7"]))
+                let tap = try Netdev.open(NetdevConfiguration(name: "dtap", kind: .dpdk, options: ["dpdk-devargs": "net_tap7,iface=dtap7"]))
                 #expect(clinux_interface_index("dtap7") > 0)
-                let system = try Netdev.open(PortConfiguration(name: "dtap7", kind: .system))
+                let system = try Netdev.open(NetdevConfiguration(name: "dtap7", kind: .system))
                 #expect(send(frames, by: system.txQueue(0, threads: 1), pool: pool) == 10)
                 #expect(ours(receive(20, by: tap.rxQueue(0), seconds: 0.5)) == frames)
                 #expect(send(frames, by: tap.txQueue(0, threads: 1), pool: pool) == 10)
