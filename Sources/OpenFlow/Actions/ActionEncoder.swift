@@ -238,7 +238,6 @@ struct ActionEncoder {
         let runs = ActionEncoder.runs(of: mask)
         if field == .inPort || wire.experimenter != 0 || runs.isEmpty || (!isLoad && (version >= .v1_2 || runs.count > 1)) {
             nicira(NiciraAction.load2, &writer) {
-                $0.zeros(6)
                 OXMCodec.encodeField(field, value: value, mask: mask == field.layout.allOnes ? nil : mask, dialect, to: &$0)
             }
             return

@@ -142,7 +142,6 @@ struct NiciraActionDecoder {
     }
 
     private func load2(_ body: inout ByteReader) throws(OpenFlowError) -> Action {
-        try body.skip(6)
         let decoded: DecodedField
         do {
             decoded = try OXMCodec.decodeField(&body)

@@ -120,7 +120,7 @@ enum StatsReplyCodec {
             stats.name = try reader.string(32)
             switch version {
             case .v1_0: try reader.skip(4)
-            case .v1_1: try reader.skip(32)
+            case .v1_1: try reader.skip(24)
             default: try reader.skip(64)
             }
             stats.maximumEntries = try reader.u32()
@@ -142,8 +142,8 @@ enum StatsReplyCodec {
             case .v1_0: writer.u32(allWildcards10)
             case .v1_1:
                 // Every field of 1.1's match, wild or matched; every instruction and action of 1.1 but TTL copying.
-                writer.u64(0x3ff)
-                writer.u64(0x3ff)
+                writer.u32(0x3ff)
+                writer.u32(0x3ff)
                 writer.u32(0x3e)
                 writer.u32(Capability.actions11)
                 writer.u32(Capability.actions11)
