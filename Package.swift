@@ -93,8 +93,8 @@ let package = Package(
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),
         tests("SwitchTests", ["Switch", "Pipeline", "OVSDB", "Netdev", "Base"]),
-        tests("ManagementTests", ["Management", "OVSDB", "OpenFlow", "Base"] + nio + logging),
-        tests("ClientTests", ["Client", "OVSDB", "OpenFlow", "Flow", "Base"]),
+        tests("ManagementTests", ["Management", "Pipeline", "DatapathAPI", "OVSDB", "OpenFlow", "Flow", "Base"] + nio + logging),
+        tests("ClientTests", ["Client", "Management", "Switch", "Pipeline", "DatapathAPI", "OVSDB", "OpenFlow", "Flow", "Base"] + logging),
     ],
     swiftLanguageModes: [.v6]
 )

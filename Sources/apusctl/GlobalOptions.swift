@@ -43,8 +43,16 @@ struct GlobalOptions: ParsableArguments {
         }
         let rest = Array(arguments[index...])
         // Without a command to take them, the parser had better talk about what is there instead.
-        guard let command = rest.first, ApusCtl.configuration.subcommands.contains(where: { $0._commandName == command }) else { return rest }
+        guard isCommand(rest[...], of: ApusCtl.self) else { return rest }
         guard let end = rest.firstIndex(of: "--") else { return rest + moved }
         return rest[..<end] + moved + rest[end...]
+    }
+
+    /// Whether the words begin with a whole path to a command that has no further subcommands.
+    private static func isCommand(_ words: ArraySlice<String>, of parent: any ParsableCommand.Type) -> Bool {
+        let children = parent.configuration.subcommands
+        if children.isEmpty { return true }
+        guard let word = words.first, let child = children.first(where: { $0._commandName == word }) else { return false }
+        return isCommand(words.dropFirst(), of: child)
     }
 }

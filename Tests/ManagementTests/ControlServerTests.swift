@@ -1,6 +1,7 @@
 import Base
 import Management
 import OVSDB
+import TestSupport
 import Testing
 
 private final class Host {

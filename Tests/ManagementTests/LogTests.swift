@@ -1,6 +1,7 @@
 import Base
 import Logging
 import Management
+import TestSupport
 import Testing
 
 @Suite struct LogTests {

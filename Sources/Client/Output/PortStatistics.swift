@@ -38,6 +38,10 @@ public struct PortStatistics: Sendable {
         "RX PACKETS", "RX BYTES", "RX DROPPED", "TX PACKETS", "TX BYTES", "TX DROPPED", "RX", "RX RATE", "TX", "TX RATE",
     ]
 
+    /// No port at all.
+    static let none = PortStatistics(samples: [])
+    private init(samples: [PortSample]) { self.samples = samples }
+
     /// Counters of the chosen ports from the database, which the switch refreshes every `stats-update-interval`.
     ///
     /// - Parameters:

@@ -45,9 +45,9 @@ public struct StreamLimits: Sendable {
     /// The database: a snapshot of a big database for each of many monitors.
     public static let database = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20)
     /// A bridge's OpenFlow socket: a dump of 100,000 flows is some 20 MB.
-    public static let openFlow = StreamLimits(connections: 64, pauseBytes: 4 << 20, outputBytes: 64 << 20)
+    public static let openFlow = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20)
     /// Copies of other connections' traffic: whoever does not keep up loses the connection.
-    public static let snoop = StreamLimits(connections: 8, pauseBytes: 1 << 20, outputBytes: 8 << 20)
+    public static let snoop = StreamLimits(connections: 16, pauseBytes: 1 << 20, outputBytes: 8 << 20)
     /// Control commands.
-    public static let control = StreamLimits(connections: 32, pauseBytes: 1 << 20, outputBytes: 256 << 20)
+    public static let control = StreamLimits(connections: 256, pauseBytes: 1 << 20, outputBytes: 256 << 20)
 }

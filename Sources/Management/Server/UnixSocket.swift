@@ -82,6 +82,9 @@ public struct UnixSocket: Sendable {
         if lstat(path, &status) == 0, status.st_dev == device, status.st_ino == inode { unlink(path) }
     }
 
+    /// Takes the next connection that waits; -1 if none does. Only while no event loop has the socket.
+    public func acceptConnection() -> Int32 { accept(descriptor, nil, nil) }
+
     /// Closes the descriptor. Whoever gave it to an event loop leaves this to the loop.
     public func closeDescriptor() { close(descriptor) }
 

@@ -1,16 +1,14 @@
-import Base
-import Glibc
-import Management
-import TestSupport
+internal import Base
+internal import Glibc
 
 /// A directory of its own for a test, removed with what is in it.
-final class TemporaryDirectory {
-    let path: String
-    init() {
+public final class TemporaryDirectory: Sendable {
+    public let path: String
+    public init() {
         var template = Array("/tmp/apus-XXXXXX".utf8CString)
         path = String(cString: mkdtemp(&template)!)
     }
-    func file(_ name: String) -> String { path + "/" + name }
+    public func file(_ name: String) -> String { path + "/" + name }
     deinit {
         if let directory = opendir(path) {
             while let entry = readdir(directory) {
@@ -26,10 +24,10 @@ final class TemporaryDirectory {
 }
 
 /// A blocking client of a Unix socket, with a time limit on every read.
-final class RawClient {
+public final class RawClient {
     private let descriptor: Int32
 
-    init?(_ path: String, receiveBufferBytes: Int32? = nil) {
+    public init?(_ path: String, receiveBufferBytes: Int32? = nil) {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         if var bytes = receiveBufferBytes { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, 4) }
         var limit = timeval(tv_sec: 10, tv_usec: 0)
@@ -50,8 +48,8 @@ final class RawClient {
     deinit { Glibc.close(descriptor) }
 
     /// Sends; false if the peer is gone.
-    @discardableResult func send(_ text: String) -> Bool { send(Array(text.utf8)) }
-    @discardableResult func send(_ bytes: [UInt8]) -> Bool {
+    @discardableResult public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+    @discardableResult public func send(_ bytes: [UInt8]) -> Bool {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -62,14 +60,17 @@ final class RawClient {
     }
 
     /// Reads until `count` bytes came, the peer closed or the time limit passed.
-    func receive(_ count: Int) -> [UInt8] {
+    public func receive(_ count: Int) -> [UInt8] {
         var result: [UInt8] = []
         while result.count < count, let piece = piece(count - result.count), !piece.isEmpty { result += piece }
         return result
     }
 
+    /// What one read gives, at least one byte; empty at the end and after the time limit.
+    public func receiveSome() -> [UInt8] { piece(65536) ?? [] }
+
     /// Reads to the end; nil if the peer does not close within the time limit.
-    func receiveAll() -> [UInt8]? {
+    public func receiveAll() -> [UInt8]? {
         var result: [UInt8] = []
         while let piece = piece(65536) {
             if piece.isEmpty { return result }
@@ -79,9 +80,9 @@ final class RawClient {
     }
 
     /// Whether the peer has closed (or closes within the time limit).
-    var isClosedByPeer: Bool { receiveAll() != nil }
+    public var isClosedByPeer: Bool { receiveAll() != nil }
 
-    func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
+    public func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// What one read gives: empty at the end, nil after the time limit.
     private func piece(_ count: Int) -> [UInt8]? {
@@ -93,7 +94,7 @@ final class RawClient {
 }
 
 /// Waits until `condition` holds, at most ten seconds.
-func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+public func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let clock = Clock()
     let end = clock.now.adding(milliseconds: 10_000)
     while clock.now < end {
@@ -104,10 +105,10 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
 }
 
 /// A pipe that log lines go to.
-final class LogSink: @unchecked Sendable {
+public final class LogSink: @unchecked Sendable {
     // Sound: written once in init; the descriptors are the kernel's to synchronize.
     private var ends: [Int32] = [0, 0]
-    init() {
+    public init() {
         pipe(&ends)
         _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
     }
@@ -115,9 +116,9 @@ final class LogSink: @unchecked Sendable {
         Glibc.close(ends[0])
         Glibc.close(ends[1])
     }
-    var descriptor: Int32 { ends[1] }
+    public var descriptor: Int32 { ends[1] }
     /// What was written since the last time.
-    var text: String {
+    public var text: String {
         var result: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         while true {
