@@ -1,5 +1,6 @@
 import Base
 import Flow
+import TestSupport
 import Testing
 import Wire
 
@@ -53,7 +54,7 @@ func check(_ bytes: [UInt8], _ name: String, _ memory: borrowing Guarded) {
 
     @Test func agreesWithTheReferenceOnMutatedPackets() {
         let memory = Guarded()
-        var random = SystemRandomNumberGenerator()
+        var random = SeededRandom()
         for _ in 0..<40_000 {
             var bytes = Samples.all.randomElement(using: &random)!.bytes
             for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -63,7 +64,7 @@ func check(_ bytes: [UInt8], _ name: String, _ memory: borrowing Guarded) {
                     ? UInt8.random(in: 0...255, using: &random) : bytes[at] ^ (1 << UInt8.random(in: 0..<8, using: &random))
             }
             if Bool.random(using: &random) { bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random)) }
-            check(bytes, "mutated", memory)
+            check(bytes, "mutated, seed \(random.seed)", memory)
         }
     }
 
