@@ -88,7 +88,7 @@ let package = Package(
         tests("NetdevTests", ["Netdev", "Base", "CDPDK", "CVhostUser", "CLinux"]),
         tests("DatapathAPITests", ["DatapathAPI", "Flow", "Base"]),
         tests("OracleTests", ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"]),
-        tests("DatapathTests", ["Datapath", "DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK"]),
+        tests("DatapathTests", ["Datapath", "DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CLinux"]),
         tests("OpenFlowTests", ["OpenFlow", "Flow", "Wire", "Base"]),
         tests("PipelineTests", ["Pipeline", "Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
         tests("OVSDBTests", ["OVSDB", "Base"]),

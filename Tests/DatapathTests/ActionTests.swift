@@ -56,6 +56,18 @@ import Testing
         #expect(sent == [2: [[1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15] + frame[12...]]])
     }
 
+    @Test func addressesAreNotMergedAcrossLists() throws {
+        let sent = try carriedOut(
+            [
+                .set(.ethDst, value: 0x0102_0304_0506, mask: 0xffff_ffff_ffff),
+                .clone([.set(.ethSrc, value: 0x0a0b_0c0d_0e0f, mask: 0xffff_ffff_ffff), .output(DatapathPort(2))]),
+                .set(.ethSrc, value: 0x1111_1111_1111, mask: 0xffff_ffff_ffff), .output(DatapathPort(3)),
+            ], on: frame)
+        let changed: [UInt8] = [1, 2, 3, 4, 5, 6]
+        #expect(sent[2] == [changed + [10, 11, 12, 13, 14, 15] + frame[12...]])
+        #expect(sent[3] == [changed + [0x11, 0x11, 0x11, 0x11, 0x11, 0x11] + frame[12...]])
+    }
+
     @Test func changesAfterAnOutputDoNotReachIt() throws {
         let sent = try carriedOut(
             [

@@ -1,4 +1,5 @@
 import Base
+import CLinux
 @testable import Datapath
 import DatapathAPI
 import Flow
@@ -28,6 +29,29 @@ import Testing
         let flows = bench.datapath.megaflows()
         #expect(flows.count == 1 && flows.first?.packets == 200)
         #expect(bench.translator.state.withLock { $0.packets[1] } == 200)
+    }
+
+    /// Stamps of bursts come round; what an earlier burst of the same stamp left must not be taken for this one's.
+    @Test func groupStampsComeRound() throws {
+        let bench = try Bench(ports: 2)
+        defer { bench.close() }
+        bench.translator.change { state in
+            state.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])]
+            state.extraMask.add(.nwDst)
+        }
+        func burst() {
+            for destination in 0..<8 as Range<UInt32> { bench.ports[1]!.inject(MegaflowTests.udp(destination)) }
+            bench.run()
+            #expect(bench.sent()[2]?.count == 8)
+        }
+        burst()
+        let worker = bench.datapath.control.withLock { $0.pmds.values.first! }.state
+        let first = worker.pointee.stamp
+        worker.pointee.stamp = 0xff_ffff - 1
+        for _ in 0..<4 { burst() }
+        #expect(worker.pointee.stamp < 8 && first > 0)
+        let flows = bench.datapath.megaflows()
+        #expect(flows.count == 8 && flows.allSatisfy { $0.packets == 5 })
     }
 
     @Test func unrelatedChangesKeepMegaflows() throws {
@@ -170,5 +194,20 @@ import Testing
             rungs.insert("\(MaskLadder.rounded(only).bits[.nwSrc])")
         }
         #expect(rungs.count <= 5)
+    }
+}
+
+/// What SIMD does, against its scalar twin.
+@Suite struct MatchEightTests {
+    @Test func findsWhatALoopFinds() {
+        var random = SplitMix64(seed: 5)
+        let words = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 32).assumingMemoryBound(to: UInt32.self)
+        defer { words.deallocate() }
+        for _ in 0..<1000 {
+            for index in 0..<8 { words[index] = UInt32(random.next() % 4) }
+            let wanted = UInt32(random.next() % 4)
+            let twin = (0..<8).reduce(UInt32(0)) { words[$1] == wanted ? $0 | 1 << UInt32($1) : $0 }
+            #expect(clinux_match_8(words, wanted) == twin)
+        }
     }
 }

@@ -34,6 +34,9 @@ enum ActionCode {
     /// All of the destination or source address; `c` holds the six bytes in wire order, low byte first.
     static var setEthernetDestination: UInt8 { @_noLocks @inline(__always) get { 14 } }
     static var setEthernetSource: UInt8 { @_noLocks @inline(__always) get { 15 } }
+    /// All of both: the destination in `a` and `b`, the source in `c`, each in wire order, low byte first. What routing does
+    /// fits an entry's line with its output.
+    static var setEthernetAddresses: UInt8 { @_noLocks @inline(__always) get { 16 } }
 }
 
 /// One operation, 16 bytes.
@@ -97,6 +100,8 @@ struct ActionProgram {
         var reason = DropReason.policy
         var truncation: UInt32 = 0
         var isSimple = false
+        /// Operations before this one belong to another list (`clone`): nothing is merged into them.
+        var listStart = 0
 
         mutating func emit(_ actions: [DatapathAction], level: Int) {
             for action in actions {
@@ -136,7 +141,16 @@ struct ActionProgram {
             if field == .ethDst || field == .ethSrc, mask & full == full {
                 let code = field == .ethDst ? ActionCode.setEthernetDestination : ActionCode.setEthernetSource
                 let bytes = UInt64(truncatingIfNeeded: value & full).byteSwapped >> 16
-                ops.append(ActionOp(code: code, c: bytes))
+                if ops.count > listStart, let last = ops.last, last.code != code,
+                    last.code == ActionCode.setEthernetDestination || last.code == ActionCode.setEthernetSource
+                {
+                    let (destination, source) = field == .ethDst ? (bytes, last.c) : (last.c, bytes)
+                    ops[ops.count - 1] = ActionOp(
+                        code: ActionCode.setEthernetAddresses, a: UInt16(truncatingIfNeeded: destination),
+                        b: UInt32(truncatingIfNeeded: destination >> 16), c: source)
+                } else {
+                    ops.append(ActionOp(code: code, c: bytes))
+                }
             } else {
                 ops.append(ActionOp(code: ActionCode.set, b: UInt32(operands.count)))
                 operands.append(SetOperand(value: value, mask: mask, field: field))
@@ -149,6 +163,7 @@ struct ActionProgram {
             let outerTruncation = truncation
             truncation = 0
             let start = ops.count
+            listStart = start
             emit(inner, level: level + 1)
             reason = outerReason
             truncation = outerTruncation
@@ -160,6 +175,7 @@ struct ActionProgram {
                 ops.insert(ActionOp(code: ActionCode.clone, b: UInt32(length)), at: start)
                 setLastToMove(from: start + 1)
             }
+            listStart = ops.count
         }
 
         /// Drops changes after the last action that takes the packet.

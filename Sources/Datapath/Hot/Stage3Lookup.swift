@@ -6,6 +6,7 @@
 
 internal import Base
 internal import CDPDK
+internal import CLinux
 internal import DatapathAPI
 internal import Flow
 internal import Netdev
@@ -18,81 +19,189 @@ extension Stages {
     static func lookup(_ worker: Worker, _ count: Int) -> Int {
         let shared = worker.pointee.shared
         // After the burst was received: a change acknowledged before that is seen by all of it.
-        let sequence = shared.pointee.versions.pointee.load(ordering: .acquiring)
-        worker.pointee.sequence = sequence
-
-        var index = 0
-        var lastPort: UInt32 = 0
-        var list: UnsafeMutableRawPointer?
+        worker.pointee.sequence = shared.pointee.versions.pointee.load(ordering: .acquiring)
+        let inPorts = worker.pointee.inPorts
+        let port = inPorts[0]
+        var isMixed = false
+        var index = 1
         while index < count {
-            let port = worker.pointee.inPorts[index]
-            if port != lastPort {
-                list = shared.pointee.portFlows[Int(truncatingIfNeeded: port)].load(ordering: .acquiring)
-                lastPort = port
-            }
-            if let list {
-                let key = worker.pointee.key(index)
-                let hash = FlowReader.hash(
-                    shared, key, worker.pointee.lines(index), list + FlowLayout.listUnion, list.load(fromByteOffset: 4, as: UInt8.self))
-                worker.pointee.hashes[index] = hash
-                if list.load(fromByteOffset: 5, as: UInt8.self) == 0 {
-                    cdpdk_prefetch(worker.pointee.cache + Int(truncatingIfNeeded: hash & worker.pointee.cacheMask) &* 64)
-                }
-            }
+            isMixed = isMixed || inPorts[index] != port
             index &+= 1
         }
+        if isMixed {
+            // Only what was deferred or recirculated.
+            index = 0
+            while index < count {
+                worker.pointee.found[index] = 0
+                worker.pointee.misses[index] = LookupState.unresolved
+                index &+= 1
+            }
+            return lookupMegaflows(worker, count, count, insertsIntoCache: false)
+        }
+        guard let list = shared.pointee.portFlows[Int(truncatingIfNeeded: port)].load(ordering: .acquiring) else {
+            index = 0
+            while index < count {
+                worker.pointee.found[index] = 0
+                worker.pointee.misses[index] = LookupState.missed
+                index &+= 1
+            }
+            return count
+        }
+        if list.load(fromByteOffset: 5, as: UInt8.self) != 0 {
+            if list.load(as: UInt32.self) == 1 { return lookupSingle(worker, count, list) }
+            index = 0
+            while index < count {
+                worker.pointee.found[index] = 0
+                worker.pointee.misses[index] = LookupState.unresolved
+                index &+= 1
+            }
+            return lookupMegaflows(worker, count, count, insertsIntoCache: false)
+        }
+        return lookupCached(worker, count, list)
+    }
 
-        var cacheHits: UInt64 = 0
-        var cacheLookups: UInt64 = 0
-        var unresolved = 0
-        var missed = 0
-        lastPort = 0
+    /// A port with one mask: its bucket table is probed at once. First the buckets are fetched, then the entries that
+    /// their tags name, and then all are looked at.
+    @_noLocks
+    private static func lookupSingle(_ worker: Worker, _ count: Int, _ list: UnsafeMutableRawPointer) -> Int {
+        let shared = worker.pointee.shared
+        let sequence = worker.pointee.sequence
+        let (hashes, found, misses) = (worker.pointee.hashes, worker.pointee.found, worker.pointee.misses)
+        let (headers, keys) = (worker.pointee.headers, worker.pointee.keys)
+        let (entries, counters) = (shared.pointee.entries, worker.pointee.flowCounters)
+        let subtable = FlowReader.subtable(shared, list.load(fromByteOffset: FlowLayout.listEntries, as: UInt32.self))
+        let lines = subtable.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
+        let table = subtable.atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
+        guard let table else {
+            var index = 0
+            while index < count {
+                found[index] = 0
+                misses[index] = LookupState.missed
+                index &+= 1
+            }
+            return count
+        }
+        var index = 0
+        while index < count {
+            let hash = FlowReader.hash(shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, subtable, lines)
+            hashes[index] = hash
+            cdpdk_prefetch(FlowReader.bucket(table, hash))
+            index &+= 1
+        }
         index = 0
         while index < count {
-            let port = worker.pointee.inPorts[index]
-            if port != lastPort {
-                list = shared.pointee.portFlows[Int(truncatingIfNeeded: port)].load(ordering: .acquiring)
-                lastPort = port
-            }
-            worker.pointee.found[index] = 0
-            worker.pointee.misses[index] = LookupState.unresolved
-            guard let list else {
-                worker.pointee.misses[index] = LookupState.missed
-                missed &+= 1
-                index &+= 1
-                continue
-            }
-            if list.load(fromByteOffset: 5, as: UInt8.self) == 0 {
-                cacheLookups &+= 1
-                var checked: UInt64 = 0
-                let entry = cacheProbe(worker, index, &checked)
-                if entry != 0 {
-                    cacheHits &+= 1
-                    if checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
-                        worker.pointee.found[index] = entry
-                        worker.pointee.misses[index] = LookupState.found
-                    } else {
-                        worker.pointee.misses[index] = LookupState.missed
-                        missed &+= 1
-                    }
-                    index &+= 1
-                    continue
+            let slots = FlowReader.bucket(table, hashes[index]).assumingMemoryBound(to: Atomic<UInt64>.self)
+            let tag = hashes[index] >> 32
+            var candidate: UInt32 = 0
+            var slot = 0
+            while slot < FlowLayout.slotsPerBucket {
+                let word = slots[slot].load(ordering: .acquiring)
+                if word >> 32 == tag {
+                    candidate = UInt32(truncatingIfNeeded: word)
+                    break
                 }
+                slot &+= 1
             }
-            unresolved &+= 1
+            found[index] = candidate
+            prefetchEntry(entries, counters, candidate)
             index &+= 1
         }
-        worker.pointee.cacheLookups &+= cacheLookups
-        worker.pointee.cacheFound &+= cacheHits
-        if cacheHits != 0 { bump(worker.pointee.statistics + WorkerCounter.cacheHits, cacheHits) }
-        if unresolved != 0 { missed &+= lookupMegaflows(worker, count, unresolved) }
+        var missed = 0
+        var hits: UInt64 = 0
+        index = 0
+        while index < count {
+            let key = UnsafeRawPointer(keys + index &* FlowLayout.keyBytes)
+            var entry = found[index]
+            var checked = entry == 0 ? 0 : FlowReader.verify(shared, entry, key, headers[index].lineBits)
+            // No tag of the first bucket, or a neighbour's tag: the thorough way.
+            if checked == 0 { entry = FlowReader.probe(shared, table, hashes[index], key, headers[index].lineBits, &checked) }
+            if entry != 0, checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
+                hits &+= 1
+                found[index] = entry
+                misses[index] = LookupState.found
+            } else {
+                found[index] = 0
+                misses[index] = LookupState.missed
+                missed &+= 1
+            }
+            index &+= 1
+        }
+        if hits != 0 { bump(worker.pointee.statistics + WorkerCounter.megaflowHits, hits) }
+        bump(worker.pointee.statistics + WorkerCounter.subtableProbes, UInt64(count))
         return missed
+    }
+
+    /// Flow cache first; what it does not know goes to the megaflow table.
+    @_noLocks
+    private static func lookupCached(_ worker: Worker, _ count: Int, _ list: UnsafeMutableRawPointer) -> Int {
+        let shared = worker.pointee.shared
+        let sequence = worker.pointee.sequence
+        let (hashes, found, misses) = (worker.pointee.hashes, worker.pointee.found, worker.pointee.misses)
+        let (headers, keys) = (worker.pointee.headers, worker.pointee.keys)
+        let (entries, counters) = (shared.pointee.entries, worker.pointee.flowCounters)
+        let (cache, cacheMask) = (worker.pointee.cache, worker.pointee.cacheMask)
+        let unionLines = list.load(fromByteOffset: 4, as: UInt8.self)
+        var index = 0
+        while index < count {
+            let hash = FlowReader.hash(
+                shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, list + FlowLayout.listUnion, unionLines)
+            hashes[index] = hash
+            cdpdk_prefetch(cache + Int(truncatingIfNeeded: hash & cacheMask) &* 64)
+            index &+= 1
+        }
+        // A bucket is one line: eight tags, then eight megaflow numbers.
+        index = 0
+        while index < count {
+            let bucket = cache + Int(truncatingIfNeeded: hashes[index] & cacheMask) &* 64
+            let matches = clinux_match_8(bucket, UInt32(truncatingIfNeeded: hashes[index] >> 32))
+            var candidate: UInt32 = 0
+            if matches != 0 { candidate = bucket.load(fromByteOffset: 32 &+ 4 &* matches.trailingZeroBitCount, as: UInt32.self) }
+            found[index] = candidate
+            prefetchEntry(entries, counters, candidate)
+            index &+= 1
+        }
+        var hits: UInt64 = 0
+        var unresolved = 0
+        var missed = 0
+        index = 0
+        while index < count {
+            let entry = found[index]
+            // Inserting keeps a bucket's tags distinct: there is one candidate or none.
+            let checked = entry == 0 ? 0 : FlowReader.verify(shared, entry, keys + index &* FlowLayout.keyBytes, headers[index].lineBits)
+            if checked == 0 {
+                found[index] = 0
+                misses[index] = LookupState.unresolved
+                unresolved &+= 1
+            } else if checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
+                hits &+= 1
+                misses[index] = LookupState.found
+            } else {
+                found[index] = 0
+                misses[index] = LookupState.missed
+                missed &+= 1
+            }
+            index &+= 1
+        }
+        worker.pointee.cacheLookups &+= UInt64(count)
+        worker.pointee.cacheFound &+= hits
+        if hits != 0 { bump(worker.pointee.statistics + WorkerCounter.cacheHits, hits) }
+        if unresolved != 0 { missed &+= lookupMegaflows(worker, count, unresolved, insertsIntoCache: true) }
+        return missed
+    }
+
+    /// Fetches both lines of an entry and its counters; of entry 0 too, which is harmless and saves a branch.
+    @_noLocks @inline(__always)
+    private static func prefetchEntry(_ entries: UnsafeMutableRawPointer, _ counters: UnsafeMutableRawPointer, _ entry: UInt32) {
+        let memory = entries + Int(truncatingIfNeeded: entry) &* FlowLayout.entryBytes
+        cdpdk_prefetch(memory)
+        cdpdk_prefetch(memory + 64)
+        cdpdk_prefetch_write(counters + Int(truncatingIfNeeded: entry) &* FlowLayout.flowCounterBytes)
     }
 
     /// Looks the unresolved packets up in their ports' subtables, the most hit first: one subtable after the other for the
     /// whole burst, the prefetches of a round together. Returns how many were found in none (or stale).
     @_noLocks
-    private static func lookupMegaflows(_ worker: Worker, _ count: Int, _ unresolvedCount: Int) -> Int {
+    private static func lookupMegaflows(_ worker: Worker, _ count: Int, _ unresolvedCount: Int, insertsIntoCache: Bool) -> Int {
         let shared = worker.pointee.shared
         let sequence = worker.pointee.sequence
         var unresolved = unresolvedCount
@@ -151,7 +260,7 @@ extension Stages {
                                 hits &+= 1
                                 worker.pointee.found[index] = entry
                                 worker.pointee.misses[index] = LookupState.found
-                                if list.load(fromByteOffset: 5, as: UInt8.self) == 0 { cacheInsert(worker, index, entry) }
+                                if insertsIntoCache { cacheInsert(worker, index, entry) }
                             } else {
                                 worker.pointee.misses[index] = LookupState.missed
                                 missed &+= 1
@@ -166,27 +275,6 @@ extension Stages {
         if hits != 0 { bump(worker.pointee.statistics + WorkerCounter.megaflowHits, hits) }
         bump(worker.pointee.statistics + WorkerCounter.subtableProbes, probes)
         return missed
-    }
-
-    /// Looks packet `index` up in the flow cache. Returns the megaflow, 0 if none, and its `checked`.
-    ///
-    /// A bucket is one line: eight tags, then eight megaflow numbers.
-    @_noLocks @inline(__always)
-    private static func cacheProbe(_ worker: Worker, _ index: Int, _ checked: inout UInt64) -> UInt32 {
-        let hash = worker.pointee.hashes[index]
-        let bucket = worker.pointee.cache + Int(truncatingIfNeeded: hash & worker.pointee.cacheMask) &* 64
-        let tag = UInt32(truncatingIfNeeded: hash >> 32)
-        let tags = bucket.assumingMemoryBound(to: UInt32.self)
-        var slot = 0
-        while slot < 8 {
-            if tags[slot] == tag, tags[slot &+ 8] != 0 {
-                let entry = tags[slot &+ 8]
-                checked = FlowReader.verify(worker.pointee.shared, entry, worker.pointee.key(index), worker.pointee.lines(index))
-                if checked != 0 { return entry }
-            }
-            slot &+= 1
-        }
-        return 0
     }
 
     /// Remembers that packet `index` belongs to a megaflow, unless the cache is being scanned and it is not its turn.

@@ -46,6 +46,17 @@ enum Actions {
                     data.storeBytes(of: UInt16(truncatingIfNeeded: op.c >> 32), toByteOffset: 10, as: UInt16.self)
                     index &+= 1
                 }
+            case ActionCode.setEthernetAddresses:
+                count = makeExclusive(worker, packets, infos, count)
+                var index = 0
+                while index < count {
+                    let data = UnsafeMutableRawPointer(cdpdk_mbuf_data(packets[index]))
+                    data.storeBytes(of: op.a, as: UInt16.self)
+                    data.storeBytes(of: op.b, toByteOffset: 2, as: UInt32.self)
+                    data.storeBytes(of: UInt32(truncatingIfNeeded: op.c), toByteOffset: 6, as: UInt32.self)
+                    data.storeBytes(of: UInt16(truncatingIfNeeded: op.c >> 32), toByteOffset: 10, as: UInt16.self)
+                    index &+= 1
+                }
             case ActionCode.set:
                 count = makeExclusive(worker, packets, infos, count)
                 if let operand = UnsafePointer<SetOperand>(bitPattern: UInt(op.c)) {
@@ -140,6 +151,15 @@ enum Actions {
     private static func makeExclusive(
         _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>,
         _ count: Int
+    ) -> Int {
+        var shared = 0
+        while shared < count, cdpdk_mbuf_is_exclusive(packets[shared]) { shared &+= 1 }
+        return shared == count ? count : copyShared(worker, packets, infos, count)
+    }
+
+    @_noLocks @inline(never)
+    private static func copyShared(
+        _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int
     ) -> Int {
         var kept = 0
         var index = 0

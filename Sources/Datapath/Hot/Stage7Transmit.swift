@@ -15,19 +15,23 @@ enum Transmit {
         _ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ port: UInt32,
         _ maxLength: UInt32
     ) {
-        guard Int(port) < DatapathLimits.ports,
-            let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
-            record.load(fromByteOffset: PortRecord.flags, as: UInt32.self) & 1 != 0
-        else {
-            var index = 0
-            while index < count {
-                Outcome.drop(worker, packets[index], infos[index].meta, .outputPortClosed)
-                index &+= 1
-            }
+        guard Int(port) < DatapathLimits.ports else {
+            dropAll(worker, packets, infos, count)
             return
         }
         let batch = worker.pointee.batches + Int(port)
-        let longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
+        if batch.pointee.count == 0 {
+            guard let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
+                record.load(fromByteOffset: PortRecord.flags, as: UInt32.self) & 1 != 0
+            else {
+                dropAll(worker, packets, infos, count)
+                return
+            }
+            batch.pointee.record = record
+            batch.pointee.longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
+        }
+        let longest = batch.pointee.longest
+        let places = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
         var forwarded: UInt64 = 0
         var inPort: UInt32 = 0
         var index = 0
@@ -41,13 +45,11 @@ enum Transmit {
                 continue
             }
             if batch.pointee.count == 0 {
-                batch.pointee.record = record
                 batch.pointee.hasFates = false
                 worker.pointee.dirtyPorts[worker.pointee.dirtyCount] = port
                 worker.pointee.dirtyCount &+= 1
             }
-            let place = Int(port) &* DatapathLimits.burst &+ Int(batch.pointee.count)
-            worker.pointee.batchPackets[place] = packet
+            places[Int(batch.pointee.count)] = packet
             // Drivers and kernel queues may reorder what they refuse: the packet carries its meta along, in a field no
             // driver needs for sending.
             packet.pointee.hash_high = meta
@@ -63,8 +65,16 @@ enum Transmit {
         if forwarded != 0 { bump(worker.pointee.portCounter(inPort, PortCounter.forwarded), forwarded) }
     }
 
-    /// Sends a port's batch. It stays in the list of dirty ports, empty, until `flush`; being filled again puts it there twice,
-    /// which is harmless but for the list's length: so a full batch is taken off here.
+    @_noLocks @inline(never)
+    private static func dropAll(_ worker: Worker, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int) {
+        var index = 0
+        while index < count {
+            Outcome.drop(worker, packets[index], infos[index].meta, .outputPortClosed)
+            index &+= 1
+        }
+    }
+
+    /// Sends a port's batch and takes the port off the list of dirty ones.
     @_noLocks
     static func send(_ worker: Worker, _ port: UInt32) {
         let batch = worker.pointee.batches + Int(port)

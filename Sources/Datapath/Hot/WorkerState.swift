@@ -90,7 +90,8 @@ struct TransmitBatch {
     var count: UInt32
     /// Whether a packet's meta names a fate.
     var hasFates: Bool
-    /// Its record, while there is anything in it.
+    /// The longest frame that the port takes; good, like the record, while there is anything in the batch.
+    var longest: UInt32
     var record: UnsafeMutableRawPointer?
 }
 

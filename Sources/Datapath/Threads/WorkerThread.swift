@@ -132,7 +132,8 @@ final class WorkerThread: @unchecked Sendable {
                 bump(statistics + WorkerCounter.busyCycles, after &- before)
                 before = after
                 idleRounds = 0
-                if received >= DatapathLimits.burst / 2 { sleepNanoseconds = 0 }
+                // Traffic shortens the next sleep, much traffic ends sleeping for now.
+                sleepNanoseconds = received >= DatapathLimits.burst / 2 ? 0 : sleepNanoseconds / 4
                 if worker.pointee.puntsProduced || worker.pointee.deferredProduced { tell(worker) }
                 if round & 63 == 0 {
                     housekeep(worker)
