@@ -266,7 +266,10 @@ final class Translator: @unchecked Sendable {
                 return
             }
             rule = found
-            if trace != nil { trace = trace!.add(.table, TraceText.rule(found)) }
+            if trace != nil {
+                trace = trace!.add(.table, TraceText.rule(found))
+                if found.actions.isEmpty { _ = trace!.add(.action, "drop") }
+            }
             next = run(found.actions, isTail: true)
         }
     }
