@@ -55,6 +55,7 @@ public enum ClientError: Error, Equatable, CustomStringConvertible {
         if let similar = Suggestion.nearest(to: name, among: known) { return start + "; did you mean \"\(similar)\"?" }
         if known.isEmpty { return start + ", nor any other" }
         let shown = known.sorted().prefix(12)
-        return start + "; there \(known.count == 1 ? "is" : "are") " + shown.joined(separator: ", ") + (known.count > shown.count ? ", ..." : "")
+        return start + "; there \(known.count == 1 ? "is" : "are") " + shown.joined(separator: ", ")
+            + (known.count > shown.count ? ", ..." : "")
     }
 }

@@ -48,7 +48,9 @@ final class RPCStream {
                 continue
             }
             let bytes = try stream.receive(what)
-            guard !bytes.isEmpty else { throw .connection(path: stream.path, reason: "the switch closed the connection before it answered") }
+            guard !bytes.isEmpty else {
+                throw .connection(path: stream.path, reason: "the switch closed the connection before it answered")
+            }
             framer.append(bytes)
         }
     }

@@ -50,7 +50,9 @@ public struct SwitchDirectory: Sendable {
         var names: [String] = []
         while let entry = readdir(directory) {
             // Sound: d_name is a terminated string inside the entry, copied before the next readdir.
-            names.append(withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } })
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+            )
         }
         return names
     }

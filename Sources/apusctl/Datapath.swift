@@ -5,18 +5,21 @@ struct Datapath: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Look into the datapath.", subcommands: [Flows.self])
 
     struct Flows: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show the megaflows: what the datapath has cached of the pipeline's decisions.")
+        static let configuration = CommandConfiguration(
+            abstract: "Show the megaflows: what the datapath has cached of the pipeline's decisions.")
         @OptionGroup var options: GlobalOptions
         @Flag(help: "Show ports by number.") var numbers = false
 
         func run() throws {
-            options.write(ControlReports.datapathFlows(try ControlClient(options.directory).run("dpctl/dump-flows", numbers ? [] : ["--names"])))
+            options.write(
+                ControlReports.datapathFlows(try ControlClient(options.directory).run("dpctl/dump-flows", numbers ? [] : ["--names"])))
         }
     }
 }
 
 struct PMD: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "pmd", abstract: "Show the PMD threads: their queues, load and cache hits.")
+    static let configuration = CommandConfiguration(
+        commandName: "pmd", abstract: "Show the PMD threads: their queues, load and cache hits.")
     @OptionGroup var options: GlobalOptions
 
     func run() throws {

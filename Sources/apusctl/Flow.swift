@@ -40,7 +40,9 @@ struct Flow: ParsableCommand {
             } else if let flow {
                 try client.addFlow(flow)
             }
-            options.write(Report(text: count == 1 ? "the flow is in place\n" : "\(count) flows are in place\n", json: ["added": .integer(Int64(count))]))
+            options.write(
+                Report(
+                    text: count == 1 ? "the flow is in place\n" : "\(count) flows are in place\n", json: ["added": .integer(Int64(count))]))
         }
     }
 
@@ -61,7 +63,10 @@ struct Flow: ParsableCommand {
 
         func run() throws {
             try Flow.client(options, bridge).deleteFlows(match ?? "", isStrict: strict)
-            options.write(Report(text: all ? "all flows of bridge \(bridge) are gone\n" : "such flows are gone\n", json: ["removed": .string(match ?? "")]))
+            options.write(
+                Report(
+                    text: all ? "all flows of bridge \(bridge) are gone\n" : "such flows are gone\n",
+                    json: ["removed": .string(match ?? "")]))
         }
     }
 

@@ -4,7 +4,9 @@ import Client
 
 /// What every command takes.
 struct GlobalOptions: ParsableArguments {
-    @Option(name: .customLong("rundir"), help: ArgumentHelp("The switch's run directory (default: $OVS_RUNDIR, or else /var/run/apus).", valueName: "dir"),
+    @Option(
+        name: .customLong("rundir"),
+        help: ArgumentHelp("The switch's run directory (default: $OVS_RUNDIR, or else /var/run/apus).", valueName: "dir"),
         completion: .directory)
     var runDirectory: String?
 

@@ -23,7 +23,9 @@ struct Port: ParsableCommand {
         @Argument(help: "The new port's name.") var name: String
         @Option(help: "dpdk, dpdkvhostuser, dpdkvhostuserclient, tap, internal, patch, ...; without it, the host's device of that name.")
         var type = ""
-        @Option(name: [.customLong("option"), .customLong("set")], help: ArgumentHelp("An option of the port; may be repeated.", valueName: "key=value"))
+        @Option(
+            name: [.customLong("option"), .customLong("set")],
+            help: ArgumentHelp("An option of the port; may be repeated.", valueName: "key=value"))
         var settings: [String] = []
         @Option(help: ArgumentHelp("VLAN of an access port; with --trunks, the native VLAN.", valueName: "vlan")) var tag: Int?
         @Option(help: ArgumentHelp("VLANs of a trunk, separated by commas.", valueName: "vlans")) var trunks: String?
@@ -41,7 +43,10 @@ struct Port: ParsableCommand {
                 request.options[String(parts[0])] = String(parts[1])
             }
             for word in (trunks ?? "").split(separator: ",") {
-                guard let vlan = Int(word) else { throw ClientError.invalid("--trunks \(trunks ?? ""): \"\(word)\" is not a VLAN; write numbers from 0 to 4095, separated by commas") }
+                guard let vlan = Int(word) else {
+                    throw ClientError.invalid(
+                        "--trunks \(trunks ?? ""): \"\(word)\" is not a VLAN; write numbers from 0 to 4095, separated by commas")
+                }
                 request.trunks.append(vlan)
             }
             try Add.check("--tag", tag, 0...4095)
@@ -95,7 +100,9 @@ struct Port: ParsableCommand {
         @Option(help: ArgumentHelp("How many times to look, with --watch; 0 is for ever.", valueName: "times")) var count = 0
 
         func validate() throws {
-            guard interval >= 0.1, interval <= 3600 else { throw ValidationError("--interval \(interval) is out of range; it may be 0.1 to 3600 seconds") }
+            guard interval >= 0.1, interval <= 3600 else {
+                throw ValidationError("--interval \(interval) is out of range; it may be 0.1 to 3600 seconds")
+            }
             guard count >= 0 else { throw ValidationError("--count \(count) is negative; 0 is for ever") }
         }
 

@@ -25,11 +25,14 @@ import Testing
     @Test func portsComeAndGo() throws {
         let host = try SwitchInProcess()
         _ = try host.database().addBridge("br0", isSecure: true)
-        let request = PortRequest(name: "p1", type: "dpdk", options: ["dpdk-devargs": "net_null0"], tag: 10, trunks: [20, 30], ofport: 5, mtu: 9000)
+        let request = PortRequest(
+            name: "p1", type: "dpdk", options: ["dpdk-devargs": "net_null0"], tag: 10, trunks: [20, 30], ofport: 5, mtu: 9000)
         let port = try host.database().addPort(request, to: "br0")
         #expect(port.tag == 10 && port.trunks == [20, 30] && port.interfaces[0].options == ["dpdk-devargs": "net_null0"])
         let text = try host.database().view().report(runDirectory: "/x").text
-        #expect(text.contains("bridge br0") && text.contains("secure") && text.contains("native 10, trunk 20,30") && text.contains("dpdk-devargs=net_null0"))
+        #expect(
+            text.contains("bridge br0") && text.contains("secure") && text.contains("native 10, trunk 20,30")
+                && text.contains("dpdk-devargs=net_null0"))
         let json = try host.database().view().portReport(bridge: "br0").json
         #expect(json[1]?["interfaces"]?[0]?["type"] == "dpdk")
         try host.database().removePort("p1", from: "br0")
@@ -60,17 +63,28 @@ import Testing
         _ = try host.database().addBridge("lan")
         _ = try host.database().addPort(PortRequest(name: "vhost1", type: "dpdkvhostuser"), to: "lan")
         func text(_ body: () throws -> Void) -> String { errorOf(body)?.description ?? "none" }
-        #expect(text { _ = try host.database().addPort(PortRequest(name: "p"), to: "brigde0") } == "there is no bridge \"brigde0\"; did you mean \"bridge0\"?")
-        #expect(text { _ = try host.database().addPort(PortRequest(name: "p"), to: "zzz") } == "there is no bridge \"zzz\"; there are bridge0, lan")
-        #expect(text { _ = try host.database().addPort(PortRequest(name: "p", type: "dpdkvhostusr"), to: "lan") }.contains("did you mean \"dpdkvhostuser\"?"))
+        #expect(
+            text { _ = try host.database().addPort(PortRequest(name: "p"), to: "brigde0") }
+                == "there is no bridge \"brigde0\"; did you mean \"bridge0\"?")
+        #expect(
+            text { _ = try host.database().addPort(PortRequest(name: "p"), to: "zzz") }
+                == "there is no bridge \"zzz\"; there are bridge0, lan")
+        #expect(
+            text { _ = try host.database().addPort(PortRequest(name: "p", type: "dpdkvhostusr"), to: "lan") }.contains(
+                "did you mean \"dpdkvhostuser\"?"))
         #expect(text { try host.database().removePort("vhots1", from: nil) }.contains("did you mean \"vhost1\"?"))
-        #expect(text { try host.database().removePort("vhost1", from: "bridge0") } == "port \"vhost1\" is on bridge \"lan\", not on \"bridge0\"")
+        #expect(
+            text { try host.database().removePort("vhost1", from: "bridge0") } == "port \"vhost1\" is on bridge \"lan\", not on \"bridge0\""
+        )
         #expect(text { try host.database().removePort("lan", from: nil) }.contains("`apusctl bridge del lan`"))
-        #expect(text { _ = try host.database().addPort(PortRequest(name: "vhost1", type: "tap"), to: "bridge0") }.contains("on bridge \"lan\" already"))
+        #expect(
+            text { _ = try host.database().addPort(PortRequest(name: "vhost1", type: "tap"), to: "bridge0") }.contains(
+                "on bridge \"lan\" already"))
         #expect(text { _ = try host.database().addPort(PortRequest(name: "", type: "tap"), to: "lan") }.contains("at least one character"))
         #expect(text { _ = try host.database().addPort(PortRequest(name: "p", tag: 5000), to: "lan") }.contains("the database refuses"))
         #expect(text { _ = try host.database().view().portReport(bridge: "la") }.contains("\"lan\""))
-        #expect(text { _ = try PortStatistics(try host.database().view(), bridge: nil, port: "vhost2") }.contains("did you mean \"vhost1\"?"))
+        #expect(
+            text { _ = try PortStatistics(try host.database().view(), bridge: nil, port: "vhost2") }.contains("did you mean \"vhost1\"?"))
     }
 
     @Test func withoutASwitchTheErrorSaysHowToStartOne() {
@@ -100,8 +114,12 @@ import Testing
     @Test func controlCommandsAndTheirRefusals() throws {
         let host = try SwitchInProcess()
         #expect(try ControlClient(host.directory()).run("version") == "apusd (Apus) test\n")
-        #expect(errorOf { _ = try ControlClient(host.directory()).run("nosuch") }?.description.hasPrefix("\"nosuch\" is not a valid command") == true)
+        #expect(
+            errorOf { _ = try ControlClient(host.directory()).run("nosuch") }?.description.hasPrefix("\"nosuch\" is not a valid command")
+                == true)
         let flows = ControlReports.datapathFlows(try ControlClient(host.directory()).run("dpctl/dump-flows", ["--names"]))
-        #expect(flows.json[0]?["packets"] == 3 && flows.json[0]?["actions"] == "2" && flows.json[0]?["match"]?.string?.contains("in_port(p1)") == true)
+        #expect(
+            flows.json[0]?["packets"] == 3 && flows.json[0]?["actions"] == "2"
+                && flows.json[0]?["match"]?.string?.contains("in_port(p1)") == true)
     }
 }

@@ -19,10 +19,12 @@ final class FakeServer: @unchecked Sendable {
         socket = try UnixSocket(listeningAt: path)
         let me = Unmanaged.passRetained(self)
         var thread = pthread_t()
-        pthread_create(&thread, nil, { argument in
-            Unmanaged<FakeServer>.fromOpaque(argument!).takeRetainedValue().serve()
-            return nil
-        }, me.toOpaque())
+        pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<FakeServer>.fromOpaque(argument!).takeRetainedValue().serve()
+                return nil
+            }, me.toOpaque())
         pthread_detach(thread)
     }
 

@@ -58,7 +58,8 @@ import Testing
 
     @Test(arguments: [
         ("nw_sorc=1.1.1.1,actions=drop", "nw_sorc"), ("actions=fly", "fly"), ("udp,tp_dst=99999,actions=drop", "99999"),
-        ("in_port=nosuch,actions=drop", "nosuch"), ("ip", "actions"), ("table=300,actions=drop", "300"), ("ip,nw_dst=10.0.0.300,actions=drop", "10.0.0.300"),
+        ("in_port=nosuch,actions=drop", "nosuch"), ("ip", "actions"), ("table=300,actions=drop", "300"),
+        ("ip,nw_dst=10.0.0.300,actions=drop", "10.0.0.300"),
     ])
     func mistakesAreNamed(_ flow: String, _ offending: String) throws {
         let host = try host()

@@ -28,7 +28,9 @@ import Testing
     @Test func ratesAreDifferencesOverTime() throws {
         func statistics(_ packets: Int64) -> PortStatistics {
             var statistics = PortStatistics.none
-            statistics.samples = [PortSample(bridge: "br0", name: "p1", statistics: ["rx_packets": packets, "rx_bytes": packets * 100, "drop_policy": 3])]
+            statistics.samples = [
+                PortSample(bridge: "br0", name: "p1", statistics: ["rx_packets": packets, "rx_bytes": packets * 100, "drop_policy": 3])
+            ]
             return statistics
         }
         let report = statistics(3000).rates(since: statistics(1000), seconds: 2)
@@ -38,7 +40,8 @@ import Testing
     }
 
     @Test func datapathFlowsAreTakenApart() {
-        let text = "recirc_id(0),in_port(1),eth_type(0x0800),ipv4(frag=no), packets:7, bytes:714, used:0.512s, flags:SP., actions:set(ipv4(ttl=63)),2\n"
+        let text =
+            "recirc_id(0),in_port(1),eth_type(0x0800),ipv4(frag=no), packets:7, bytes:714, used:0.512s, flags:SP., actions:set(ipv4(ttl=63)),2\n"
         let flow = ControlReports.datapathFlows(text).json[0]
         #expect(flow?["match"] == "recirc_id(0),in_port(1),eth_type(0x0800),ipv4(frag=no)")
         #expect(flow?["packets"] == 7 && flow?["bytes"] == 714 && flow?["used"] == "0.512s" && flow?["flags"] == "SP.")
@@ -47,16 +50,20 @@ import Testing
     }
 
     @Test func threadsAndQueuesAreJoined() {
-        let statistics = "pmd thread numa_id 0 core_id 1:\n  packets received: 10\n  avg. packets per output batch: 1.50\nmain thread:\n  packets received: 0\n"
-        let queues = "Displaying last 60 seconds pmd usage %\npmd thread numa_id 0 core_id 1:\n  isolated : false\n  port: p1                queue-id:  0 (enabled)   pmd usage:  7 %\n"
+        let statistics =
+            "pmd thread numa_id 0 core_id 1:\n  packets received: 10\n  avg. packets per output batch: 1.50\nmain thread:\n  packets received: 0\n"
+        let queues =
+            "Displaying last 60 seconds pmd usage %\npmd thread numa_id 0 core_id 1:\n  isolated : false\n  port: p1                queue-id:  0 (enabled)   pmd usage:  7 %\n"
         let thread = ControlReports.pmd(statistics: statistics, queues: queues).json[0]
         #expect(thread?["thread"] == "pmd thread numa_id 0 core_id 1" && thread?["packets received"] == 10)
         #expect(thread?["queues"]?[0] == ["port": "p1", "queue": 0, "enabled": true, "usage_percent": 7])
     }
 
     @Test func aTraceKeepsItsLinesAndTellsItsEnd() {
-        let report = ControlReports.trace("Flow: ip\n\nbridge(\"br0\")\n\nFinal flow: unchanged\nMegaflow: eth,ip\nDatapath actions: drop\n")
-        #expect(report.json["datapath_actions"] == "drop" && report.json["final_flow"] == "unchanged" && report.json["megaflow"] == "eth,ip")
+        let report = ControlReports.trace(
+            "Flow: ip\n\nbridge(\"br0\")\n\nFinal flow: unchanged\nMegaflow: eth,ip\nDatapath actions: drop\n")
+        #expect(
+            report.json["datapath_actions"] == "drop" && report.json["final_flow"] == "unchanged" && report.json["megaflow"] == "eth,ip")
     }
 
     @Test func columnsAreReadWithoutASchema() {

@@ -72,7 +72,8 @@ final class SwitchInProcess {
             for row in replica.rows("Interface") where row["ofport"].isEmpty {
                 let name = row["name"].string ?? ""
                 let number: Int64 = name.hasPrefix("bad") ? -1 : names.contains(name) ? 65534 : 1 + Int64(replica.count("Interface"))
-                changes.update("Interface", row.uuid, ["ofport": Datum(number), "error": Datum(name.hasPrefix("bad") ? "no such device" : nil)])
+                changes.update(
+                    "Interface", row.uuid, ["ofport": Datum(number), "error": Datum(name.hasPrefix("bad") ? "no such device" : nil)])
                 attach(row, OpenFlowPort(UInt32(clamping: number)))
             }
             let isSlow = replica.rows("Interface").contains { $0["name"].string?.hasPrefix("slow") == true }
@@ -85,7 +86,9 @@ final class SwitchInProcess {
                 for port in replica.rows("Port", bridge["ports"].uuids) where port["interfaces"].uuids.contains(interface.uuid) {
                     guard number.rawValue < 0xff00, let name = interface["name"].string else { continue }
                     _ = try? pipeline.bridge(named: bridge["name"].string ?? "")?.addPort(
-                        BridgePort(number: number, name: name, attachment: .datapath(DatapathPort(number.rawValue)), hardwareAddress: 0x0200_0000_0001))
+                        BridgePort(
+                            number: number, name: name, attachment: .datapath(DatapathPort(number.rawValue)),
+                            hardwareAddress: 0x0200_0000_0001))
                 }
             }
         }

@@ -17,9 +17,11 @@ private final class Host {
         server = try loop.run { [loop] in
             let server = try ControlServer(loop: loop, path: path, log: log, program: "apusd (Apus) 1.2.3") { _ in }
             server.registry.register("echo", usage: "[word]...", arguments: 1...3) { $0.joined(separator: " ") }
-            server.registry.register("later", arguments: 0...0, deferred: { call in
-                loop.timers.schedule(afterMilliseconds: 10) { call.reply("late") }
-            })
+            server.registry.register(
+                "later", arguments: 0...0,
+                deferred: { call in
+                    loop.timers.schedule(afterMilliseconds: 10) { call.reply("late") }
+                })
             server.registerTimeCommands(loop: loop)
             return Confined(server, to: loop)
         }
@@ -52,7 +54,10 @@ private final class Host {
         let host = try Host()
         #expect(
             try host.call("no-such-command")
-                == ["id": 0, "error": "\"no-such-command\" is not a valid command (use \"list-commands\" to see a list of valid commands)\n"])
+                == [
+                    "id": 0,
+                    "error": "\"no-such-command\" is not a valid command (use \"list-commands\" to see a list of valid commands)\n",
+                ])
         #expect(try host.call("version", ["x"])["error"] == "\"version\" command takes at most 0 arguments\n")
         #expect(try host.call("echo")["error"] == "\"echo\" command requires at least 1 arguments\n")
         #expect(try host.call("vlog/set", ["nosuch"])["error"] == "no destination, level, or module \"nosuch\"\n")
@@ -68,8 +73,10 @@ private final class Host {
     }
 
     @Test(arguments: [
-        "garbage", "[1]", #"{"id":0,"method":5,"params":[]}"#, #"{"id":0,"method":"version"}"#, #"{"method":"version","params":[],"id":null}"#,
-        #"{"id":0,"result":"x","error":null}"#, #"{"id":0,"method":"version","params":[],"x":1}"#, #"{"id":0,"method":"version","params":5}"#,
+        "garbage", "[1]", #"{"id":0,"method":5,"params":[]}"#, #"{"id":0,"method":"version"}"#,
+        #"{"method":"version","params":[],"id":null}"#,
+        #"{"id":0,"result":"x","error":null}"#, #"{"id":0,"method":"version","params":[],"x":1}"#,
+        #"{"id":0,"method":"version","params":5}"#,
         #"{"id":0,"method":"ver\q"}"#, "{}", "]",
     ])
     func whatIsNotARequestEndsTheConnection(_ text: String) throws {

@@ -81,7 +81,8 @@ private final class Peer {
         let host = try Host()
         let client = try Peer(host)
         client.send(
-            #"{"id":1,"method":"transact","params":["Notes",{"op":"wait","timeout":50,"table":"Note","where":[],"columns":["text"],"until":"==","rows":[{"text":"never"}]}]}"#)
+            #"{"id":1,"method":"transact","params":["Notes",{"op":"wait","timeout":50,"table":"Note","where":[],"columns":["text"],"until":"==","rows":[{"text":"never"}]}]}"#
+        )
         #expect(try client.receive()["result"]?[0]?["error"] == "timed out")
     }
 

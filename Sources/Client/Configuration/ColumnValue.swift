@@ -22,10 +22,12 @@ extension JSON {
         }
     }
     var strings: [String: String] {
-        Dictionary(pairs.compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
+        Dictionary(
+            pairs.compactMap { pair in pair.key.string.flatMap { key in pair.value.string.map { (key, $0) } } }, uniquingKeysWith: { $1 })
     }
     var integers: [String: Int64] {
-        Dictionary(pairs.compactMap { pair in pair.key.string.flatMap { key in pair.value.integer.map { (key, $0) } } }, uniquingKeysWith: { $1 })
+        Dictionary(
+            pairs.compactMap { pair in pair.key.string.flatMap { key in pair.value.integer.map { (key, $0) } } }, uniquingKeysWith: { $1 })
     }
 
     /// The text of a UUID value.

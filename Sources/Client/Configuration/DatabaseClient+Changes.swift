@@ -17,7 +17,10 @@ public struct PortRequest: Sendable {
     public var trunks: [Int]
     public var ofport: Int?
     public var mtu: Int?
-    public init(name: String, type: String = "", options: [String: String] = [:], tag: Int? = nil, trunks: [Int] = [], ofport: Int? = nil, mtu: Int? = nil) {
+    public init(
+        name: String, type: String = "", options: [String: String] = [:], tag: Int? = nil, trunks: [Int] = [], ofport: Int? = nil,
+        mtu: Int? = nil
+    ) {
         self.name = name
         self.type = type
         self.options = options

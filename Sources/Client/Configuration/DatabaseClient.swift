@@ -28,7 +28,9 @@ public final class DatabaseClient {
         for result in results {
             if let error = result["error"], !error.isNull { throw .refused("the database refuses: \(RPCFailure(error: result).text)") }
         }
-        guard results.count >= operations.count else { throw .refused("the database answered \(results.count) of \(operations.count) operations") }
+        guard results.count >= operations.count else {
+            throw .refused("the database answered \(results.count) of \(operations.count) operations")
+        }
         return results
     }
 
@@ -37,7 +39,9 @@ public final class DatabaseClient {
         func select(_ table: String) -> JSON { ["op": "select", "table": .string(table), "where": []] }
         let results = try transact(["Open_vSwitch", "Bridge", "Port", "Interface", "Controller"].map(select))
         let rows = results.map { $0["rows"]?.array ?? [] }
-        guard let root = rows[0].first else { throw .refused("the database has no Open_vSwitch row: apusd has not set it up yet, try again") }
+        guard let root = rows[0].first else {
+            throw .refused("the database has no Open_vSwitch row: apusd has not set it up yet, try again")
+        }
         return SwitchView(root: root, bridges: rows[1], ports: rows[2], interfaces: rows[3], controllers: rows[4])
     }
 

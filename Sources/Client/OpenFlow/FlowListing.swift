@@ -10,14 +10,16 @@ public struct FlowListing: Sendable {
 
     /// A table for people, with port names; objects for programs, with port numbers.
     public var report: Report {
-        var table = TextTable(["TABLE", "PRIORITY", "PACKETS", "BYTES", "AGE", "MATCH", "ACTIONS"], right: ["TABLE", "PRIORITY", "PACKETS", "BYTES", "AGE"])
+        var table = TextTable(
+            ["TABLE", "PRIORITY", "PACKETS", "BYTES", "AGE", "MATCH", "ACTIONS"], right: ["TABLE", "PRIORITY", "PACKETS", "BYTES", "AGE"])
         for flow in flows {
             let match = FlowText.format(flow.match, ports: ports)
             var timeouts = flow.idleTimeout == 0 ? "" : " idle_timeout=\(flow.idleTimeout)"
             if flow.hardTimeout != 0 { timeouts += " hard_timeout=\(flow.hardTimeout)" }
             if flow.cookie != 0 { timeouts += " cookie=0x" + String(flow.cookie, radix: 16) }
             table.add([
-                String(flow.table), String(flow.priority), String(flow.packets), String(flow.bytes), FlowListing.age(flow.durationNanoseconds),
+                String(flow.table), String(flow.priority), String(flow.packets), String(flow.bytes),
+                FlowListing.age(flow.durationNanoseconds),
                 (match.isEmpty ? "any" : match) + timeouts, FlowText.format(flow.actions, ports: ports),
             ])
         }
@@ -26,9 +28,11 @@ public struct FlowListing: Sendable {
 
     private static func json(_ flow: FlowDescription) -> JSON {
         [
-            "table": .integer(Int64(flow.table)), "priority": .integer(Int64(flow.priority)), "cookie": .string("0x" + String(flow.cookie, radix: 16)),
+            "table": .integer(Int64(flow.table)), "priority": .integer(Int64(flow.priority)),
+            "cookie": .string("0x" + String(flow.cookie, radix: 16)),
             "packets": .integer(Int64(clamping: flow.packets)), "bytes": .integer(Int64(clamping: flow.bytes)),
-            "duration_seconds": .real(Double(flow.durationNanoseconds / 1_000_000) / 1000), "idle_timeout": .integer(Int64(flow.idleTimeout)),
+            "duration_seconds": .real(Double(flow.durationNanoseconds / 1_000_000) / 1000),
+            "idle_timeout": .integer(Int64(flow.idleTimeout)),
             "hard_timeout": .integer(Int64(flow.hardTimeout)), "match": .string(FlowText.format(flow.match)),
             "actions": .string(FlowText.format(flow.actions)),
         ]

@@ -35,7 +35,8 @@ extension OpenFlowClient {
     /// - Parameter isStrict: only the one with exactly this match and priority; else all that are at least as specific.
     public func deleteFlows(_ text: String, isStrict: Bool) throws(ClientError) {
         let spec = try parse(text, .delete, try PortNames(portNames()))
-        var mod = FlowMod(command: isStrict ? .deleteStrict : .delete, tableID: spec.table ?? 0xff, match: spec.match, priority: spec.priority ?? 0x8000)
+        var mod = FlowMod(
+            command: isStrict ? .deleteStrict : .delete, tableID: spec.table ?? 0xff, match: spec.match, priority: spec.priority ?? 0x8000)
         mod.cookie = spec.cookie
         mod.cookieMask = spec.cookieMask
         mod.outPort = spec.outPort ?? .any

@@ -25,7 +25,8 @@ public final class OpenFlowClient {
             stream = try UnixStream(path: path, runDirectory: directory.path, deadline: directory.deadline)
         } catch {
             guard case .notRunning = error else { throw error }
-            throw .connection(path: path, reason: "bridge \"\(bridge)\" is configured, but the switch has not brought it up; is apusd running?")
+            throw .connection(
+                path: path, reason: "bridge \"\(bridge)\" is configured, but the switch has not brought it up; is apusd running?")
         }
         let offered = OpenFlowVersionSet([.v1_3, .v1_4])
         try send(.hello(Hello(version: OpenFlowVersion.v1_4.rawValue, bitmap: offered)), xid: 0)
@@ -34,7 +35,8 @@ public final class OpenFlowClient {
             switch message {
             case .hello(let hello):
                 guard let common = hello.versions.intersection(offered).highest else {
-                    throw .refused("bridge \"\(bridge)\" speaks neither OpenFlow 1.3 nor 1.4; allow one of them in the Bridge's protocols column")
+                    throw .refused(
+                        "bridge \"\(bridge)\" speaks neither OpenFlow 1.3 nor 1.4; allow one of them in the Bridge's protocols column")
                 }
                 version = common
                 return
@@ -71,7 +73,9 @@ public final class OpenFlowClient {
                 throw .connection(path: stream.path, reason: "the switch sends what is not OpenFlow (\(error))")
             }
             let bytes = try stream.receive("answer of bridge \"\(bridge)\"")
-            guard !bytes.isEmpty else { throw .connection(path: stream.path, reason: "the switch closed the connection before it answered") }
+            guard !bytes.isEmpty else {
+                throw .connection(path: stream.path, reason: "the switch closed the connection before it answered")
+            }
             framer.append(bytes)
         }
     }
@@ -119,7 +123,8 @@ public final class OpenFlowClient {
     /// Sends commands as one bundle: all take effect, or none. Needs OpenFlow 1.4.
     func executeAtomically(_ commands: [Message]) throws(ClientError) {
         guard version >= .v1_4 else {
-            throw .refused("bridge \"\(bridge)\" does not speak OpenFlow 1.4, which bundles need; allow OpenFlow14 in the Bridge's protocols column")
+            throw .refused(
+                "bridge \"\(bridge)\" does not speak OpenFlow 1.4, which bundles need; allow OpenFlow14 in the Bridge's protocols column")
         }
         let flags: BundleControl.Flags = [.atomic, .ordered]
         try control(.openRequest, flags, [])
@@ -173,9 +178,11 @@ public final class OpenFlowClient {
 
     private static let explanations: [ErrorCode: String] = [
         .bacBadOutPort: "an action sends to a port that cannot be sent to", .bacBadOutGroup: "there is no such group",
-        .fmfcTableFull: "the flow table is full", .fmfcBadTableId: "there is no such table", .fmfcOverlap: "a flow of the same priority overlaps",
+        .fmfcTableFull: "the flow table is full", .fmfcBadTableId: "there is no such table",
+        .fmfcOverlap: "a flow of the same priority overlaps",
         .bmcBadPrereq: "a field is matched without what it needs, such as nw_dst without ip", .bmcBadField: "a field cannot be matched",
         .bmcBadValue: "a match has a value that its field cannot have", .bacBadType: "the switch does not know an action",
-        .bacBadArgument: "an action has an argument that it cannot have", .bacBadSetArgument: "a set_field has a value that its field cannot have",
+        .bacBadArgument: "an action has an argument that it cannot have",
+        .bacBadSetArgument: "a set_field has a value that its field cannot have",
     ]
 }

@@ -59,7 +59,9 @@ public enum ControlReports {
     public static func trace(_ text: String) -> Report {
         var members: [(String, JSON)] = [("text", .string(text))]
         for line in text.split(separator: "\n") {
-            for (prefix, name) in [("Flow: ", "flow"), ("Final flow: ", "final_flow"), ("Megaflow: ", "megaflow"), ("Datapath actions: ", "datapath_actions")]
+            for (prefix, name) in [
+                ("Flow: ", "flow"), ("Final flow: ", "final_flow"), ("Megaflow: ", "megaflow"), ("Datapath actions: ", "datapath_actions"),
+            ]
             where line.hasPrefix(prefix) {
                 members.append((name, .string(String(line.dropFirst(prefix.count)))))
             }
@@ -75,7 +77,9 @@ public enum ControlReports {
             if word == "port:", let name = words.popFirst() { members.append(("port", .string(name))) }
             if word == "queue-id:", let id = words.popFirst() { members.append(("queue", Int64(id).map { .integer($0) } ?? .string(id))) }
             if word == "(enabled)" || word == "(disabled)" { members.append(("enabled", .boolean(word == "(enabled)"))) }
-            if word == "usage:", let usage = words.popFirst() { members.append(("usage_percent", Int64(usage).map { .integer($0) } ?? .string(usage))) }
+            if word == "usage:", let usage = words.popFirst() {
+                members.append(("usage_percent", Int64(usage).map { .integer($0) } ?? .string(usage)))
+            }
         }
         return .object(JSONObject(members))
     }

@@ -68,7 +68,8 @@ public struct PortStatistics: Sendable {
                 let counters = try? OpenFlowClient(directory, bridge: bridge).portCounters()
             else { continue }
             for interface in row.ports.flatMap(\.interfaces) {
-                guard let number = interface.ofport, let index = samples.firstIndex(where: { $0.bridge == bridge && $0.name == interface.name }),
+                guard let number = interface.ofport,
+                    let index = samples.firstIndex(where: { $0.bridge == bridge && $0.name == interface.name }),
                     let live = counters[OpenFlowPort(number == 65534 ? OpenFlowPort.local.rawValue : UInt32(clamping: number))]
                 else { continue }
                 samples[index].take(live)
@@ -78,7 +79,9 @@ public struct PortStatistics: Sendable {
 
     /// Totals.
     public var report: Report {
-        var table = TextTable(["BRIDGE", "PORT", "RX PACKETS", "RX BYTES", "RX DROPPED", "TX PACKETS", "TX BYTES", "TX DROPPED"], right: PortStatistics.numeric)
+        var table = TextTable(
+            ["BRIDGE", "PORT", "RX PACKETS", "RX BYTES", "RX DROPPED", "TX PACKETS", "TX BYTES", "TX DROPPED"],
+            right: PortStatistics.numeric)
         var others = ""
         for sample in samples {
             table.add([
@@ -92,13 +95,17 @@ public struct PortStatistics: Sendable {
 
     /// Rates since `earlier`, `seconds` ago. Ports that were not there then are left out.
     public func rates(since earlier: PortStatistics, seconds: Double) -> Report {
-        var table = TextTable(["BRIDGE", "PORT", "RX", "RX RATE", "RX DROPPED", "TX", "TX RATE", "TX DROPPED"], right: PortStatistics.numeric)
+        var table = TextTable(
+            ["BRIDGE", "PORT", "RX", "RX RATE", "RX DROPPED", "TX", "TX RATE", "TX DROPPED"], right: PortStatistics.numeric)
         var objects: [JSON] = []
         for sample in samples {
             guard let before = earlier.samples.first(where: { $0.bridge == sample.bridge && $0.name == sample.name }) else { continue }
-            func rate(_ path: KeyPath<PortSample, Int64>) -> Double { Double(max(0, sample[keyPath: path] - before[keyPath: path])) / seconds }
+            func rate(_ path: KeyPath<PortSample, Int64>) -> Double {
+                Double(max(0, sample[keyPath: path] - before[keyPath: path])) / seconds
+            }
             table.add([
-                sample.bridge, sample.name, Quantity.packetsPerSecond(rate(\.receivedPackets)), Quantity.bitsPerSecond(rate(\.receivedBytes) * 8),
+                sample.bridge, sample.name, Quantity.packetsPerSecond(rate(\.receivedPackets)),
+                Quantity.bitsPerSecond(rate(\.receivedBytes) * 8),
                 Quantity.packetsPerSecond(rate(\.receivedDropped)), Quantity.packetsPerSecond(rate(\.sentPackets)),
                 Quantity.bitsPerSecond(rate(\.sentBytes) * 8), Quantity.packetsPerSecond(rate(\.sentDropped)),
             ])
@@ -127,7 +134,8 @@ extension PortSample {
 
     var json: JSON {
         var members: [(String, JSON)] = [
-            ("bridge", .string(bridge)), ("port", .string(name)), ("rx_packets", .integer(receivedPackets)), ("rx_bytes", .integer(receivedBytes)),
+            ("bridge", .string(bridge)), ("port", .string(name)), ("rx_packets", .integer(receivedPackets)),
+            ("rx_bytes", .integer(receivedBytes)),
             ("rx_dropped", .integer(receivedDropped)), ("tx_packets", .integer(sentPackets)), ("tx_bytes", .integer(sentBytes)),
             ("tx_dropped", .integer(sentDropped)),
         ]

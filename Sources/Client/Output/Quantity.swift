@@ -7,7 +7,9 @@ public enum Quantity {
     public static func count(_ value: Int64) -> String { value < 100_000 ? String(value) : count(Double(value)) }
     /// Bytes, in powers of 1024.
     public static func bytes(_ value: Int64) -> String { scaled(Double(value), [" B", " KiB", " MiB", " GiB", " TiB", " PiB"], 1024) }
-    public static func bitsPerSecond(_ value: Double) -> String { scaled(value, [" bit/s", " kbit/s", " Mbit/s", " Gbit/s", " Tbit/s"], 1000) }
+    public static func bitsPerSecond(_ value: Double) -> String {
+        scaled(value, [" bit/s", " kbit/s", " Mbit/s", " Gbit/s", " Tbit/s"], 1000)
+    }
     public static func packetsPerSecond(_ value: Double) -> String { scaled(value, [" pps", " kpps", " Mpps", " Gpps"], 1000) }
 
     private static func scaled(_ value: Double, _ units: [String], _ step: Double) -> String {

@@ -38,7 +38,8 @@ extension SwitchView {
                 bridge.controllers.isEmpty ? "-" : bridge.controllers.joined(separator: " "),
             ])
         }
-        return Report(text: table.isEmpty ? "no bridge yet: add one with `apusctl bridge add br0`\n" : table.text, json: .array(bridges.map(\.json)))
+        return Report(
+            text: table.isEmpty ? "no bridge yet: add one with `apusctl bridge add br0`\n" : table.text, json: .array(bridges.map(\.json)))
     }
 
     /// The ports of one bridge, or of all.

@@ -54,7 +54,8 @@ final class Coverage {
                 let then = samples[max(0, samples.count - back)][name] ?? 0
                 return total > then ? Double(total - then) / Double(min(back, samples.count) * 5) : 0
             }
-            text += left(name, 24) + " " + right(fixed(rate(1), 1), 5) + "/sec " + right(fixed(rate(12), 3), 9) + "/sec "
+            text +=
+                left(name, 24) + " " + right(fixed(rate(1), 1), 5) + "/sec " + right(fixed(rate(12), 3), 9) + "/sec "
                 + right(fixed(rate(720), 4), 13) + "/sec   total: \(total)\n"
         }
         return text + "\(silent) events never hit\n"

@@ -14,7 +14,8 @@ extension SwitchCommands {
             datapath.clearThreadStatistics()
             return ""
         }
-        registry.register("dpif-netdev/pmd-rxq-show", usage: "[-pmd core] [-secs secs] [dp]", arguments: 0...5) { (words) throws(CommandError) in
+        registry.register("dpif-netdev/pmd-rxq-show", usage: "[-pmd core] [-secs secs] [dp]", arguments: 0...5) {
+            (words) throws(CommandError) in
             queues(try core(words))
         }
         registry.register("dpif-netdev/pmd-rxq-rebalance", usage: "[dp]", arguments: 0...1) { (words) throws(CommandError) in
@@ -98,7 +99,8 @@ extension SwitchCommands {
             text += title(thread) + "  isolated : \(thread.isIsolated)\n"
             var used = 0.0
             for queue in placements where queue.cpu == thread.cpu {
-                text += "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)   pmd usage: \(right(fixed(queue.usagePercent, 0), 2)) %\n"
+                text +=
+                    "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)   pmd usage: \(right(fixed(queue.usagePercent, 0), 2)) %\n"
                 used += queue.usagePercent
             }
             let total = Double(thread.busyCycles) + Double(thread.idleCycles) + Double(thread.sleepCycles)

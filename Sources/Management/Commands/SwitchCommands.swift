@@ -34,7 +34,8 @@ struct SwitchCommands {
     func register(on registry: CommandRegistry) {
         registry.register("dpif/show", arguments: 0...0) { _ in dpifShow() }
         registry.register("dpif/dump-dps", arguments: 0...0) { _ in SwitchCommands.datapathName + "\n" }
-        registry.register("dpif/dump-flows", usage: "[-m] [--names | --no-names] bridge", arguments: 1...4) { (words) throws(CommandError) in
+        registry.register("dpif/dump-flows", usage: "[-m] [--names | --no-names] bridge", arguments: 1...4) {
+            (words) throws(CommandError) in
             try dumpBridgeFlows(words)
         }
         registry.register("dpctl/dump-dps", arguments: 0...0) { _ in SwitchCommands.datapathName + "\n" }
@@ -174,12 +175,15 @@ struct SwitchCommands {
                 bridge = try self.bridge(word)
             }
         }
-        guard let bridge else { throw CommandError("the bridge is missing; there are \(pipeline.bridges.map(\.name).sorted().joined(separator: ", "))") }
+        guard let bridge else {
+            throw CommandError("the bridge is missing; there are \(pipeline.bridges.map(\.name).sorted().joined(separator: ", "))")
+        }
         let own = Set(
             bridge.ports.compactMap { port -> DatapathPort? in
                 if case .datapath(let number) = port.attachment { number } else { nil }
             })
-        return lines(datapath.megaflows().filter { own.contains(DatapathPort(UInt32(truncatingIfNeeded: $0.match.key[.datapathInPort]))) }, names)
+        return lines(
+            datapath.megaflows().filter { own.contains(DatapathPort(UInt32(truncatingIfNeeded: $0.match.key[.datapathInPort]))) }, names)
     }
 
     private func lines(_ flows: [MegaflowSnapshot], _ names: [DatapathPort: String]) -> String {
@@ -200,7 +204,8 @@ struct SwitchCommands {
         var text = " port  VLAN  MAC                Age\n"
         for entry in try bridge(name).learnedAddresses() {
             let port = entry.port == .local ? "LOCAL" : String(entry.port.rawValue)
-            text += "\(right(port, 5))  \(right(String(entry.vlan), 4))  \(FlowText.formatValue(.ethSrc, UInt128(entry.address), mask: Field.ethSrc.layout.allOnes))  \(right(String(entry.ageSeconds), 3))\n"
+            text +=
+                "\(right(port, 5))  \(right(String(entry.vlan), 4))  \(FlowText.formatValue(.ethSrc, UInt128(entry.address), mask: Field.ethSrc.layout.allOnes))  \(right(String(entry.ageSeconds), 3))\n"
         }
         return text
     }

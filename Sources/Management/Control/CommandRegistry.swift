@@ -51,17 +51,20 @@ public final class CommandRegistry {
     public func register(
         _ name: String, usage: String = "", arguments: ClosedRange<Int>, _ handler: @escaping ([String]) throws(CommandError) -> String
     ) {
-        register(name, usage: usage, arguments: arguments, deferred: { call in
-            do throws(CommandError) {
-                call.reply(try handler(call.arguments))
-            } catch {
-                call.fail(error.description)
-            }
-        })
+        register(
+            name, usage: usage, arguments: arguments,
+            deferred: { call in
+                do throws(CommandError) {
+                    call.reply(try handler(call.arguments))
+                } catch {
+                    call.fail(error.description)
+                }
+            })
     }
 
     /// Adds a command that answers when it likes, by the call it is given.
-    public func register(_ name: String, usage: String = "", arguments: ClosedRange<Int>, deferred handler: @escaping (CommandCall) -> Void) {
+    public func register(_ name: String, usage: String = "", arguments: ClosedRange<Int>, deferred handler: @escaping (CommandCall) -> Void)
+    {
         commands[name] = Command(usage: usage, arguments: arguments, handler: handler)
     }
 

@@ -12,7 +12,8 @@ public final class ControlServer {
     /// - Parameters:
     ///   - program: what `version` answers: name and number.
     ///   - exit: stops the daemon; the argument says whether `--cleanup` was asked for. Called after the answer was sent.
-    public init(loop: ControlLoop, path: String, log: LogRegistry, program: String, exit: @escaping (Bool) -> Void) throws(UnixSocketError) {
+    public init(loop: ControlLoop, path: String, log: LogRegistry, program: String, exit: @escaping (Bool) -> Void) throws(UnixSocketError)
+    {
         let registry = registry
         let logger = log.logger("unixctl")
         server = try StreamServer(loop: loop, path: path, limits: .control, logger: logger) { connection in
@@ -35,7 +36,8 @@ public final class ControlServer {
     public func close() { server.close() }
 
     private func registerLogCommands(_ log: LogRegistry) {
-        registry.register("vlog/set", usage: "{spec | PATTERN:destination:pattern}", arguments: 0...Int(Int16.max)) { (words) throws(CommandError) in
+        registry.register("vlog/set", usage: "{spec | PATTERN:destination:pattern}", arguments: 0...Int(Int16.max)) {
+            (words) throws(CommandError) in
             // The field's tools take no words as "everything at debug level" only when one is given; none changes nothing.
             for word in words {
                 guard !word.uppercased().hasPrefix("PATTERN:") else {

@@ -56,6 +56,7 @@ public final class Daemon {
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR2] { sigaddset(&signals, signal) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
+        DescriptorLimit.raise()
 
         let clock = Clock()
         let registry = LogRegistry(clock: clock)

@@ -250,8 +250,10 @@ public final class LogRegistry: Sendable {
         var seconds = time_t(milliseconds / 1000)
         var parts = tm()
         gmtime_r(&seconds, &parts)
-        return leadingZeros(Int(parts.tm_year) + 1900, 4) + "-" + leadingZeros(Int(parts.tm_mon) + 1, 2) + "-" + leadingZeros(Int(parts.tm_mday), 2)
-            + "T" + leadingZeros(Int(parts.tm_hour), 2) + ":" + leadingZeros(Int(parts.tm_min), 2) + ":" + leadingZeros(Int(parts.tm_sec), 2)
+        return leadingZeros(Int(parts.tm_year) + 1900, 4) + "-" + leadingZeros(Int(parts.tm_mon) + 1, 2) + "-"
+            + leadingZeros(Int(parts.tm_mday), 2)
+            + "T" + leadingZeros(Int(parts.tm_hour), 2) + ":" + leadingZeros(Int(parts.tm_min), 2) + ":"
+            + leadingZeros(Int(parts.tm_sec), 2)
             + "." + leadingZeros(Int(milliseconds % 1000), 3) + "Z"
     }
 }

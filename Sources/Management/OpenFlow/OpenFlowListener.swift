@@ -17,7 +17,10 @@ private final class OpenFlowSession: StreamSession {
     /// Called when the connection is over.
     var onEnd: (() -> Void)?
 
-    init(connection: StreamConnection, loop: ControlLoop, logger: Logger, versions: OpenFlowVersionSet, handler: any OpenFlowConnectionHandler) {
+    init(
+        connection: StreamConnection, loop: ControlLoop, logger: Logger, versions: OpenFlowVersionSet,
+        handler: any OpenFlowConnectionHandler
+    ) {
         self.connection = connection
         self.loop = loop
         self.logger = logger
@@ -105,7 +108,9 @@ final class OpenFlowListener {
     private let snoopHandler = SnoopHandler()
 
     /// Opens both sockets.
-    init(loop: ControlLoop, directory: String, service: OpenFlowService, versions: OpenFlowVersionSet, logger: Logger) throws(UnixSocketError) {
+    init(
+        loop: ControlLoop, directory: String, service: OpenFlowService, versions: OpenFlowVersionSet, logger: Logger
+    ) throws(UnixSocketError) {
         self.service = service
         let path = directory + "/" + service.bridge.name
         management = try StreamServer(loop: loop, path: path + ".mgmt", limits: .openFlow, logger: logger) { [unowned self] connection in
@@ -119,7 +124,8 @@ final class OpenFlowListener {
         }
         do throws(UnixSocketError) {
             snoop = try StreamServer(loop: loop, path: path + ".snoop", limits: .snoop, logger: logger) { [unowned self] connection in
-                let session = OpenFlowSession(connection: connection, loop: loop, logger: logger, versions: versions, handler: self.snoopHandler)
+                let session = OpenFlowSession(
+                    connection: connection, loop: loop, logger: logger, versions: versions, handler: self.snoopHandler)
                 let id = ObjectIdentifier(session)
                 self.snoopers[id] = session
                 session.onEnd = { [weak self] in self?.snoopers[id] = nil }
