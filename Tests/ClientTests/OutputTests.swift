@@ -57,6 +57,8 @@ import Testing
         let thread = ControlReports.pmd(statistics: statistics, queues: queues).json[0]
         #expect(thread?["thread"] == "pmd thread numa_id 0 core_id 1" && thread?["packets received"] == 10)
         #expect(thread?["queues"]?[0] == ["port": "p1", "queue": 0, "enabled": true, "usage_percent": 7])
+        let text = ControlReports.pmd(statistics: statistics, queues: queues).text
+        #expect(text.contains("pmd core 1       10") && text.contains("pmd core 1  p1        0    7%") && text.contains("main"))
     }
 
     @Test func aTraceKeepsItsLinesAndTellsItsEnd() {

@@ -49,10 +49,49 @@ public enum ControlReports {
         let objects = threads.map { thread in
             JSON.object(JSONObject(thread.members + [("thread", .string(thread.name)), ("queues", .array(thread.queues))]))
         }
-        var text = statistics
-        if !text.isEmpty, !text.hasSuffix("\n") { text += "\n" }
-        text += queues
-        return Report(text: text.isEmpty ? "no PMD thread runs: the first port that is polled starts one\n" : text, json: .array(objects))
+        guard !threads.isEmpty else {
+            return Report(text: "no thread of the datapath runs yet: the first port starts one\n", json: .array([]))
+        }
+        return Report(text: table(threads), json: .array(objects))
+    }
+
+    private typealias ThreadParts = (name: String, members: [(String, JSON)], queues: [JSON])
+
+    /// The threads, one line each, and under them their queues.
+    private static func table(_ threads: [ThreadParts]) -> String {
+        let columns: [(title: String, member: String)] = [
+            ("PACKETS", "packets received"), ("CACHE HITS", "emc hits"), ("MEGAFLOW HITS", "megaflow hits"),
+            ("UPCALLS", "miss with success upcall"), ("FAILED", "miss with failed upcall"), ("BUSY", "processing cycles"),
+            ("CYCLES/PACKET", "avg processing cycles per packet"),
+        ]
+        var table = TextTable(["THREAD"] + columns.map(\.title), right: Set(columns.map(\.title)))
+        var queues = TextTable(["THREAD", "PORT", "QUEUE", "LOAD"], right: ["QUEUE", "LOAD"])
+        for thread in threads {
+            let members = Dictionary(thread.members, uniquingKeysWith: { $1 })
+            let name = shortName(thread.name)
+            table.add(
+                [name]
+                    + columns.map { column in
+                        guard let value = members[column.member] else { return "-" }
+                        let text = value.string ?? value.text
+                        // "12345 (6.78%)" is the share of cycles, "123.45 (12345/100)" the quotient.
+                        guard let bracket = text.firstIndex(of: "(") else { return text }
+                        if column.title == "BUSY" { return String(text[text.index(after: bracket)...].dropLast()) }
+                        return String(text[..<bracket].filter { $0 != " " })
+                    })
+            for queue in thread.queues {
+                let load = queue["usage_percent"]?.integer.map { "\($0)%" } ?? "-"
+                queues.add([name, queue["port"]?.string ?? "?", queue["queue"]?.text ?? "?", load])
+            }
+        }
+        return table.text + (queues.isEmpty ? "" : "\n" + queues.text)
+    }
+
+    /// "pmd thread numa_id 0 core_id 1" is "pmd core 1".
+    private static func shortName(_ name: String) -> String {
+        let words = name.split(separator: " ")
+        if words.first == "pmd", let core = words.last { return "pmd core \(core)" }
+        return name.hasSuffix(" thread") ? String(name.dropLast(" thread".count)) : name
     }
 
     /// `ofproto/trace`.
