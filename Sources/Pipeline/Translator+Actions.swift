@@ -38,8 +38,8 @@ extension Translator {
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
         case .enqueue(let port, _): output(to: port, maxLength: 0)
         case .controller(let controller): punt(controller, cookie: rule?.cookie ?? .max)
-        case .setQueue(let queue): key.pointee[.skbPriority] = UInt128(queue)
-        case .popQueue: key.pointee[.skbPriority] = 0
+        case .setQueue(let queue): RawField.store(key, .skbPriority, UInt128(queue), mask: .max)
+        case .popQueue: RawField.store(key, .skbPriority, 0, mask: .max)
         case .setField(let field, let value, let mask, _): set(field, value, mask: mask)
         case .move(let from, let to):
             guard meetsPrerequisites(of: from.field), meetsPrerequisites(of: to.field) else { break }
@@ -149,7 +149,7 @@ extension Translator {
 
     func read(_ part: SubField) -> UInt128 {
         let ones: UInt128 = part.bits == 128 ? .max : (1 << UInt128(part.bits)) - 1
-        return key.pointee[part.field] >> UInt128(part.offset) & ones
+        return RawField.load(key, part.field) >> UInt128(part.offset) & ones
     }
 
     func set(_ part: SubField, _ value: UInt128) {
@@ -175,7 +175,7 @@ extension Translator {
     }
 
     private func setIPv4(_ field: Field, _ arpField: Field, _ address: UInt32) {
-        set(key.pointee.meetsPrerequisites(of: arpField) ? arpField : field, UInt128(address), mask: 0xffff_ffff)
+        set(hasPrerequisites(of: arpField) ? arpField : field, UInt128(address), mask: 0xffff_ffff)
     }
 
     private func setPort(_ fields: [Field], _ port: UInt16) {
@@ -189,7 +189,7 @@ extension Translator {
     private func decrement(_ field: Field, controllerIDs: [UInt16]) -> Bool {
         guard meetsPrerequisites(of: field) else { return false }
         look(field, bits: 0xff)
-        let ttl = UInt8(truncatingIfNeeded: key.pointee[field])
+        let ttl = UInt8(truncatingIfNeeded: RawField.load(key, field))
         if ttl > 1 {
             write(field, UInt128(ttl - 1), bits: 0xff)
             return false

@@ -254,17 +254,17 @@ extension Translator {
 
     private func commit(_ fields: [Field]) {
         for field in fields {
-            let bits = dirty.pointee.bits[field]
+            let bits = RawField.load(dirty, field)
             if bits == 0 { continue }
-            dirty.pointee.bits[field] = 0
-            let value = key.pointee[field] & bits
+            RawField.store(dirty, field, 0, mask: .max)
+            let value = RawField.load(key, field) & bits
             // What is known to be so already need not be done.
-            let known = looked.pointee.bits[field] | committed.pointee.bits[field]
-            if bits & ~known == 0, base.pointee[field] & bits == value { continue }
+            let known = RawField.load(looked, field) | RawField.load(committed, field)
+            if bits & ~known == 0, RawField.load(base, field) & bits == value { continue }
             actions.append(.set(field, value: value, mask: bits))
             changeCount += 1
-            base.pointee[field] = base.pointee[field] & ~bits | value
-            committed.pointee.bits[field] |= bits
+            RawField.store(base, field, value, mask: bits)
+            RawField.store(committed, field, .max, mask: bits)
         }
     }
 }

@@ -356,26 +356,47 @@ final class Translator: @unchecked Sendable {
     /// Looks at bits of a field.
     func look(_ field: Field, bits: UInt128) {
         if field.layout.byteOffset >= 320 { return }
-        looked.pointee.bits[field] |= bits & ~written.pointee.bits[field]
+        RawField.store(looked, field, .max, mask: bits & ~RawField.load(written, field))
     }
 
-    /// Whether the packet has what `field` needs; looks at what says so.
+    /// Whether the packet has what `field` needs; looks at what says so. Types and fragment class are always looked at, as
+    /// is the presence of a tag; what is left are the protocol and, for neighbour discovery, type and code.
     func meetsPrerequisites(of field: Field) -> Bool {
-        if field.prerequisite == .none { return true }
-        lookupMask.pointee = FlowMask()
-        lookupMask.pointee.addPrerequisites(of: field)
-        for word in 0..<40 {
-            looked.pointee.bits.words[word] |= lookupMask.pointee.bits.words[word] & ~written.pointee.bits.words[word]
+        switch field.prerequisite {
+        case .tcp, .udp, .sctp, .icmpv4, .icmpv6: lookBytes(FlowOffset.nwProto, 1)
+        case .nd, .ndSolicit, .ndAdvert:
+            lookBytes(FlowOffset.nwProto, 1)
+            lookBytes(FlowOffset.tpSrc, 4)
+        default: break
         }
-        return key.pointee.meetsPrerequisites(of: field)
+        return hasPrerequisites(of: field)
+    }
+
+    /// The same, without looking: for what only depends on what is always looked at.
+    func hasPrerequisites(of field: Field) -> Bool {
+        let etherType = load16(FlowOffset.etherType)
+        let isIP = etherType == 0x0800 || etherType == 0x86dd
+        func has(_ proto: UInt8) -> Bool { isIP && load8(FlowOffset.nwProto) == proto && load8(FlowOffset.ipFragment) & 2 == 0 }
+        return switch field.prerequisite {
+        case .none: true
+        case .vlan: isTagged
+        case .ipv4: etherType == 0x0800
+        case .ipv6: etherType == 0x86dd
+        case .ip: isIP
+        case .arp: etherType == 0x0806 || etherType == 0x8035
+        case .tcp: has(6)
+        case .udp: has(17)
+        case .sctp: has(132)
+        default: key.pointee.meetsPrerequisites(of: field)
+        }
     }
 
     /// Writes bits of a field that the packet has.
     func write(_ field: Field, _ value: UInt128, bits: UInt128) {
-        key.pointee[field] = key.pointee[field] & ~bits | value & bits
+        RawField.store(key, field, value, mask: bits)
         if field.layout.byteOffset >= 320 { return }
-        written.pointee.bits[field] |= bits
-        dirty.pointee.bits[field] |= bits
+        RawField.store(written, field, .max, mask: bits)
+        RawField.store(dirty, field, .max, mask: bits)
         isDirty = true
     }
 
