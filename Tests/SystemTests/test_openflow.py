@@ -197,10 +197,9 @@ def test_port_comes_and_goes_in_port_status(bridge, folder):
             bridge.vsctl("set", "Bridge", "br0", f"external_ids:n={next(serial)}")
             bridge.vsctl("--may-exist", "add-port", "br0", "tap8", "--", "set", "Interface", "tap8", "type=tap")
             bridge.vsctl("del-port", "tap8")
-            return "OFPT_PORT_STATUS" in monitor.output()
-        wait_until(first, 10, "a port status message", alive=monitor)
-        wait_until(lambda: re.search(r"OFPT_PORT_STATUS.*?: ADD:", monitor.output()) and re.search(r"OFPT_PORT_STATUS.*?: DEL:", monitor.output()), 10,
-                   monitor.output, alive=monitor)
+            return all(re.search(rf"OFPT_PORT_STATUS.*?: {what}:", monitor.output()) for what in ("ADD", "DEL"))
+        # The monitor may begin to listen between an addition and its deletion.
+        wait_until(first, 20, monitor.output, alive=monitor)
     finally:
         monitor.stop()
 

@@ -11,6 +11,9 @@ public struct Framer {
     /// Bytes of a message that is not whole yet.
     public var pendingBytes: Int { buffer.count - start }
 
+    /// Type of the message under way; nil before its second byte.
+    var pendingType: UInt8? { pendingBytes >= 2 ? buffer[start + 1] : nil }
+
     /// Takes what came from the stream.
     public mutating func append(_ bytes: some Collection<UInt8>) {
         if start > 0, start == buffer.count {

@@ -168,6 +168,10 @@ public final class OpenFlowConnection {
         isHandling = true
         defer { isHandling = false }
         while closeReason == nil, !isCongested() {
+            // Who does not begin with a hello does not speak OpenFlow: what looks like a length may never come.
+            if version == nil, let type = framer.pendingType, type != 0 {
+                return close("the first message is of type \(type), not a hello")
+            }
             do {
                 guard let raw = try framer.next() else { return }
                 tap?(raw)
