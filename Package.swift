@@ -101,7 +101,9 @@ let package = Package(
 
 // The fuzzers are built by `make fuzz` alone: the sanitizer brings their main function.
 if Context.environment["APUS_FUZZ"] != nil {
-    for (name, dependencies) in [("Canary", []), ("Packet", ["Flow"]), ("FlowText", ["Flow"]), ("JSON", ["OVSDB"]), ("OVSDB", ["OVSDB", "Base"])] as [(String, [Target.Dependency])] {
+    for (name, dependencies) in [
+        ("Canary", []), ("Packet", ["Flow"]), ("FlowText", ["Flow"]), ("JSON", ["OVSDB"]), ("OVSDB", ["OVSDB", "Base"]),
+    ] as [(String, [Target.Dependency])] {
         package.targets.append(
             .executableTarget(
                 name: "Fuzz\(name)", dependencies: dependencies, path: "Tests/Fuzz/\(name)",

@@ -7,6 +7,8 @@
 public struct DatabaseLimits: Sendable {
     /// Bytes of one JSON-RPC message.
     public var messageBytes = 128 << 20
+    /// Bytes a session may have waiting in its own queue before it is closed, whatever the owner's policy is.
+    public var outputBytesPerSession = 256 << 20
     /// Nesting of one JSON value. A legal transaction needs 9, a schema 10.
     public var jsonDepth = 256
     /// Operations of one transaction.

@@ -122,6 +122,32 @@ private struct Replica {
         #expect(committed > 20, "seed \(seed)")
     }
 
+    /// What a transaction sees through an index is what it sees by looking at every row, also of its own doing; and ten thousand
+    /// operations that look rows up do not look at each other's rows.
+    @Test func indexesSeeTheTransactionsOwnRows() {
+        let database = Database(schema: makeTestSchema(), uuids: UUIDGenerator(seed: 1))
+        func run(_ operations: [JSON]) -> [JSON] {
+            guard case .finished(let results, _) = database.execute(operations[...]) else { return [] }
+            return results
+        }
+        func named(_ name: String) -> JSON { .array([.array(["name", "==", .string(name)])]) }
+        func insert(_ name: String) -> JSON { ["op": "insert", "table": "C", "row": ["name": .string(name)] as JSON] }
+        func find(_ name: String) -> JSON {
+            .object(JSONObject([("op", "select"), ("table", "C"), ("where", named(name)), ("columns", ["name"])]))
+        }
+        func rename(_ from: String, _ to: String) -> JSON {
+            .object(JSONObject([("op", "update"), ("table", "C"), ("where", named(from)), ("row", ["name": .string(to)])]))
+        }
+        let results = run([
+            insert("a"), find("a"), rename("a", "b"), find("a"), find("b"), rename("b", "a"), find("a"),
+            .object(JSONObject([("op", "delete"), ("table", "C"), ("where", named("a"))])), find("a"),
+        ])
+        #expect([1, 3, 4, 6, 8].map { results[$0]["rows"]?.array?.count } == [1, 0, 1, 1, 0])
+        var many: [JSON] = []
+        for number in 0..<5_000 { many += [insert("n\(number)"), rename("n\(number)", "m\(number)")] }
+        #expect(run(many).allSatisfy { $0["error"] == nil })
+    }
+
     /// A client that applies what monitors send knows the database's content, whatever the version, and whatever happens in between.
     @Test(arguments: [MonitorVersion.rows, .differences, .history], [UInt64](1...5)) func monitorsTellEverything(
         version: MonitorVersion, seed: UInt64

@@ -159,6 +159,23 @@ import Testing
         #expect(session.bufferedOutputBytes == 0)
     }
 
+    /// A client that never reads is let go; the others do not notice.
+    @Test func closesWhoNeverReads() throws {
+        var limits = DatabaseLimits()
+        limits.outputBytesPerSession = 10_000
+        let server = try makeTestServer(limits: limits)
+        let (silent, writer) = (server.makeSession(name: "silent"), server.makeSession(name: "writer"))
+        var reason: String?
+        silent.onClose = { reason = $0 }
+        silent.receive(request("monitor", ["test", "m", ["T": [:] as JSON] as JSON], id: 1))
+        for _ in 0..<100 {
+            let answers = try result(writer, "transact", ["test", ["op": "insert", "table": "T", "row": [:] as JSON] as JSON])
+            #expect(answers.first?["result"]?[0]?["uuid"] != nil)
+        }
+        #expect(silent.isClosed && reason?.contains("does not read") == true && silent.bufferedOutputBytes == 0)
+        #expect(server.sessionCount == 1)
+    }
+
     @Test func boundsWhatASessionHolds() throws {
         var limits = DatabaseLimits()
         limits.monitorsPerSession = 3

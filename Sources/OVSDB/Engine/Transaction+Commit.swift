@@ -60,9 +60,10 @@ extension Transaction {
     private func count(_ id: RowID, from old: Row?, to new: Row?, _ deltas: inout [RowID: Int]) throws(OVSDBError) {
         let schema = database.tables[id.table].schema
         for column in schema.strongColumns {
-            let before = old?.fields[column] ?? .empty
-            let after = new?.fields[column] ?? .empty
+            var before = old?.fields[column] ?? .empty
+            var after = new?.fields[column] ?? .empty
             if before == after { continue }
+            if !schema.columns[column].type.isMap { (before, after) = before.differences(after) }
             schema.forEachReference(.strong, in: before, column: column) { table, uuid in
                 // A row does not keep itself alive.
                 let target = RowID(table: table, uuid: uuid)

@@ -40,6 +40,10 @@ final class Transaction {
     /// The order rows were first touched in, so that results and logs are reproducible.
     private(set) var order: [PendingChange] = []
     private var comments: [String] = []
+    /// Rows written to since an index of their table was last asked, by table.
+    private var unindexed: [Int: [UUID]] = [:]
+    /// Where rows written to may be found, by table and index. Entries may be stale: the row itself decides.
+    private var overlays: [Int: [[IndexKey: [UUID]]]] = [:]
     private(set) var isDurable = false
     /// Set while a "wait" that may come true later has stopped the transaction.
     private(set) var waitMilliseconds: UInt64?
@@ -58,6 +62,7 @@ final class Transaction {
     /// The version of `row` this transaction may write to.
     func writable(_ row: Row, _ table: Table) -> Row {
         let id = RowID(table: table.schema.index, uuid: row.uuid)
+        markUnindexed(id, table)
         if let change = changes[id] {
             if let new = change.new, new !== change.old { return new }
             let copy = row.copy()
@@ -72,8 +77,31 @@ final class Transaction {
     }
 
     func insert(_ row: Row, _ table: Table) {
-        record(PendingChange(RowID(table: table.schema.index, uuid: row.uuid), old: nil, new: row))
+        let id = RowID(table: table.schema.index, uuid: row.uuid)
+        markUnindexed(id, table)
+        record(PendingChange(id, old: nil, new: row))
         table.rows[row.uuid] = row
+    }
+
+    private func markUnindexed(_ id: RowID, _ table: Table) {
+        if !table.schema.indexes.isEmpty { unindexed[id.table, default: []].append(id.uuid) }
+    }
+
+    /// Rows of `table` this transaction has written to that may have `key` now.
+    private func written(_ table: Table, _ position: Int, _ key: IndexKey) -> [UUID] {
+        let index = table.schema.index
+        if let fresh = unindexed.removeValue(forKey: index) {
+            // Taken out while it is changed, else each change would copy it.
+            var overlay = overlays.removeValue(forKey: index) ?? Array(repeating: [:], count: table.schema.indexes.count)
+            for uuid in Set(fresh) {
+                guard let row = table.rows[uuid] else { continue }
+                for (position, columns) in table.schema.indexes.enumerated() {
+                    overlay[position][IndexKey(row, columns), default: []].append(uuid)
+                }
+            }
+            overlays[index] = overlay
+        }
+        return overlays[index]?[position][key] ?? []
     }
 
     func delete(_ uuid: UUID, _ table: Table) {
@@ -122,15 +150,10 @@ final class Transaction {
         }
         for (position, columns) in table.schema.indexes.enumerated() {
             guard let key = condition.key(columns) else { continue }
-            // The index knows the committed state; what this transaction touched is looked at besides.
-            var candidates: [Row] = []
-            if let uuid = table.indexes[position][key], changes[RowID(table: table.schema.index, uuid: uuid)] == nil,
-                let row = table.rows[uuid]
-            {
-                candidates.append(row)
-            }
-            for change in order where change.id.table == table.schema.index { if let new = change.new { candidates.append(new) } }
-            return candidates.filter(condition.holds)
+            // The index knows the committed state; what this transaction has written is looked up besides.
+            var candidates = Set(written(table, position, key))
+            if let uuid = table.indexes[position][key] { candidates.insert(uuid) }
+            return candidates.compactMap { table.rows[$0] }.filter(condition.holds)
         }
         return table.rows.values.filter(condition.holds)
     }

@@ -95,10 +95,11 @@ final class HostedDatabase {
     /// - Complexity: O(groups + changes of the monitored tables, once a group + members of the groups concerned)
     func notify(_ changes: ChangeSet) {
         let touched = Set(changes.rows.map(\.table))
-        for group in groups.values where group.specification.tables.keys.contains(where: touched.contains) {
+        for group in Array(groups.values) where group.specification.tables.keys.contains(where: touched.contains) {
             guard let updates = group.specification.updates(changes, database.schema) else { continue }
             let bytes = updates.bytes
-            for monitor in group.members.values { monitor.session.notify(monitor, updates: bytes, transaction: changes.id) }
+            // A session that closes itself over this takes its monitors out of the group.
+            for monitor in Array(group.members.values) { monitor.session.notify(monitor, updates: bytes, transaction: changes.id) }
         }
     }
 }

@@ -102,6 +102,10 @@ public final class Session {
         } else {
             output.append(contentsOf: bytes)
         }
+        if output.count > server.limits.outputBytesPerSession {
+            output = []
+            close("peer does not read: more than \(server.limits.outputBytesPerSession) bytes are waiting for it")
+        }
     }
 
     func reply(_ id: JSON, _ result: JSON) { send(["error": .null, "id": id, "result": result]) }

@@ -67,6 +67,30 @@ extension Datum {
         return Datum(sortedKeys: resultKeys, values: resultValues)
     }
 
+    /// Of two sets, what only the first and what only the second has.
+    ///
+    /// - Complexity: O(n + m) comparisons
+    func differences(_ other: Datum) -> (removed: Datum, added: Datum) {
+        let (l, r) = (keys, other.keys)
+        var removed: [Atom] = []
+        var added: [Atom] = []
+        var left = 0
+        var right = 0
+        while left < l.count || right < r.count {
+            if right == r.count || left < l.count && l[left] < r[right] {
+                removed.append(l[left])
+                left += 1
+            } else if left == l.count || r[right] < l[left] {
+                added.append(r[right])
+                right += 1
+            } else {
+                left += 1
+                right += 1
+            }
+        }
+        return (Datum(sortedSet: removed), Datum(sortedSet: added))
+    }
+
     private func symmetricDifference(_ other: Datum) -> Datum {
         let (l, r) = (keys, other.keys)
         var result: [Atom] = []
