@@ -200,16 +200,18 @@ public final class Switch {
     private func scheduleLinks() {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: Switch.linkIntervalMilliseconds) { [weak self] in
-            self?.refreshLinks()
-            self?.scheduleLinks()
+            guard let self, self.isStarted else { return }
+            self.refreshLinks()
+            self.scheduleLinks()
         }
     }
 
     private func scheduleStatistics() {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: globals.statsUpdateIntervalMilliseconds) { [weak self] in
-            self?.refreshStatistics()
-            self?.scheduleStatistics()
+            guard let self, self.isStarted else { return }
+            self.refreshStatistics()
+            self.scheduleStatistics()
         }
     }
 
@@ -217,16 +219,18 @@ public final class Switch {
     private func scheduleAgeing() {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: 1000) { [weak self] in
-            self?.pipeline.run()
-            self?.scheduleAgeing()
+            guard let self, self.isStarted else { return }
+            self.pipeline.run()
+            self.scheduleAgeing()
         }
     }
 
     private func scheduleRetries() {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: Switch.retryIntervalMilliseconds) { [weak self] in
-            self?.retryFailures()
-            self?.scheduleRetries()
+            guard let self, self.isStarted else { return }
+            self.retryFailures()
+            self.scheduleRetries()
         }
     }
 }
