@@ -56,7 +56,9 @@ enum ActionValidation {
             try checkRead(from, state)
             if !to.field.info.isWritable { throw .notWritable(to.field) }
             try checkRead(to, state)
-            if from.bits != to.bits { throw .badArgument("move copies \(from.bits) bits of \(from.field.name) to \(to.bits) of \(to.field.name)") }
+            if from.bits != to.bits {
+                throw .badArgument("move copies \(from.bits) bits of \(from.field.name) to \(to.bits) of \(to.field.name)")
+            }
         case .push(let source): try checkRead(source, state)
         case .pop(let target):
             if !target.field.info.isWritable { throw .notWritable(target.field) }
@@ -135,7 +137,9 @@ enum ActionValidation {
 
     /// The headers behind a new or removed label are not known any more.
     private static func forgetNetwork(_ state: inout State) {
-        for field: Field in [.nwSrc, .nwDst, .ipv6Src, .ipv6Dst, .ipv6Label, .nwProto, .nwTOS, .nwTTL, .ipFrag, .tcpSrc, .tcpDst, .tcpFlags] {
+        for field: Field in [
+            .nwSrc, .nwDst, .ipv6Src, .ipv6Dst, .ipv6Label, .nwProto, .nwTOS, .nwTTL, .ipFrag, .tcpSrc, .tcpDst, .tcpFlags,
+        ] {
             state.known.clear(field)
         }
     }

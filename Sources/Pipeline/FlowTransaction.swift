@@ -163,7 +163,9 @@ struct FlowTransaction {
         forEachTouched { $1.prepare() }
         bridge.publishedVersion.store(version, ordering: .releasing)
         var dependencies = DependencySet()
-        forEachTouched { dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settle() }
+        forEachTouched {
+            dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settle()
+        }
         bridge.pipeline.stamp(dependencies)
     }
 

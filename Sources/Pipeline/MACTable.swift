@@ -71,7 +71,9 @@ final class MACTable: Sendable {
 
     deinit { UnsafeMutableRawPointer(storage.words).deallocate() }
 
-    private func key(_ address: UInt64, _ vlan: UInt16) -> UInt64 { MACTable.present | UInt64(vlan & 0xfff) << 48 | address & 0xffff_ffff_ffff }
+    private func key(_ address: UInt64, _ vlan: UInt16) -> UInt64 {
+        MACTable.present | UInt64(vlan & 0xfff) << 48 | address & 0xffff_ffff_ffff
+    }
 
     private func hash(_ key: UInt64) -> UInt64 {
         let product = (key ^ seed).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
@@ -211,7 +213,8 @@ final class MACTable: Sendable {
         for index in 0...storage.mask {
             let key = slot(index).pointee.load(ordering: .relaxed)
             if key & MACTable.present != 0 {
-                entries.append((key, (slot(index) + 1).pointee.load(ordering: .relaxed), (slot(index) + 2).pointee.load(ordering: .relaxed)))
+                entries.append(
+                    (key, (slot(index) + 1).pointee.load(ordering: .relaxed), (slot(index) + 2).pointee.load(ordering: .relaxed)))
             }
             slot(index).pointee.store(0, ordering: .releasing)
         }
@@ -254,7 +257,9 @@ final class MACTable: Sendable {
 
     func removeAll() -> DependencySet { state.withLock { removeWhere(&$0) { _, _, _ in true } } }
 
-    func remove(port: OpenFlowPort) -> DependencySet { state.withLock { removeWhere(&$0) { entryPort, _, _ in entryPort == port.rawValue } } }
+    func remove(port: OpenFlowPort) -> DependencySet {
+        state.withLock { removeWhere(&$0) { entryPort, _, _ in entryPort == port.rawValue } }
+    }
 
     func setAgeing(seconds: Int) { state.withLock { $0.ageingSeconds = seconds } }
 

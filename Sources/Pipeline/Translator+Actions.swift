@@ -163,7 +163,8 @@ extension Translator {
         case .vlanTCI: setVLAN(UInt16(truncatingIfNeeded: value), mask: UInt16(truncatingIfNeeded: mask))
         case .vlanVID: setVLAN(UInt16(truncatingIfNeeded: value), mask: UInt16(truncatingIfNeeded: mask) & 0x1fff)
         case .vlanVID12:
-            setVLAN(UInt16(truncatingIfNeeded: value) | Translator.vlanPresent, mask: UInt16(truncatingIfNeeded: mask) | Translator.vlanPresent)
+            setVLAN(
+                UInt16(truncatingIfNeeded: value) | Translator.vlanPresent, mask: UInt16(truncatingIfNeeded: mask) | Translator.vlanPresent)
         case .vlanPCP:
             setVLAN(
                 UInt16(truncatingIfNeeded: value) << 13 | Translator.vlanPresent,

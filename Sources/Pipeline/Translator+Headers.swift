@@ -92,7 +92,9 @@ extension Translator {
             func half(_ offset: Int) -> UInt16 { UInt16(bigEndian: UnsafeRawPointer(key).load(fromByteOffset: offset, as: UInt16.self)) }
             var result: [(UInt16, UInt16)] = []
             if half(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
-                if half(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0 { result.append((half(FlowOffset.vlanTCI2), half(FlowOffset.vlanTPID2))) }
+                if half(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0 {
+                    result.append((half(FlowOffset.vlanTCI2), half(FlowOffset.vlanTPID2)))
+                }
                 result.append((half(FlowOffset.vlanTCI), half(FlowOffset.vlanTPID)))
             }
             return result

@@ -96,9 +96,11 @@ func lookupsEqualALinearScan(seed: UInt64) {
         pair.classifier.forEachVisible(at: pair.version, matching: filter) { seen.insert(ObjectIdentifier($0)) }
         #expect(seen == found)
         let overlaps = pair.list.contains { rule in
-            rule.rank == 3 && zip(0..<64, 0..<64).allSatisfy { word, _ in
-                (rule.pattern.key.words[word] ^ filter.key.words[word]) & rule.pattern.mask.bits.words[word] & filter.mask.bits.words[word] == 0
-            }
+            rule.rank == 3
+                && zip(0..<64, 0..<64).allSatisfy { word, _ in
+                    (rule.pattern.key.words[word] ^ filter.key.words[word]) & rule.pattern.mask.bits.words[word]
+                        & filter.mask.bits.words[word] == 0
+                }
         }
         #expect(pair.classifier.hasOverlap(filter, priority: 3, version: pair.version) == overlaps)
     }

@@ -9,8 +9,10 @@ import Testing
 @testable import Pipeline
 
 private func texts(_ rig: Rig, _ filter: FlowFilter = FlowFilter()) -> [String] {
-    rig.bridge.flows(matching: filter).map { "\($0.table):\(FlowText.format($0.match, priority: $0.priority))->\(FlowText.format($0.actions))" }
-        .sorted()
+    rig.bridge.flows(matching: filter).map {
+        "\($0.table):\(FlowText.format($0.match, priority: $0.priority))->\(FlowText.format($0.actions))"
+    }
+    .sorted()
 }
 
 @Test func addingReplacesAndModifyingDoesNotAdd() {
@@ -32,7 +34,8 @@ private func texts(_ rig: Rig, _ filter: FlowFilter = FlowFilter()) -> [String] 
     func fill() {
         rig.modify("", .delete)
         rig.flows(
-            "table=0,tcp,nw_dst=10.0.0.1,cookie=1,actions=output:2", "table=0,tcp,cookie=2,actions=output:3", "table=0,ip,cookie=3,actions=output:2",
+            "table=0,tcp,nw_dst=10.0.0.1,cookie=1,actions=output:2", "table=0,tcp,cookie=2,actions=output:3",
+            "table=0,ip,cookie=3,actions=output:2",
             "table=3,priority=9,udp,cookie=0x103,actions=write_actions(output:2)", "table=1,arp,actions=drop")
     }
     func remaining(_ text: String, _ command: FlowModCommand) -> Int {
@@ -223,7 +226,7 @@ private final class Progress: Sendable {
     rig.flows("table=0,priority=1,in_port=1,actions=goto_table:1", "table=1,priority=1,ip,actions=output:2")
     await withTaskGroup(of: Void.self) { group in
         group.addTask {
-            for round in 0..<300 {
+            for round in 0..<100 {
                 // In one bundle: either both tables have their rule, or neither.
                 let text = ["in_port=1,priority=50,actions=goto_table:2", "table=2,priority=50,actions=output:3"]
                 let command: FlowModCommand = round % 2 == 0 ? .add : .deleteStrict
@@ -245,7 +248,8 @@ private final class Progress: Sendable {
                     source += 1
                     let text = DatapathText.format(rig.translate(Rig.key("in_port=1,ip,nw_dst=10.0.0.\(source % 200)")).actions)
                     if text != "2" && text != "3" { progress.wrong.wrappingAdd(1, ordering: .relaxed) }
-                    _ = rig.translate(Rig.key("in_port=2,dl_src=02:00:00:00:0\(thread):\(String(source % 80 + 16, radix: 16)),dl_dst=02:00:00:00:00:11"))
+                    _ = rig.translate(
+                        Rig.key("in_port=2,dl_src=02:00:00:00:0\(thread):\(String(source % 80 + 16, radix: 16)),dl_dst=02:00:00:00:00:11"))
                     if source % 50 == 0 { _ = rig.bridge.flows() }
                 }
             }

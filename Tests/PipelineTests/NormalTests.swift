@@ -120,7 +120,9 @@ func floodingFollowsTheVLANs(packet: String, expected: String) {
 @Test func onePortCannotPushOutTheOthersStations() {
     let rig = Rig(failMode: .standalone)
     rig.bridge.setMACLearning(capacity: 100, ageingSeconds: 300)
-    for station in 1...20 { _ = rig.actions("in_port=2,dl_src=02:00:00:00:02:\(String(station + 0x10, radix: 16)),dl_dst=ff:ff:ff:ff:ff:ff") }
+    for station in 1...20 {
+        _ = rig.actions("in_port=2,dl_src=02:00:00:00:02:\(String(station + 0x10, radix: 16)),dl_dst=ff:ff:ff:ff:ff:ff")
+    }
     for high in 0x10..<0x20 {
         for low in 0x10..<0x40 {
             _ = rig.actions(

@@ -232,7 +232,8 @@ private struct Interpreter {
             case .output(let port, _):
                 switch port {
                 case .inPort: out.append(Departure(UInt32(key[.inPort]), key))
-                case .flood: for port in 1...4 as ClosedRange<UInt32> where port != UInt32(key[.inPort]) { out.append(Departure(port, key)) }
+                case .flood:
+                    for port in 1...4 as ClosedRange<UInt32> where port != UInt32(key[.inPort]) { out.append(Departure(port, key)) }
                 default: if port.rawValue != UInt32(key[.inPort]) { out.append(Departure(port.rawValue, key)) }
                 }
             case .setEthDst(let value): set(.ethDst, UInt128(value), 0xffff_ffff_ffff)
@@ -257,7 +258,9 @@ private struct Interpreter {
                 key[.nwTTL] -= 1
             case .push(let from): stack.append(key[from.field] >> UInt128(from.offset) & ((1 << UInt128(from.bits)) - 1))
             case .pop(let to):
-                if let value = stack.popLast() { set(to.field, value << UInt128(to.offset), ((1 << UInt128(to.bits)) - 1) << UInt128(to.offset)) }
+                if let value = stack.popLast() {
+                    set(to.field, value << UInt128(to.offset), ((1 << UInt128(to.bits)) - 1) << UInt128(to.offset))
+                }
             case .resubmit(_, let next): run(table: next ?? table)
             case .clone(let nested):
                 var copy = self
@@ -286,7 +289,8 @@ func megaflowsDoWhatTheTablesSay(seed: UInt64) throws {
                 let match = random.pick(matches)
                 let priority = 100 + rules.count
                 rules.append(
-                    "table=\(table),priority=\(priority),\(match)\(match.isEmpty ? "" : ",")actions=\(randomActions(&random, table: table))")
+                    "table=\(table),priority=\(priority),\(match)\(match.isEmpty ? "" : ",")actions=\(randomActions(&random, table: table))"
+                )
             }
         }
         for rule in rules { _ = try? rig.bridge.apply(Rig.modification(rule)) }

@@ -63,7 +63,8 @@ import Testing
 func actionsBecomeDatapathActions(actions: String, expected: String) {
     let rig = Rig()
     rig.flows("tcp,actions=\(actions)")
-    let packet = "in_port=1,tcp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tp_src=1,tp_dst=2"
+    let packet =
+        "in_port=1,tcp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tp_src=1,tp_dst=2"
     #expect(rig.actions(packet) == expected)
 }
 
@@ -111,7 +112,8 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
 @Test func masksHoldWhatWasReadAndNoMore() {
     let rig = Rig()
     rig.flows(
-        "table=0,priority=10,tcp,tp_dst=80,actions=output:2", "table=0,priority=1,ip,nw_dst=10.0.0.0/8,actions=mod_nw_dst:1.1.1.1,goto_table:1",
+        "table=0,priority=10,tcp,tp_dst=80,actions=output:2",
+        "table=0,priority=1,ip,nw_dst=10.0.0.0/8,actions=mod_nw_dst:1.1.1.1,goto_table:1",
         "table=1,ip,nw_dst=1.1.1.1,actions=dec_ttl,output:3")
     let tcp = rig.translate(Rig.key("in_port=1,tcp,nw_dst=10.0.0.1,nw_ttl=9,tp_dst=80"))
     #expect(tcp.mask.bits[.tcpDst] == 0xffff && tcp.mask.bits[.nwProto] == 0xff && tcp.mask.bits[.nwSrc] == 0)
@@ -174,7 +176,8 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
         let translation = rig.translate(key)
         rig.events.packetIns.withLock { $0.removeAll() }
         for case .punt(let token, let length) in translation.actions {
-            rig.pipeline.receive(PuntedPacket(token: token, bytes: Array(repeating: 1, count: min(Int(length), 200)), totalLength: 200, key: key))
+            rig.pipeline.receive(
+                PuntedPacket(token: token, bytes: Array(repeating: 1, count: min(Int(length), 200)), totalLength: 200, key: key))
         }
         return rig.events.packetIns.withLock { $0 }
     }
