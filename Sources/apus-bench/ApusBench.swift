@@ -10,13 +10,7 @@ internal import DatapathAPI
 internal import Flow
 internal import Glibc
 internal import Netdev
-
-struct Workload {
-    var name: String
-    var flows: Int
-    var masks: BenchTranslator.Masks
-    var actions: [DatapathAction] = []
-}
+internal import Pipeline
 
 struct Measurement {
     var name: String
@@ -24,28 +18,15 @@ struct Measurement {
     var cyclesPerPacket: Double
     var cacheHitShare: Double
     var upcalls: UInt64
-    var isLossless: Bool
+    /// Packets dropped while it was measured.
+    var drops: UInt64
+    var megaflows: Int
+    var masks: Int
+    var isLossless: Bool { drops == 0 }
 }
 
 @main
 struct ApusBench {
-    static let workloads: [Workload] = [
-        Workload(name: "forward-1", flows: 1, masks: .port),
-        Workload(name: "forward-1k", flows: 1000, masks: .port),
-        Workload(name: "l4-1k", flows: 1000, masks: .flow),
-        Workload(name: "l4-10k", flows: 10_000, masks: .flow),
-        Workload(name: "l4-100k", flows: 100_000, masks: .flow),
-        Workload(
-            name: "setfield-1k", flows: 1000, masks: .flow,
-            actions: [
-                .set(.ethDst, value: 0x0a0b_0c0d_0e0f, mask: 0xffff_ffff_ffff),
-                .set(.ethSrc, value: 0x0a0b_0c0d_0e01, mask: 0xffff_ffff_ffff),
-            ]),
-        Workload(name: "masks24-1k", flows: 1000, masks: .prefixes(24)),
-        Workload(name: "masks24-10k", flows: 10_000, masks: .prefixes(24)),
-        Workload(name: "masks24-100k", flows: 100_000, masks: .prefixes(24)),
-    ]
-
     static func main() {
         var names: [String] = []
         var seconds = 2.0
@@ -70,22 +51,22 @@ struct ApusBench {
             case "--json": wantsJSON = true
             case "--help", "-h":
                 print("usage: apus-bench [--seconds S] [--cpu N] [--json] [NAME ...]")
-                print("workloads: stages \(workloads.map(\.name).joined(separator: " "))")
+                print("workloads: stages \(Workload.all.map(\.name).joined(separator: " "))")
                 return
             default:
                 if argument.hasPrefix("-") { fail("there is no option \(argument): see --help") }
-                guard "stages".hasPrefix(argument) || workloads.contains(where: { $0.name.hasPrefix(argument) }) else {
+                guard "stages".hasPrefix(argument) || Workload.all.contains(where: { $0.name.hasPrefix(argument) }) else {
                     fail("no workload's name begins with \(argument): see --help")
                 }
                 names.append(argument)
             }
         }
         DPDKRuntime.setLogLevel(3)
-        if !wantsJSON { print("workload            Mpps  cycles/packet  cache hits  upcalls") }
+        if !wantsJSON { print("workload            Mpps  cycles/packet  cache hits  upcalls    flows  masks") }
         func isWanted(_ name: String) -> Bool { names.isEmpty || names.contains { name.hasPrefix($0) } }
         if isWanted("stages") { Stages.run(wantsJSON: wantsJSON) }
         do {
-            for workload in workloads where isWanted(workload.name) {
+            for workload in Workload.all where isWanted(workload.name) {
                 let result = try measure(workload, seconds: seconds, cpu: cpu)
                 show(result, wantsJSON: wantsJSON)
             }
@@ -110,23 +91,33 @@ struct ApusBench {
             print(
                 "{\"name\":\"\(result.name)\",\"mpps\":\(fixed(result.packetsPerSecond / 1e6, 3)),"
                     + "\"cycles_per_packet\":\(fixed(result.cyclesPerPacket, 1)),\"cache_hit_share\":\(fixed(result.cacheHitShare, 3)),"
-                    + "\"upcalls\":\(result.upcalls),\"lossless\":\(result.isLossless)}")
+                    + "\"upcalls\":\(result.upcalls),\"drops\":\(result.drops),\"flows\":\(result.megaflows),\"masks\":\(result.masks)}")
         } else {
             print(
                 result.name + pad(fixed(result.packetsPerSecond / 1e6, 2), 24 - result.name.count)
                     + pad(fixed(result.cyclesPerPacket, 1), 15) + pad(fixed(result.cacheHitShare * 100, 1) + "%", 12)
-                    + pad("\(result.upcalls)", 9) + (result.isLossless ? "" : "  packets were lost"))
+                    + pad("\(result.upcalls)", 9) + pad("\(result.megaflows)", 9) + pad("\(result.masks)", 7)
+                    + (result.isLossless ? "" : "  drops: \(result.drops)"))
         }
         fflush(nil)
     }
 
-    /// One workload on one PMD thread: a second to warm up, then `seconds`.
+    /// One workload on one PMD thread: a second and a half to warm up, then `seconds`.
     static func measure(_ workload: Workload, seconds: Double, cpu: Int?) throws -> Measurement {
         let path = "/tmp/apus-bench.\(getpid()).pcap"
         try Traffic.write(flows: workload.flows, to: path)
         defer { unlink(path) }
-        let translator = BenchTranslator(output: DatapathPort(2), masks: workload.masks, actions: workload.actions)
-        let datapath = Datapath(translator: translator, clock: Clock(), versions: translator.versions)
+        let clock = Clock()
+        let datapath: Datapath
+        switch workload.decision {
+        case .fixed(let masks, let actions):
+            let translator = BenchTranslator(output: DatapathPort(2), masks: masks, actions: actions)
+            datapath = Datapath(translator: translator, clock: clock, versions: translator.versions)
+        case .rules(let rules):
+            let pipeline = try makePipeline(rules(), clock: clock)
+            datapath = Datapath(translator: pipeline, clock: clock, versions: pipeline.versions)
+            pipeline.attach(datapath)
+        }
         try datapath.setPMDMask([cpu ?? datapath.usableCPUs.last!])
         let source = try Netdev.open(
             NetdevConfiguration(name: "source", kind: .dpdk, options: ["dpdk-devargs": "net_pcap0,rx_pcap=\(path),infinite_rx=1"]))
@@ -138,7 +129,7 @@ struct ApusBench {
         }
         try datapath.addPort(sink, number: DatapathPort(2))
         try datapath.addPort(source, number: DatapathPort(1))
-        usleep(1_000_000)
+        usleep(1_500_000)
         let before = datapath.counters(of: DatapathPort(1))!
         let upcallsBefore = datapath.pmdStatistics().first?.upcalls ?? 0
         datapath.clearThreadStatistics()
@@ -148,10 +139,32 @@ struct ApusBench {
         let elapsed = Double(clinuxNow() - start) / 1e9
         let after = datapath.counters(of: DatapathPort(1))!
         let received = Double(statistics.receivedPackets)
+        let flows = datapath.flowTableStatistics()
         return Measurement(
             name: workload.name, packetsPerSecond: received / elapsed, cyclesPerPacket: statistics.cyclesPerPacket,
             cacheHitShare: received == 0 ? 0 : Double(statistics.cacheHits) / received, upcalls: upcallsBefore &+ statistics.upcalls,
-            isLossless: before.drops == after.drops)
+            drops: after.drops.reduce(0, +) &- before.drops.reduce(0, +), megaflows: flows.flows, masks: flows.masks)
+    }
+
+    /// A bridge with ports 1 and 2 and these rules.
+    static func makePipeline(_ rules: [String], clock: Clock) throws -> SwitchPipeline {
+        let pipeline = SwitchPipeline(clock: clock, seed: 7)
+        let bridge = try pipeline.addBridge(named: "bench", datapathID: 1)
+        bridge.flushFlows()
+        for number in 1...2 as ClosedRange<UInt32> {
+            _ = try bridge.addPort(
+                BridgePort(
+                    number: OpenFlowPort(number), name: "p\(number)", attachment: .datapath(DatapathPort(number)),
+                    hardwareAddress: 0x0200_0000_0000 + UInt64(number)))
+        }
+        try bridge.apply(
+            bundle: rules.map { text in
+                let spec = try FlowText.parseFlow(text)
+                return FlowModification(
+                    command: .add, table: spec.table ?? 0, match: spec.match, priority: spec.priority ?? 0x8000,
+                    actions: spec.actions ?? [])
+            })
+        return pipeline
     }
 
     static func clinuxNow() -> UInt64 { Clock().now.nanoseconds }

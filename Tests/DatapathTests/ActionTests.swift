@@ -1,4 +1,5 @@
 import Base
+import CDPDK
 @testable import Datapath
 import DatapathAPI
 import Flow
@@ -127,5 +128,72 @@ import Testing
         bench.run()
         #expect(bench.counters(1).forwardedPackets == 41)
         bench.checkAccounting()
+    }
+}
+
+/// Packets of several segments, as a device with small buffers delivers them.
+@Suite struct SegmentTests {
+    /// A chain of heap mbufs with `sizes` bytes each of `frame`.
+    static func chain(_ frame: [UInt8], sizes: [Int], pool: OpaquePointer) -> Packet {
+        var first: Packet?
+        var last: Packet?
+        var offset = 0
+        for size in sizes {
+            let segment = cdpdk_mbuf_alloc(pool)!
+            frame[offset..<offset + size].withUnsafeBytes { bytes in
+                UnsafeMutableRawPointer(cdpdk_mbuf_data(segment)).copyMemory(from: bytes.baseAddress!, byteCount: size)
+            }
+            segment.pointee.data_len = UInt16(size)
+            segment.pointee.pkt_len = UInt32(size)
+            offset += size
+            if let last { last.pointee.next = segment }
+            if first == nil { first = segment }
+            last = segment
+        }
+        first!.pointee.nb_segs = UInt16(sizes.count)
+        first!.pointee.pkt_len = UInt32(offset)
+        return first!
+    }
+
+    @Test(arguments: [[10, 4, 30, 200], [14, 20, 400], [50, 1000], [5, 5, 5, 5, 60]])
+    func segmentsAreOnePacket(sizes: [Int]) throws {
+        let bench = try Bench(ports: 3)
+        defer { bench.close() }
+        let total = sizes.reduce(0, +)
+        let frame = Array((Frames.ip(src: 1, dst: 2, sport: 3, dport: 4) + [UInt8](repeating: 7, count: total)).prefix(total))
+        bench.translator.change { state in
+            state.rules = [
+                AccountingTests.rule(1, [.output(DatapathPort(2)), .pushVLAN(tpid: 0x8100, tci: 0x1005), .output(DatapathPort(3))])
+            ]
+            state.extraMask.add(.udpDst)
+        }
+        let pool = cdpdk_heap_pool_create(2048)!
+        let worker = bench.datapath.control.withLock { $0.pmds.values.first! }
+        worker.state.pointee.quiescent.online(worker.slot)
+        worker.state.pointee.packets[0] = SegmentTests.chain(frame, sizes: sizes, pool: pool)
+        Burst.process(worker.state, 1, port: 1)
+        Stages.flush(worker.state)
+        worker.state.pointee.quiescent.offline(worker.slot)
+        let tagged = Array(frame[..<12]) + [0x81, 0, 0, 5] + Array(frame[12...])
+        #expect(bench.sent() == [2: [frame], 3: [tagged]])
+        #expect(bench.counters(1).receivedBytes == UInt64(total))
+        bench.checkAccounting()
+        cdpdk_pool_free(pool)
+    }
+
+    @Test(arguments: [14, 20, 60, 99, 100])
+    func cutsAcrossSegments(length: Int) {
+        let pool = cdpdk_heap_pool_create(2048)!
+        let before = cdpdk_heap_pool_outstanding()
+        let frame = (0..<100).map { UInt8($0) }
+        let packet = SegmentTests.chain(frame, sizes: [20, 40, 40], pool: pool)
+        PacketEdit.cut(packet, to: UInt32(length))
+        #expect(packet.pointee.pkt_len == UInt32(length))
+        var bytes = [UInt8](repeating: 0, count: 100)
+        #expect(cdpdk_mbuf_read(packet, 0, 100, &bytes) == UInt32(length))
+        #expect(Array(bytes.prefix(length)) == Array(frame.prefix(length)))
+        cdpdk_mbuf_free(packet)
+        #expect(cdpdk_heap_pool_outstanding() == before)
+        cdpdk_pool_free(pool)
     }
 }
