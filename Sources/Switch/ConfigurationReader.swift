@@ -88,7 +88,8 @@ struct ConfigurationReader {
             if let value = UInt64(digits, radix: 16), value != 0, digits.count <= 16 {
                 result.datapathID = value
             } else {
-                complaints.append("datapath-id=\(text) in \(config.origin) is ignored: it must be up to 16 hexadecimal digits, not all zero")
+                complaints.append(
+                    "datapath-id=\(text) in \(config.origin) is ignored: it must be up to 16 hexadecimal digits, not all zero")
             }
         }
         if let text = config.values["hwaddr"] {
@@ -145,7 +146,8 @@ struct ConfigurationReader {
         case "native-untagged": result.vlanMode = .nativeUntagged
         case "trunk": result.vlanMode = .trunk
         case "dot1q-tunnel":
-            result.refusal = "vlan_mode dot1q-tunnel of port \(result.name) is not supported; use access, trunk, native-tagged or native-untagged"
+            result.refusal =
+                "vlan_mode dot1q-tunnel of port \(result.name) is not supported; use access, trunk, native-tagged or native-untagged"
         default: result.vlanMode = tag != nil ? .access : .trunk
         }
         result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }

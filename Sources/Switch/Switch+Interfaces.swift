@@ -172,7 +172,10 @@ extension Switch {
     private func needsReopening(_ interface: RunningInterface, _ now: WantedInterface, of bridge: WantedBridge) -> Bool {
         if now.type != interface.wanted.type || now.uuid != interface.wanted.uuid { return true }
         if now.ofportRequest != interface.wanted.ofportRequest, now.name != bridge.name,
-            let request = now.ofportRequest, request != interface.number?.rawValue { return true }
+            let request = now.ofportRequest, request != interface.number?.rawValue
+        {
+            return true
+        }
         guard let netdev = interface.netdev else { return now.options != interface.wanted.options }
         guard now.differsInDevice(from: interface.wanted) || interface.wanted.name == bridge.name else { return false }
         do {
