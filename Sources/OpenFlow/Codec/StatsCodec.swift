@@ -64,11 +64,9 @@ enum StatsCodec {
         return (type, flags & 1 != 0)
     }
 
-    private static func experimenterHeader(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> (UInt32, UInt32) {
+    private static func experimenterHeader(_ reader: inout ByteReader) throws(OpenFlowError) -> (UInt32, UInt32) {
         let id = try reader.u32()
-        let subtype = try reader.u32()
-        if version == .v1_0, id == Experimenter.nicira { try reader.skip(4) }
-        return (id, subtype)
+        return (id, try reader.u32())
     }
 
     // MARK: Requests
@@ -123,10 +121,11 @@ enum StatsCodec {
             let port = OpenFlowPort(try reader.u32())
             request = .queueDescription(port: port, queueID: try reader.u32())
         default:
-            let (id, subtype) = try experimenterHeader(&reader, version)
+            let (id, subtype) = try experimenterHeader(&reader)
             guard id == Experimenter.nicira else {
                 throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(id, radix: 16)) is unknown")
             }
+            if version == .v1_0 { try reader.skip(4) }
             switch subtype {
             case NiciraStats.flow: request = .flow(try decodeNXFlowRequest(&reader))
             case NiciraStats.aggregate: request = .aggregate(try decodeNXFlowRequest(&reader))
@@ -291,18 +290,15 @@ enum StatsCodec {
     }
 
     static func decodeNicira(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> StatsReply {
-        let (id, subtype) = try experimenterHeader(&reader, version)
-        guard id == Experimenter.nicira else {
+        let (id, subtype) = try experimenterHeader(&reader)
+        guard id == Experimenter.nicira, subtype == NiciraStats.flow || subtype == NiciraStats.aggregate else {
             return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))
         }
-        switch subtype {
-        case NiciraStats.flow:
-            var flows: [FlowStats] = []
-            while !reader.isAtEnd { flows.append(try FlowStatsCodec.decodeNX(&reader)) }
-            return .flow(flows, isNXM: true)
-        case NiciraStats.aggregate: return .aggregate(try FlowStatsCodec.decodeAggregate(&reader, .v1_0), isNXM: true)
-        default: return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))
-        }
+        if version == .v1_0 { try reader.skip(4) }
+        if subtype == NiciraStats.aggregate { return .aggregate(try FlowStatsCodec.decodeAggregate(&reader, .v1_0), isNXM: true) }
+        var flows: [FlowStats] = []
+        while !reader.isAtEnd { flows.append(try FlowStatsCodec.decodeNX(&reader)) }
+        return .flow(flows, isNXM: true)
     }
 
     // MARK: Table features

@@ -40,14 +40,15 @@ enum SwitchCodec {
     static func decodeError(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> ErrorMessage {
         let type = try reader.u16()
         let code = try reader.u16()
-        if type == niciraErrorType, code == 0, reader.remaining >= 8 {
-            let experimenter = try reader.u32()
-            let number = ErrorNumber(experimenter: experimenter, type: try reader.u16(), code: try reader.u16())
-            return ErrorMessage(number: number, data: reader.rest())
+        // An experimenter's id is never 0; what pretends so is an ordinary error of an odd type.
+        var ahead = reader
+        if version <= .v1_1, type == niciraErrorType, code == 0, ahead.remaining >= 8 {
+            let number = ErrorNumber(experimenter: try ahead.u32(), type: try ahead.u16(), code: try ahead.u16())
+            if number.experimenter != 0 { return ErrorMessage(number: number, data: ahead.rest()) }
         }
-        if type == experimenterErrorType, reader.remaining >= 4 {
-            let experimenter = try reader.u32()
-            return ErrorMessage(number: ErrorNumber(experimenter: experimenter, type: code, code: 0), data: reader.rest())
+        if version >= .v1_2, type == experimenterErrorType, ahead.remaining >= 4 {
+            let number = ErrorNumber(experimenter: try ahead.u32(), type: code, code: 0)
+            if number.experimenter != 0 { return ErrorMessage(number: number, data: ahead.rest()) }
         }
         return ErrorMessage(number: ErrorNumber(type: type, code: code), data: reader.rest())
     }

@@ -76,6 +76,8 @@ public final class OpenFlowConnection {
     private var lastReceived: Instant
     private var isProbed = false
     private var isHandling = false
+    /// The rest of a long reply that the peer has not room for yet.
+    private var pendingReply: (() -> [UInt8]?)?
 
     /// - Parameter output: takes bytes for the peer, in order.
     public init(
@@ -127,6 +129,28 @@ public final class OpenFlowConnection {
         output(bytes)
     }
 
+    /// Sends a reply of many messages as fast as the peer reads them. Until it is through, no further message is handled.
+    ///
+    /// - Parameter next: makes the next message, encoded; nil ends the reply. Kept until then.
+    public func sendReply(_ next: @escaping () -> [UInt8]?) {
+        pendingReply = next
+        continueReply()
+    }
+
+    /// False if the reply is not through yet.
+    @discardableResult
+    private func continueReply() -> Bool {
+        guard let next = pendingReply else { return true }
+        while closeReason == nil, !isCongested() {
+            guard let bytes = next() else {
+                pendingReply = nil
+                return true
+            }
+            sendBytes(bytes)
+        }
+        return false
+    }
+
     /// Answers a message with an error.
     public func sendError(_ error: OpenFlowError, to raw: [UInt8]) {
         guard let header = Header(raw) else { return }
@@ -145,6 +169,7 @@ public final class OpenFlowConnection {
         guard closeReason == nil else { return }
         closeReason = reason
         bundles.removeAll()
+        pendingReply = nil
         if version != nil { handler?.connectionClosed(self) }
     }
 
@@ -167,7 +192,7 @@ public final class OpenFlowConnection {
         guard !isHandling else { return }
         isHandling = true
         defer { isHandling = false }
-        while closeReason == nil, !isCongested() {
+        while closeReason == nil, continueReply(), !isCongested() {
             // Who does not begin with a hello does not speak OpenFlow: what looks like a length may never come.
             if version == nil, let type = framer.pendingType, type != 0 {
                 return close("the first message is of type \(type), not a hello")

@@ -94,11 +94,23 @@ extension OpenFlowService {
         let sorted = rules.sorted {
             ($0.table, $1.priority, $0.created.nanoseconds) < ($1.table, $0.priority, $1.created.nanoseconds)
         }
-        for rule in sorted {
-            writer.append(OpenFlowService.statistics(of: rule, now: now), isNXM: request.isNXM)
-            for part in writer.takeParts() { connection.sendBytes(part) }
+        // A dump may be larger than what a peer is allowed to leave unread: it is written as the peer reads.
+        let isNXM = request.isNXM
+        var position = 0
+        var ready: ArraySlice<[UInt8]> = []
+        var isFinished = false
+        connection.sendReply {
+            while ready.isEmpty, position < sorted.count {
+                writer.append(OpenFlowService.statistics(of: sorted[position], now: now), isNXM: isNXM)
+                position += 1
+                ready = writer.takeParts()[...]
+            }
+            if ready.isEmpty, !isFinished {
+                isFinished = true
+                ready = writer.finish()[...]
+            }
+            return ready.popFirst()
         }
-        for part in writer.finish() { connection.sendBytes(part) }
     }
 
     static func statistics(of rule: FlowRule, now: Instant) -> FlowStats {
