@@ -76,7 +76,8 @@ let package = Package(
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(
-            name: "apus-bench", dependencies: ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"], swiftSettings: swiftCommon),
+            name: "apus-bench", dependencies: ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"],
+            swiftSettings: swiftCommon),
         .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 
         // Tests mirror the sources
