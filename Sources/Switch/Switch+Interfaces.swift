@@ -118,11 +118,13 @@ extension Switch {
             throw InterfaceFailure("\(error)")
         }
         do {
-            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.queueAffinity)
+            // What arrives before the bridge knows the port would be dropped: it is polled only then.
+            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.queueAffinity, receives: false)
             result.netdev = netdev
             result.datapathPort = port
             result.seenChanges = netdev.changes
             try attach(&result, to: bridge, .datapath(port), address: netdev.hardwareAddress)
+            datapath.startReceiving(port)
         } catch {
             if let port = result.datapathPort { datapath.removePort(port) }
             result.datapathPort = nil

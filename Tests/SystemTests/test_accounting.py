@@ -29,16 +29,18 @@ def play(bridge, capture, count, seconds=60):
 @pytest.mark.apus
 @pytest.mark.parametrize("name", workloads.WORKLOADS)
 def test_every_workload_to_the_packet(bridge, folder, name):
-    """The comparison's workloads, their capture once: nothing lost, nothing dropped."""
+    """The comparison's workloads, their capture once, at full speed: all received is sent.
+
+    Where every packet may bring a flow of its own, thousands of new flows in a millisecond may pass what upcalls may cost
+    established traffic: then some are dropped, and counted. exact60k has no rule for some of the traffic.
+    """
     flows, rules = workloads.WORKLOADS[name]
-    if name == "exact60k-100k":
-        rules = (lambda seed, all_rules=rules: all_rules(seed)[:60000])
     workloads.write_pcap(f"{folder}/in.pcap", flows, seed=3)
     count = flows * max(1, 4096 // flows)
     bridge.add_port("sink", "dpdk", ofport=2, dpdk_devargs="net_null2,no-rx=1")
     bridge.ofctl("--bundle", "add-flows", "-", version="OpenFlow14", stdin="\n".join(rules(3)) + "\n", timeout=120)
     received, sent, dropped = play(bridge, f"{folder}/in.pcap", count)
-    if name == "exact60k-100k":
+    if name == "exact60k-100k" or name.startswith("acl1k-10"):
         assert (received, sent + dropped) == (count, count)
     else:
         assert (received, sent, dropped) == (count, count, 0)

@@ -15,9 +15,10 @@ extension Datapath {
     ///   - name: as shown; the port's own by default.
     ///   - number: the wanted number; the lowest free one by default.
     ///   - affinity: `pmd-rxq-affinity`: CPUs by queue index.
+    ///   - receives: whether to poll it at once; else `startReceiving` begins to.
     @discardableResult
     public func addPort(
-        _ port: any Port, name: String? = nil, number: DatapathPort? = nil, affinity: [Int: Int] = [:]
+        _ port: any Port, name: String? = nil, number: DatapathPort? = nil, affinity: [Int: Int] = [:], receives: Bool = true
     ) throws(DatapathError) -> DatapathPort {
         let result = control.withLock { control -> Result<DatapathPort, DatapathError> in
             if control.isShutDown { return .failure(.notRunning) }
@@ -45,13 +46,23 @@ extension Datapath {
             var state = PortState(
                 number: chosen, name: name ?? port.name, port: port, affinity: affinity, changes: port.changes,
                 baseline: sumCounters(chosen))
-            state.queues = makeQueues(port)
+            if receives { state.queues = makeQueues(port) }
             control.ports[chosen] = state
             sharedMemory.pointee.ports[Int(chosen)].store(record, ordering: .releasing)
             placeQueues(&control)
             return .success(DatapathPort(chosen))
         }
         return try result.get()
+    }
+
+    /// Begins to poll a port that was added with `receives: false`, once whoever translates its packets knows it. Harmless if
+    /// there is no such port, or if it is polled already.
+    public func startReceiving(_ port: DatapathPort) {
+        control.withLock { control in
+            guard let state = control.ports[port.rawValue], state.queues.isEmpty else { return }
+            control.ports[port.rawValue]!.queues = makeQueues(state.port)
+            placeQueues(&control)
+        }
     }
 
     /// Takes a port away under traffic. When this returns no thread polls it or sends by it, and the caller may close it.

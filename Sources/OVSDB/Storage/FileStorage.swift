@@ -89,6 +89,7 @@ public final class FileStorage: DatabaseStorage {
             storage.transactions += 1
         }
         guard let source = loaded else { throw .corrupt("\(path): file holds no schema") }
+        if log.isReadOnly { warnings.append("\(path): read-only; it is served, and every change will be refused") }
         if let tail { warnings.append("\(path): \(tail); everything before it was read, the rest will be cut off") }
         storage.baseBytes = log.endOffset
         let problem: OVSDBError

@@ -24,6 +24,8 @@ final class LogFile {
     /// Whether the file may be longer than `endOffset`, or a write may have failed half way.
     private var hasTail = false
     private let recordLimit: Int
+    /// Whether the file could be opened for reading only.
+    private(set) var isReadOnly = false
 
     /// Opens an existing log.
     init(reading path: String, recordLimit: Int) throws(StorageError) {
@@ -33,6 +35,7 @@ final class LogFile {
         if descriptor < 0, errno == EACCES || errno == EROFS {
             // Readable content is still worth serving; writes will say what is wrong.
             descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            isReadOnly = true
         }
         guard descriptor >= 0 else { throw .system("\(path): cannot open the database file: \(systemErrorText())") }
         self.descriptor = descriptor
