@@ -12,7 +12,10 @@ enum KernelQueue {
         if now < state.pointee.next_poll { return 0 }
         let pool = handle.pool.unsafelyUnwrapped
         var received: UInt16 = 0
-        while received < limit {
+        // Frames that are refused count too: a flood of them must not keep the thread here.
+        var attempts = 2 &* Int(limit)
+        while received < limit, attempts > 0 {
+            attempts &-= 1
             guard let packet = cdpdk_mbuf_alloc(pool) else {
                 cdpdk_counter_add(&state.pointee.retries, 1)
                 break

@@ -184,6 +184,12 @@ final class MissHandler: @unchecked Sendable {
     func handOverCredits() {
         if !waiting.isEmpty, credits.tryAppend(waiting) { waiting.removeAll(keepingCapacity: true) }
     }
+
+    /// The same at the thread's end, when waiting harms nobody and there is no next time.
+    func handOverLastCredits() {
+        credits.append(waiting)
+        waiting.removeAll()
+    }
 }
 
 /// Counts of uninstalled translations, from any worker to the maintenance thread.
@@ -193,6 +199,7 @@ final class CreditQueue: Sendable {
     func tryAppend(_ credits: [UninstalledCredit]) -> Bool {
         list.withLockIfAvailable { $0.append(contentsOf: credits) } != nil
     }
+    func append(_ credits: [UninstalledCredit]) { list.withLock { $0.append(contentsOf: credits) } }
     func take() -> [UninstalledCredit] {
         list.withLock { list in
             defer { list = [] }

@@ -110,6 +110,7 @@ final class WorkerThread: @unchecked Sendable {
         case .control: break
         }
         memory.state.pointee.quiescent.offline(slot)
+        memory.missHandler.handOverLastCredits()
         cdpdk_thread_unregister()
     }
 
@@ -212,6 +213,10 @@ final class WorkerThread: @unchecked Sendable {
             var rounds = 0
             while rounds < 64, Burst.pollOnce(worker) > 0 { rounds += 1 }
             worker.pointee.quiescent.offline(slot)
+            // A device that somebody deleted is ready for ever and has nothing: it must not take a CPU.
+            if rounds == 0, descriptors.contains(where: { $0.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0 }) {
+                clinux_sleep_nanoseconds(1_000_000)
+            }
             tell(worker)
             housekeep(worker)
             bump(statistics + WorkerCounter.iterations, 1)
