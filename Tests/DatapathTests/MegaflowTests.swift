@@ -99,6 +99,26 @@ import Testing
         #expect(bench.translator.state.withLock { $0.packets[1] } == 31)
     }
 
+    /// Changes that touch an idle megaflow again and again must not keep it for ever.
+    @Test func newDecisionsAreNoUse() throws {
+        let bench = try Bench(ports: 2)
+        defer { bench.close() }
+        bench.translator.change { $0.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])] }
+        bench.ports[1]!.inject(MegaflowTests.udp(1))
+        bench.run()
+        bench.datapath.runMaintenance()
+        for _ in 0..<3 {
+            bench.clock.warp(milliseconds: 3_000)
+            bench.translator.versions.stamp(.all)
+            bench.datapath.runMaintenance()
+            #expect(bench.datapath.flowTableStatistics().flows == 1)
+        }
+        #expect(bench.datapath.flowTableStatistics().retranslated == 3)
+        bench.clock.warp(milliseconds: 1_500)
+        bench.datapath.runMaintenance()
+        #expect(bench.datapath.flowTableStatistics().flows == 0 && bench.datapath.flowTableStatistics().expired == 1)
+    }
+
     @Test func theIdlestGoFirstAtTheLimit() throws {
         var settings = Bench.stillSettings
         settings.flowLimit = 64

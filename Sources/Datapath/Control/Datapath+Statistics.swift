@@ -50,7 +50,9 @@ extension Datapath {
     /// Statistics of all threads, PMD threads by CPU first; PMD threads that were stopped are left out.
     public func threadStatistics() -> [ThreadStatistics] {
         let all = workers.withLock { $0 }
-        let running = control.withLock { _ in Set(all.filter(\.isRunning).map(\.slot)) }
+        let (running, isolated) = control.withLock { _ in
+            (Set(all.filter(\.isRunning).map(\.slot)), Set(all.filter(\.isIsolated).map(\.slot)))
+        }
         var result: [ThreadStatistics] = []
         for worker in all {
             let isRunning = running.contains(worker.slot)
@@ -58,7 +60,7 @@ extension Datapath {
             let cleared = worker.cleared.withLock { $0 }
             func count(_ counter: Int) -> UInt64 { worker.memory.statistic(counter) &- cleared[counter] }
             var one = ThreadStatistics(role: worker.role, cpu: worker.cpu, numaNode: worker.numaNode)
-            one.isIsolated = worker.isIsolated
+            one.isIsolated = isolated.contains(worker.slot)
             one.isRunning = isRunning
             one.iterations = count(WorkerCounter.iterations)
             one.busyCycles = count(WorkerCounter.busyCycles)

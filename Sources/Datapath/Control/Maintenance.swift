@@ -147,7 +147,7 @@ extension Datapath {
                         table.countLocked(expired: 1)
                     }
                 } else if !table.isCurrent(number) {
-                    retranslate(number, record, &state.translation, now: now)
+                    retranslate(number, record, &state.translation)
                 }
             }
             deliverPunts()
@@ -157,14 +157,14 @@ extension Datapath {
 
     /// Asks the translator again about a stale megaflow. The answer takes the old one's place if it looks at no bit that the
     /// megaflow does not match; else the next packet will tell.
-    private func retranslate(_ entry: UInt32, _ record: MegaflowRecord, _ translation: inout Translation, now: UInt64) {
+    private func retranslate(_ entry: UInt32, _ record: MegaflowRecord, _ translation: inout Translation) {
         let match = table.match(entry, record)
         translator.translate(match.key, packet: UnsafeRawBufferPointer(start: nil, count: 0), hasSideEffects: false, into: &translation)
         var looked = translation.mask
         looked.addStructural()
         for word in FlowLayout.keyWords..<FlowKey.wordCount { looked.bits.words[word] = 0 }
         table.withLock {
-            if translation.isCacheable, match.mask.isSuperset(of: looked), table.replaceLocked(entry, record, translation, now: now) {
+            if translation.isCacheable, match.mask.isSuperset(of: looked), table.replaceLocked(entry, record, translation) {
                 return
             }
             if table.record(entry) === record { table.removeLocked(entry) }

@@ -213,11 +213,14 @@ final class FlowTable: @unchecked Sendable {
         return .installed(entry)
     }
 
-    /// Replaces a megaflow by one of the same match with a new decision. Locked. False if it is gone already.
-    func replaceLocked(_ old: UInt32, _ record: MegaflowRecord, _ translation: Translation, now: UInt64) -> Bool {
+    /// Replaces a megaflow by one of the same match with a new decision. Locked, and the maintenance lock held. False if it is
+    /// gone already. A new decision is no use: the new one is as idle as the old one.
+    func replaceLocked(_ old: UInt32, _ record: MegaflowRecord, _ translation: Translation) -> Bool {
         guard self.record(old) === record, isAlive(old) else { return false }
         let match = match(old, record)
-        guard let entry = makeEntry(match, subtable: record.subtable, port: record.port, translation, now: now) else { return false }
+        guard let entry = makeEntry(match, subtable: record.subtable, port: record.port, translation, now: record.lastActivity) else {
+            return false
+        }
         replaceSlot(old, with: entry)
         noteRemoved(old, successor: entry)
         statistics.retranslated += 1
