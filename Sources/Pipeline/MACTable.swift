@@ -115,11 +115,15 @@ final class MACTable: Sendable {
     }
 
     /// Learns a station, or that it moved. Returns what depended on the old state.
-    func learn(_ address: UInt64, vlan: UInt16, port: OpenFlowPort, now: Instant) -> DependencySet {
+    ///
+    /// - Parameter isLate: the packets are from `now`, but are heard of only later, as counts of a megaflow. They do not undo
+    ///   what was seen since: a station that moved stays where it moved to.
+    func learn(_ address: UInt64, vlan: UInt16, port: OpenFlowPort, now: Instant, isLate: Bool = false) -> DependencySet {
         let wanted = key(address, vlan)
         return state.withLock { state in
             if let slot = find(wanted) {
                 let old = UInt32(truncatingIfNeeded: (slot + 1).pointee.load(ordering: .relaxed))
+                if isLate, (slot + 2).pointee.load(ordering: .relaxed) >= now.nanoseconds { return [] }
                 (slot + 2).pointee.store(now.nanoseconds, ordering: .relaxed)
                 if old == port.rawValue { return [] }
                 (slot + 1).pointee.store(UInt64(port.rawValue), ordering: .releasing)

@@ -54,7 +54,7 @@ extension SwitchPipeline {
         for station in record.stations
         where !station.table.touch(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed) {
             // Aged out or moved since: these packets say that it is here.
-            stamp(station.table.learn(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed))
+            stamp(station.table.learn(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed, isLate: true))
         }
     }
 

@@ -136,3 +136,16 @@ func floodingFollowsTheVLANs(packet: String, expected: String) {
     rig.bridge.setMACLearning(capacity: 20_000, ageingSeconds: 300)
     #expect(rig.actions("in_port=1,\(toBroadcast)") == "2,3,4")
 }
+
+/// A megaflow's counts come late: what they say of a station must not undo a move seen since.
+@Test func lateCountsDoNotMoveAStationBack() {
+    let table = MACTable(bridge: 1, capacity: 16, ageingSeconds: 300, seed: 1)
+    let (before, move, after) = (Instant(nanoseconds: 1_000), Instant(nanoseconds: 2_000), Instant(nanoseconds: 3_000))
+    _ = table.learn(0x02_0000_0000_01, vlan: 0, port: OpenFlowPort(1), now: before)
+    #expect(!table.learn(0x02_0000_0000_01, vlan: 0, port: OpenFlowPort(2), now: move).isEmpty)
+    #expect(table.learn(0x02_0000_0000_01, vlan: 0, port: OpenFlowPort(1), now: before, isLate: true).isEmpty)
+    #expect(table.lookup(0x02_0000_0000_01, vlan: 0) == OpenFlowPort(2))
+    // Counts of packets after the move are news.
+    #expect(!table.learn(0x02_0000_0000_01, vlan: 0, port: OpenFlowPort(1), now: after, isLate: true).isEmpty)
+    #expect(table.lookup(0x02_0000_0000_01, vlan: 0) == OpenFlowPort(1))
+}
