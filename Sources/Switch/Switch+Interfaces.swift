@@ -156,6 +156,9 @@ extension Switch {
             let port = bridgePort(result, number: number, attachment: attachment, address: address)
             try bridges[bridge.name]?.bridge.addPort(port)
         } catch {
+            // A number that the bridge does not know as this port's must not take another port down later.
+            if number != .local { bridges[bridge.name]?.numbers.release(number.rawValue) }
+            result.number = nil
             throw InterfaceFailure("\(error)")
         }
     }

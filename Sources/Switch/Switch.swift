@@ -140,6 +140,12 @@ public final class Switch {
         }
         var settings = DatapathSettings()
         settings.pmdCPUs = Set(wanted.pmdCores ?? [])
+        let unusable = settings.pmdCPUs.subtracting(datapath.usableCPUs).sorted()
+        if !unusable.isEmpty, wanted.pmdCores != globals.pmdCores {
+            let names = unusable.map(String.init).joined(separator: ",")
+            log.warning("pmd-cpu-mask names CPUs \(names), which this process may not use: they get no thread")
+        }
+        settings.pmdCPUs.subtract(unusable)
         settings.assignment = ReceiveQueueAssignment(rawValue: wanted.rxqAssign) ?? .cycles
         settings.isolatesPinnedQueues = wanted.isolatesPinnedQueues
         if let sleep = wanted.pmdSleepMaxMicroseconds { settings.maximumSleepMicroseconds = UInt32(sleep) }
