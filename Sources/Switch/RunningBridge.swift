@@ -20,6 +20,8 @@ struct RunningInterface {
     var failure: String?
     /// Why the latest change to it was refused; what was before stays in force.
     var changeFailure: String?
+    /// The same for its queues' affinity.
+    var affinityFailure: String?
     /// `netdev.changes` when its link and queues were last looked at.
     var seenChanges: UInt64 = 0
 }

@@ -21,7 +21,8 @@ extension Switch {
                 continue
             }
             if interface.failure != nil {
-                if now.differsInDevice(from: interface.wanted) { takeDown(name, of: wanted.name) }
+                // Whatever kept it from working may be gone with this change.
+                takeDown(name, of: wanted.name)
             } else if needsReopening(interface, now, of: wanted) {
                 takeDown(name, of: wanted.name)
             }
@@ -30,7 +31,9 @@ extension Switch {
 
     /// Makes what is missing and brings the rest up to date.
     func bringUpInterfaces(_ wanted: WantedBridge) {
-        for port in wanted.ports {
+        // Whoever asks for a number gets it before anybody else, then whoever had one.
+        let ports = (0...2).flatMap { rank in wanted.ports.filter { $0.numberingRank == rank } }
+        for port in ports {
             for interface in port.interfaces {
                 if bridges[wanted.name]?.interfaces[interface.name] == nil {
                     let opened = open(interface, of: port, on: wanted)
@@ -98,6 +101,8 @@ extension Switch {
             }
             log.info("bridge \(bridge.name): added interface \(wanted.name) on port \(result.number.map(portText) ?? "none")")
         } catch {
+            if let number = result.number { bridges[bridge.name]?.numbers.release(number.rawValue) }
+            result.number = nil
             result.failure = error.sentence
             if !isRetry { log.warning("could not open network device \(wanted.name): \(error.sentence)") }
         }
@@ -183,6 +188,7 @@ extension Switch {
         }
         guard let netdev = interface.netdev else { return now.options != interface.wanted.options }
         guard now.differsInDevice(from: interface.wanted) || interface.wanted.name == bridge.name else { return false }
+        bridges[bridge.name]?.interfaces[now.name]?.changeFailure = nil
         do {
             return try !netdev.apply(deviceConfiguration(now, kind: netdev.kind, on: bridge))
         } catch {
@@ -197,16 +203,17 @@ extension Switch {
         let old = interface
         interface.wanted = wanted
         interface.port = port
-        bridges[bridge.name]?.interfaces[wanted.name] = interface
         if let datapathPort = interface.datapathPort, old.wanted.queueAffinity != wanted.queueAffinity {
+            interface.affinityFailure = nil
             do {
                 try datapath.setAffinity(wanted.queueAffinity, of: datapathPort)
             } catch {
-                bridges[bridge.name]?.interfaces[wanted.name]?.changeFailure = "\(error)"
+                interface.affinityFailure = "\(error)"
             }
         }
+        bridges[bridge.name]?.interfaces[wanted.name] = interface
+        // Whatever changed: the local port's address comes from the bridge's row.
         guard let number = interface.number else { return }
-        guard old.port != port || old.wanted != wanted else { return }
         refreshBridgePort(interface, number: number, on: bridge.name)
     }
 
@@ -246,5 +253,13 @@ extension WantedInterface {
     func differsInDevice(from other: WantedInterface) -> Bool {
         type != other.type || options != other.options || mtuRequest != other.mtuRequest || macRequest != other.macRequest
             || uuid != other.uuid
+    }
+}
+
+extension WantedPort {
+    /// Its place when numbers are given out: those that ask for one, then those that had one, then the others.
+    var numberingRank: Int {
+        if interfaces.contains(where: { $0.ofportRequest != nil }) { return 0 }
+        return interfaces.contains { $0.previousOfport != nil } ? 1 : 2
     }
 }

@@ -53,7 +53,7 @@ extension Switch {
         guard let interface = bridges[bridgeName]?.interfaces[name] else { return }
         let uuid = interface.wanted.uuid
         func set(_ column: String, _ value: Datum) { status.set("Interface", uuid, column, value) }
-        set("error", Datum(interface.failure ?? interface.changeFailure))
+        set("error", Datum(interface.failure ?? interface.changeFailure ?? interface.affinityFailure))
         guard let number = interface.number else {
             set("ofport", Datum(-1))
             for column in ["mac_in_use", "mtu", "admin_state", "link_state", "link_speed", "duplex", "ifindex", "status", "statistics"] {
