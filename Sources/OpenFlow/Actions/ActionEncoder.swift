@@ -235,8 +235,10 @@ struct ActionEncoder {
     /// Nicira's load: one for each run of up to 64 mask bits; the masked form where the runs are many.
     private func load(_ field: Field, _ value: UInt128, _ mask: UInt128, isLoad: Bool, _ writer: inout ByteWriter) {
         guard let wire = FieldCatalog.header(of: field, dialect) else { return }
-        let runs = ActionEncoder.runs(of: mask)
-        if field == .inPort || wire.experimenter != 0 || runs.isEmpty || (!isLoad && (version >= .v1_2 || runs.count > 1)) {
+        // NXM's in_port has 16 bits, and is not taken in the masked form.
+        let isPort16 = field == .inPort && wire.byteCount == 2
+        let runs = ActionEncoder.runs(of: isPort16 ? mask & 0xffff : mask)
+        if field == .inPort && !isPort16 || wire.experimenter != 0 || runs.isEmpty || (!isLoad && !isPort16 && (version >= .v1_2 || runs.count > 1)) {
             nicira(NiciraAction.load2, &writer) {
                 OXMCodec.encodeField(field, value: value, mask: mask == field.layout.allOnes ? nil : mask, dialect, to: &$0)
             }
