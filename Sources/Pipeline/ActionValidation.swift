@@ -117,8 +117,8 @@ enum ActionValidation {
         switch port {
         case .inPort, .table, .normal, .flood, .all, .controller, .local: return
         default:
-            // NONE, which shares ANY's number, is legal as an output and does nothing.
-            if port.rawValue == 0 || (port.rawValue >= OpenFlowPort.max16.rawValue && port != .any) { throw .badOutPort(port) }
+            // NONE, which shares ANY's number, is legal as an output and does nothing; 0 is a number no port has.
+            if port.rawValue >= OpenFlowPort.max16.rawValue, port != .any { throw .badOutPort(port) }
         }
     }
 

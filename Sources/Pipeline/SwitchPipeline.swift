@@ -176,17 +176,19 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     }
 
     func updatePort(_ number: OpenFlowPort, of bridge: Bridge, _ body: (inout BridgePort) -> Void) -> Bool {
-        let changed: (BridgePort, BridgePort)?? = change(bridge) { state, _ in
+        let changed: (BridgePort, BridgePort, DependencySet)?? = change(bridge) { state, _ in
             guard let old = state.ports[number.rawValue] else { return nil }
             var port = old
             body(&port)
             port.number = number
             state.ports[number.rawValue] = port
-            return (old, port)
+            // What was learned behind a port that carries other VLANs now may be wrong.
+            let hasOtherVLANs = old.vlanMode != port.vlanMode || old.tag != port.tag || old.trunks != port.trunks
+            return (old, port, hasOtherVLANs ? state.macTable.remove(port: number) : [])
         }
-        guard let (old, port) = changed ?? nil else { return false }
+        guard let (old, port, learned) = changed ?? nil else { return false }
         if old == port { return true }
-        stamp(dependencies(of: old, in: bridge).union(dependencies(of: port, in: bridge)))
+        stamp(dependencies(of: old, in: bridge).union(dependencies(of: port, in: bridge)).union(learned))
         bridge.eventReceiver?.portStatus(port, reason: .modify, from: bridge)
         return true
     }

@@ -34,7 +34,7 @@ extension Translator {
         case .outputField(let source, let length):
             look(source)
             let port = UInt32(truncatingIfNeeded: min(read(source), UInt128(UInt32.max)))
-            output(to: OpenFlowPort(Translator.wide(port, bits: source.bits)), maxLength: length)
+            output(to: OpenFlowPort(Translator.wide(port)), maxLength: length)
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
         case .enqueue(let port, _): output(to: port, maxLength: 0)
         case .controller(let controller): punt(controller, cookie: rule?.cookie ?? .max)
@@ -76,8 +76,9 @@ extension Translator {
         case .decrementMPLSTTL: if decrement(.mplsTTL, controllerIDs: []) { return .stop }
         case .setEthSrc(let address): set(.ethSrc, UInt128(address), mask: 0xffff_ffff_ffff)
         case .setEthDst(let address): set(.ethDst, UInt128(address), mask: 0xffff_ffff_ffff)
-        case .setIPv4Src(let address): setIPv4(.nwSrc, .arpSPA, address)
-        case .setIPv4Dst(let address): setIPv4(.nwDst, .arpTPA, address)
+        // Of IPv4 packets only: ARP's addresses are set by their own fields.
+        case .setIPv4Src(let address): set(.nwSrc, UInt128(address), mask: 0xffff_ffff)
+        case .setIPv4Dst(let address): set(.nwDst, UInt128(address), mask: 0xffff_ffff)
         case .setIPDSCP(let value): set(.nwTOS, UInt128(value), mask: 0xfc)
         case .setIPECN(let value): set(.nwECN, UInt128(value), mask: 3)
         case .setIPTTL(let value): set(.nwTTL, UInt128(value), mask: 0xff)
@@ -173,10 +174,6 @@ extension Translator {
             guard meetsPrerequisites(of: field) else { return }
             write(field, value, bits: mask)
         }
-    }
-
-    private func setIPv4(_ field: Field, _ arpField: Field, _ address: UInt32) {
-        set(hasPrerequisites(of: arpField) ? arpField : field, UInt128(address), mask: 0xffff_ffff)
     }
 
     private func setPort(_ fields: [Field], _ port: UInt16) {

@@ -4,8 +4,17 @@ internal import DatapathAPI
 internal import Flow
 
 extension Translator {
-    /// Highest address of 01:80:c2:00:00:0x, which bridges do not forward (IEEE 802.1Q section 8.6.3).
-    private static let reservedMulticast: UInt64 = 0x0180_c200_0000
+    /// Whether bridges keep an address to themselves: 01:80:c2:00:00:0x (IEEE 802.1Q section 8.6.3), and what vendors' own
+    /// protocols of that kind use: Cisco's CDP, VTP, PVST+, UplinkFast, ISL and CFM, Extreme's EDP and EAPS.
+    private static func isReserved(_ address: UInt64) -> Bool {
+        switch address & ~0xf {
+        case 0x0180_c200_0000, 0x0100_0ccc_ccc0: true
+        case 0x0100_0ccd_cdc0: address == 0x0100_0ccd_cdcd
+        case 0x0100_0c00_0000: address == 0x0100_0c00_0000
+        case 0x00e0_2b00_0000: [0, 4, 6].contains(address & 0xf)
+        default: false
+        }
+    }
 
     func normal() {
         let destination = load48(FlowOffset.ethDst)
@@ -20,7 +29,7 @@ extension Translator {
             refuse("the input port \(number) is not a port of the bridge")
             return
         }
-        if destination & ~0xf == Translator.reservedMulticast, !view.settings.forwardsReservedMulticast {
+        if Translator.isReserved(destination), !view.settings.forwardsReservedMulticast {
             refuse("reserved multicast address, not forwarded")
             return
         }

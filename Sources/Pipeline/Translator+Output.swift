@@ -5,8 +5,8 @@ internal import DatapathAPI
 internal import Flow
 
 extension Translator {
-    /// A port number of OpenFlow 1.0, from a field of at most 16 bits, in the wide numbering.
-    static func wide(_ port: UInt32, bits: Int) -> UInt32 { bits <= 16 && port >= OpenFlowPort.max16.rawValue ? port | 0xffff_0000 : port }
+    /// A port number read from a field, which may say a reserved port in OpenFlow 1.0's 16 bits, in the wide numbering.
+    static func wide(_ port: UInt32) -> UInt32 { (OpenFlowPort.max16.rawValue...0xffff).contains(port) ? port | 0xffff_0000 : port }
 
     private var inPort: UInt32 { load32(FlowOffset.inPort) }
 

@@ -286,7 +286,15 @@ final class Translator: @unchecked Sendable {
             let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt64.self)
             let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt64.self)
             for word in 0..<FlowKey.wordCount { seen[word] = 0 }
+            // Fragments are handled as "normal": to the tables none of them has ports or types, the first one neither.
+            let isFragment = load8(FlowOffset.ipFragment) != 0
+            let savedTransport = load32(FlowOffset.tpSrc)
+            if isFragment { store32(FlowOffset.tpSrc, 0) }
             let result = classifier._withUnsafeGuaranteedRef { $0.lookup(key, version: version, mask: lookupMask) }
+            if isFragment {
+                store32(FlowOffset.tpSrc, savedTransport)
+                UnsafeMutableRawPointer(lookupMask).storeBytes(of: 0, toByteOffset: FlowOffset.tpSrc, as: UInt32.self)
+            }
             for word in 0..<40 { all[word] |= seen[word] & ~own[word] }
             if port != nil { store32(FlowOffset.inPort, savedPort) }
             found = result.map { unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self) }

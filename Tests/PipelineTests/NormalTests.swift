@@ -92,6 +92,38 @@ func floodingFollowsTheVLANs(packet: String, expected: String) {
     #expect(rig.bridge.learnedAddresses().isEmpty, "a group address is no station")
 }
 
+@Test func stationsAreForgottenWhereThePortChangesVLAN() {
+    let rig = Rig(failMode: .standalone)
+    _ = rig.actions("in_port=1,dl_src=02:00:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff")
+    #expect(rig.bridge.learnedAddresses().count == 1)
+    rig.bridge.updatePort(OpenFlowPort(1)) { $0.isLinkUp = false }
+    #expect(rig.bridge.learnedAddresses().count == 1)
+    rig.bridge.updatePort(OpenFlowPort(1)) { $0.trunks = VLANSet([7]) }
+    #expect(rig.bridge.learnedAddresses().isEmpty)
+}
+
+@Test func fragmentsHaveNoPortsToTheTables() {
+    let rig = Rig()
+    rig.flows("priority=9,tcp,tp_dst=80,actions=output:2")
+    rig.flows("priority=1,tcp,tp_dst=0,actions=output:3")
+    #expect(rig.actions("in_port=1,tcp,tp_dst=80") == "2")
+    let first = rig.translate(Rig.key("in_port=1,tcp,nw_frag=first,tp_dst=80"))
+    #expect(DatapathText.format(first.actions) == "3")
+    #expect(first.mask.bits[.tcpDst] == 0)
+}
+
+@Test func addressesOfIPv4ActionsLeaveARPAlone() {
+    let rig = Rig()
+    rig.flows("actions=mod_nw_src:1.2.3.4,output:2")
+    #expect(rig.actions("in_port=1,arp,arp_spa=9.9.9.9") == "2")
+}
+
+@Test(arguments: ["01:00:0c:cc:cc:cc", "01:00:0c:cc:cc:cd", "01:00:0c:cd:cd:cd", "01:00:0c:00:00:00", "00:e0:2b:00:00:04"])
+func vendorsProtocolsStayHere(address: String) {
+    let rig = Rig(failMode: .standalone)
+    #expect(rig.dropReason("in_port=1,dl_src=02:00:00:00:00:01,dl_dst=\(address)") == .normalFiltered)
+}
+
 @Test func reservedMulticastStaysHere() {
     let rig = Rig(failMode: .standalone)
     let packet = "in_port=1,dl_src=02:00:00:00:00:01,dl_dst=01:80:c2:00:00:0e"

@@ -210,7 +210,10 @@ private struct Interpreter {
     }
 
     mutating func run(table: UInt8) {
-        let found = rules.filter { $0.table == table && $0.match.matches(key) }.max { $0.priority < $1.priority }
+        var seen = key
+        // No fragment has ports to the tables.
+        if key.load(at: FlowOffset.ipFragment, count: 1) != 0 { seen.store(0, at: FlowOffset.tpSrc, count: 4) }
+        let found = rules.filter { $0.table == table && $0.match.matches(seen) }.max { $0.priority < $1.priority }
         if let found { run(found.actions, table: table) }
     }
 
@@ -238,8 +241,8 @@ private struct Interpreter {
                 }
             case .setEthDst(let value): set(.ethDst, UInt128(value), 0xffff_ffff_ffff)
             case .setEthSrc(let value): set(.ethSrc, UInt128(value), 0xffff_ffff_ffff)
-            case .setIPv4Dst(let value): set(key[.ethType] == 0x0806 ? .arpTPA : .nwDst, UInt128(value), 0xffff_ffff)
-            case .setIPv4Src(let value): set(key[.ethType] == 0x0806 ? .arpSPA : .nwSrc, UInt128(value), 0xffff_ffff)
+            case .setIPv4Dst(let value): set(.nwDst, UInt128(value), 0xffff_ffff)
+            case .setIPv4Src(let value): set(.nwSrc, UInt128(value), 0xffff_ffff)
             case .setL4Dst(let value):
                 set(.tcpDst, UInt128(value), 0xffff)
                 set(.udpDst, UInt128(value), 0xffff)
