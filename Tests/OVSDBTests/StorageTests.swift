@@ -86,6 +86,36 @@ private final class Directory {
         #expect(try FileStorage.open(path: directory.file, schema: nil).database.content() == content)
     }
 
+    /// A server compacts by itself, and a log that cannot be rewritten is left to grow for a while.
+    @Test func serversCompactByThemselves() throws {
+        let directory = Directory()
+        var limits = DatabaseLimits()
+        limits.compactionMinimumBytes = 20_000
+        let database = try FileStorage.open(path: directory.file, schema: makeTestSchema(), limits: limits).database
+        var warnings = 0
+        database.onWarning = { _ in warnings += 1 }
+        let server = DatabaseServer(clock: Clock(), limits: limits)
+        try server.add(database)
+        let session = server.makeSession(name: "a")
+        func write(_ count: Int64) {
+            for number in 0..<count {
+                session.receive(
+                    request("transact", ["test", ["op": "insert", "table": "M", "row": ["a": .integer(number)] as JSON] as JSON], id: 1))
+                session.receive(request("transact", ["test", ["op": "delete", "table": "M", "where": []] as JSON], id: 1))
+            }
+        }
+        write(400)
+        #expect(read(directory.file).count < 60_000 && warnings == 0)
+        // Something in the way of the new file.
+        #expect(mkdir(directory.file + ".tmp", 0o700) == 0)
+        write(800)
+        #expect((1...6).contains(warnings))
+        #expect(rmdir(directory.file + ".tmp") == 0)
+        write(1600)
+        #expect(read(directory.file).count < 400_000)
+        #expect(try reopenedBytes(directory.file) == database.rowCount)
+    }
+
     /// Cut off anywhere, the file yields exactly the transactions that are whole.
     @Test func survivesATornTailAtEveryByte() throws {
         let directory = Directory()

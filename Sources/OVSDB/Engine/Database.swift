@@ -46,6 +46,8 @@ public final class Database {
     var observers: [(ChangeSet) -> Void] = []
     /// Set when something not yet on disk would be lost with the machine.
     private var hasUnsynchronized = false
+    /// Set by a compaction that failed: the size of the log from which on the next one is tried.
+    private var compactionRetryBytes = 0
     /// Receives a sentence for the log when storage work that no client waits for fails.
     public var onWarning: (String) -> Void = { _ in }
 
@@ -216,12 +218,13 @@ public final class Database {
         guard let storage else { return false }
         let growth = storage.growth
         guard growth.transactions >= limits.compactionMinimumTransactions, growth.bytes >= limits.compactionMinimumBytes,
-            growth.bytes / limits.compactionGrowthFactor >= growth.baseBytes
+            growth.bytes / limits.compactionGrowthFactor >= growth.baseBytes, growth.bytes >= compactionRetryBytes
         else { return false }
         do throws(OVSDBError) {
             try compact()
             return true
         } catch {
+            compactionRetryBytes = growth.bytes * 2
             onWarning("database \(name) could not be compacted: \(error)")
             return false
         }

@@ -88,9 +88,6 @@ public final class DatabaseServer {
     }
     func cancel(_ token: TimerQueue.Token) { timers.cancel(token) }
 
-    /// Rewrites the logs that have grown out of proportion; for the owner to call now and then.
-    public func compactIfNeeded() { for entry in hosted.values { entry.database.compactIfNeeded() } }
-
     // MARK: Sessions
 
     /// A session for one connection.
@@ -211,6 +208,8 @@ public final class DatabaseServer {
         perform {
             entry.notify(changes)
             for local in entry.locals { local.enqueue(changes, self) }
+            // Its cost is spread over the growth that made it necessary.
+            later { entry.database.compactIfNeeded() }
             if !entry.waiting.isEmpty {
                 let touched = Set(changes.rows.map(\.table))
                 for waiting in entry.waiting where !waiting.tables.isDisjoint(with: touched) {
