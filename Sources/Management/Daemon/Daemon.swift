@@ -108,6 +108,7 @@ public final class Daemon {
         try makeParent(of: options.databasePath)
         let opened = try FileStorage.open(path: options.databasePath, schema: makeOpenVSwitchSchema())
         for warning in opened.warnings { log.warning("\(warning)") }
+        opened.database.onWarning = { log.warning("\($0)") }
         let server = DatabaseServer(clock: loop.clock)
         try server.add(opened.database, isPinned: true)
         guard let configuration = EmbeddedConfiguration(server, database: "Open_vSwitch") else {
