@@ -23,6 +23,9 @@ struct MaintenanceState {
     /// When the last whole pass was, and the dependencies' sequence it began at.
     var lastPass: UInt64 = 0
     var lastSequence: UInt64 = 0
+    /// Before this time only a whole pass that is asked for takes place: passes take a third of a thread at most, however
+    /// fast things change. Who meets a stale megaflow meanwhile translates it anew.
+    var nextPass: UInt64 = 0
     var lastOrdering: UInt64 = 0
     var translation = Translation()
 
@@ -41,11 +44,14 @@ extension Datapath {
             let now = clock.now.nanoseconds
             let sequence = versions.sequence
             // Twice a second for expiry and counts, and at once when something changed.
-            if isWhole || sequence != state.lastSequence || now &- state.lastPass >= 500_000_000 || table.withLock({ table.isPressed }) {
+            let isDue = sequence != state.lastSequence || now &- state.lastPass >= 500_000_000 || table.withLock { table.isPressed }
+            if isWhole || isDue && now >= state.nextPass {
                 state.lastPass = now
                 state.lastSequence = sequence
                 pass(&state, now: now)
                 evict(now: now)
+                let end = clock.now.nanoseconds
+                state.nextPass = end &+ 2 &* (end &- now)
             }
             if now &- state.lastOrdering >= 1_000_000_000 {
                 state.lastOrdering = now
