@@ -27,6 +27,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import workloads  # noqa: E402
+from Harness.netns import isolate  # noqa: E402
 from Harness.process import HarnessError, ensure_hugepages, wait_until  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
 from Harness.testpmd import Testpmd  # noqa: E402
@@ -239,6 +240,7 @@ def main():
     if os.getloadavg()[0] > 0.5:
         print(f"the machine is not idle (load {os.getloadavg()[0]:.1f}): what follows is worth little", file=sys.stderr)
 
+    isolate()
     results = []
 
     def record(run):

@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from Harness.netns import isolate  # noqa: E402
 from Harness.process import HarnessError, wait_until  # noqa: E402
 from Harness.qemu import Guest, choose_accelerator  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
@@ -179,6 +180,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="keep the run directory with its logs")
     arguments = parser.parse_args()
     binaries = os.path.abspath(arguments.bin) if arguments.bin else None
+    isolate()
     switch = Switch(arguments.switch, binaries=binaries)
     demo = Demo(switch)
     failure = None

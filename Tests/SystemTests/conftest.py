@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from Harness.netns import Cable, Namespace  # noqa: E402
+from Harness.netns import Cable, Namespace, isolate  # noqa: E402
 from Harness.packets import read_pcap  # noqa: E402
 from Harness.process import wait_until  # noqa: E402
 from Harness.qemu import Guest  # noqa: E402
@@ -27,6 +27,7 @@ LOG_LINES = 60
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "apus: only Apus does this; left out when the reference is tested")
+    isolate()
 
 
 def pytest_collection_modifyitems(config, items):
