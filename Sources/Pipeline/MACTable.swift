@@ -158,7 +158,10 @@ final class MACTable: Sendable {
 
     /// Frees the entry that was idle longest among those of the port that has most, so that one port cannot push out others.
     private func evictOne(_ state: inout State) -> DependencySet {
-        guard let port = state.counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) })?.key else { return [] }
+        guard let port = state.counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) })?.key else {
+            // The counts add up to the entries; should they ever not, start anew rather than look for ever.
+            return removeWhere(&state) { _, _, _ in true }
+        }
         var oldest = -1
         var oldestTime = UInt64.max
         var seen = 0
