@@ -113,7 +113,8 @@ extension DPDKTests {
             let received = receive(1, by: port.rxQueue(0))
             #expect(received.first?.count == 9000)
             #expect(throws: PortError.self) {
-                try Netdev.open(NetdevConfiguration(name: "giant", kind: .dpdk, options: ["dpdk-devargs": "net_null7"], requestedMTU: 65000))
+                try Netdev.open(
+                    NetdevConfiguration(name: "giant", kind: .dpdk, options: ["dpdk-devargs": "net_null7"], requestedMTU: 65000))
             }
         }
     }
