@@ -63,8 +63,10 @@ extension Switch {
         }
         set("ofport", Datum(Int64(number == .local ? 65_534 : number.rawValue)))
         guard let netdev = interface.netdev else {
+            let problem = patchProblem(interface)
+            set("error", Datum(problem))
             set("admin_state", Datum("up"))
-            set("link_state", Datum("up"))
+            set("link_state", Datum(problem == nil ? "up" : "down"))
             set("ifindex", Datum(Int64(0)))
             if let known = bridges[bridgeName]?.bridge.port(number) {
                 set("mac_in_use", Datum(HardwareAddress(bits: known.hardwareAddress).description))
@@ -85,6 +87,16 @@ extension Switch {
         if replica.row("Interface", uuid)?["statistics"].isEmpty ?? true {
             set("statistics", Datum(statistics(of: interface)))
         }
+    }
+
+    /// What keeps a patch port from carrying packets, in the field's words; nil if both ends name each other.
+    private func patchProblem(_ interface: RunningInterface) -> String? {
+        let peer = interface.wanted.options["peer"] ?? ""
+        let other = bridges.values.lazy.compactMap { $0.interfaces[peer] }.first
+        guard let other, other.wanted.type == "patch", other.number != nil, other.wanted.options["peer"] == interface.wanted.name else {
+            return "No usable peer '\(peer)' exists in 'netdev' datapath."
+        }
+        return nil
     }
 
     /// Looks at every port's link and queues, and writes what changed.
