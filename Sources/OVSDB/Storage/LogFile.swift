@@ -178,6 +178,7 @@ final class LogFile {
 
     /// Writes one record behind the last good one. After a failure the file ends where it did.
     func append(_ json: JSON, synchronize: Bool) throws(OVSDBError) {
+        guard !isReadOnly else { throw OVSDBError("I/O error", "\(path) is read-only") }
         if hasTail { try cutTail() }
         let record = LogFile.encode(json)
         var failure = write(record)
