@@ -5,7 +5,10 @@ import OpenFlow
 import Testing
 
 @Suite struct GoldenTests {
-    private func check(_ text: String, _ message: Message, _ version: OpenFlowVersion, xid: UInt32, flowModTableID: Bool = false, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    private func check(
+        _ text: String, _ message: Message, _ version: OpenFlowVersion, xid: UInt32, flowModTableID: Bool = false,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let bytes = hex(text)
         let decoded = try Message.decode(bytes, flowModTableID: flowModTableID)
         #expect(decoded.message == message, sourceLocation: sourceLocation)
@@ -43,7 +46,8 @@ import Testing
     }
 
     @Test func features() throws {
-        var port = PortDescription(number: OpenFlowPort(1), hardwareAddress: 0xf2ae_d1d4_7d0c, name: "s1", current: [.tenGigabitFull, .copper])
+        var port = PortDescription(
+            number: OpenFlowPort(1), hardwareAddress: 0xf2ae_d1d4_7d0c, name: "s1", current: [.tenGigabitFull, .copper])
         try check(
             """
             01 06 0050 00000002 00002aff162b3a4c 00000000 fe 000000 000000c7 00000fff
@@ -52,7 +56,8 @@ import Testing
             .featuresReply(
                 SwitchFeatures(
                     datapathID: 0x2aff_162b_3a4c, tableCount: 254,
-                    capabilities: [.flowStatistics, .tableStatistics, .portStatistics, .queueStatistics, .arpMatchIP], actions: 0xfff, ports: [port])),
+                    capabilities: [.flowStatistics, .tableStatistics, .portStatistics, .queueStatistics, .arpMatchIP], actions: 0xfff,
+                    ports: [port])),
             .v1_0, xid: 2)
         port.state = .live
         port.currentSpeed = 10_000_000
@@ -82,7 +87,8 @@ import Testing
 
     @Test func flowMod10() throws {
         var mod = FlowMod(
-            command: .add, tableID: 1, match: tcpTo10001, priority: 100, actions: [.setIPv4Dst(0x0a00_0002), .output(OpenFlowPort(2), maxLength: 0)])
+            command: .add, tableID: 1, match: tcpTo10001, priority: 100,
+            actions: [.setIPv4Dst(0x0a00_0002), .output(OpenFlowPort(2), maxLength: 0)])
         mod.applySemantics(of: .v1_0)
         try check(
             """
@@ -92,7 +98,10 @@ import Testing
             0007 0008 0a000002 0000 0008 0002 0000
             """, .flowMod(mod), .v1_0, xid: 8, flowModTableID: true)
         // Without the extension the command's high byte is no table.
-        #expect(throws: OpenFlowError.self) { try Message.decode(hex("01 0e 0048 00000008 003fffff" + String(repeating: "00", count: 44) + "0100 0000 0000 8000 ffffffff ffff 0000")) }
+        #expect(throws: OpenFlowError.self) {
+            try Message.decode(
+                hex("01 0e 0048 00000008 003fffff" + String(repeating: "00", count: 44) + "0100 0000 0000 8000 ffffffff ffff 0000"))
+        }
     }
 
     @Test func flowMod10VLAN() throws {
@@ -181,7 +190,9 @@ import Testing
 
     @Test func packetOut13() throws {
         let packet = PacketOut(inPort: .controller, actions: [.output(OpenFlowPort(2), maxLength: 0)], data: [0xaa, 0xbb])
-        try check("04 0d 002a 00000006 ffffffff fffffffd 0010 000000000000 0000 0010 00000002 0000 000000000000 aabb", .packetOut(packet), .v1_3, xid: 6)
+        try check(
+            "04 0d 002a 00000006 ffffffff fffffffd 0010 000000000000 0000 0010 00000002 0000 000000000000 aabb", .packetOut(packet), .v1_3,
+            xid: 6)
         try check("01 0d 001a 00000006 ffffffff fffd 0008 0000 0008 0002 0000 aabb", .packetOut(packet), .v1_0, xid: 6)
     }
 
@@ -192,7 +203,8 @@ import Testing
         packet.cookie = 0x55
         packet.tableID = 9
         try check(
-            "04 0a 002d 00000000 ffffffff 003c 01 09 0000000000000055 0001 000c 80000004 00000007 00000000 0000 010203", .packetIn(packet), .v1_3, xid: 0)
+            "04 0a 002d 00000000 ffffffff 003c 01 09 0000000000000055 0001 000c 80000004 00000007 00000000 0000 010203", .packetIn(packet),
+            .v1_3, xid: 0)
         packet.format = .nicira2
         try check(
             """
@@ -230,7 +242,8 @@ import Testing
 
     @Test func bundle14() throws {
         try check(
-            "05 21 0010 00000008 00000000 0000 0003", .bundleControl(BundleControl(bundleID: 0, kind: .openRequest, flags: [.atomic, .ordered])), .v1_4, xid: 8)
+            "05 21 0010 00000008 00000000 0000 0003",
+            .bundleControl(BundleControl(bundleID: 0, kind: .openRequest, flags: [.atomic, .ordered])), .v1_4, xid: 8)
         try check(
             "04 04 0018 00000008 4f4e4600 000008fc 00000000 0004 0003",
             .bundleControl(BundleControl(bundleID: 0, kind: .commitRequest, flags: [.atomic, .ordered])), .v1_3, xid: 8)
@@ -238,14 +251,21 @@ import Testing
 
     // MARK: Actions, one by one, as packet-outs
 
-    private func action(_ text: String, _ action: Action, _ version: OpenFlowVersion, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    private func action(
+        _ text: String, _ action: Action, _ version: OpenFlowVersion, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let bytes = hex(text)
         let length = String(bytes.count, radix: 16)
         let digits = String(repeating: "0", count: 4 - length.count) + length
         let total = String(bytes.count + (version == .v1_0 ? 16 : 24), radix: 16)
         let size = String(repeating: "0", count: 4 - total.count) + total
-        let head = version == .v1_0 ? "01 0d \(size) 00000001 ffffffff fffd \(digits)" : "0\(version.rawValue) 0d \(size) 00000001 ffffffff fffffffd \(digits) 000000000000"
-        try check(head + text, .packetOut(PacketOut(inPort: .controller, actions: [action], data: [])), version, xid: 1, sourceLocation: sourceLocation)
+        let head =
+            version == .v1_0
+            ? "01 0d \(size) 00000001 ffffffff fffd \(digits)"
+            : "0\(version.rawValue) 0d \(size) 00000001 ffffffff fffffffd \(digits) 000000000000"
+        try check(
+            head + text, .packetOut(PacketOut(inPort: .controller, actions: [action], data: [])), version, xid: 1,
+            sourceLocation: sourceLocation)
     }
 
     @Test func actions10() throws {
@@ -269,11 +289,15 @@ import Testing
         try action("ffff 0018 00002320 0006 0030 0000 0000 00000406 00000206", .move(from: SubField(.ethSrc), to: SubField(.ethDst)), .v1_0)
         try action("ffff 0018 00002320 0007 0007 00010004 0000000000000005", .setField(.reg0, value: 5, mask: 0xff, isLoad: true), .v1_0)
         try action("ffff 0010 00002320 0008 010203040506", .note([1, 2, 3, 4, 5, 6]), .v1_0)
-        try action("ffff 0018 00002320 000f 000f 00010404 ffff 000000000000", .outputField(SubField(field: .reg2, offset: 0, bits: 16), maxLength: 0xffff), .v1_0)
+        try action(
+            "ffff 0018 00002320 000f 000f 00010404 ffff 000000000000",
+            .outputField(SubField(field: .reg2, offset: 0, bits: 16), maxLength: 0xffff), .v1_0)
         try action("ffff 0010 00002320 0011 000000000000", .exit, .v1_0)
         try action("ffff 0010 00002320 0012 000000000000", .decrementTTL(controllerIDs: []), .v1_0)
         try action("ffff 0018 00002320 0015 0002 00000000 0001 0002 00000000", .decrementTTL(controllerIDs: [1, 2]), .v1_0)
-        try action("ffff 0010 00002320 0014 0064 0005 00 00", .controller(ControllerAction(maxLength: 100, controllerID: 5, reason: .noMatch)), .v1_0)
+        try action(
+            "ffff 0010 00002320 0014 0064 0005 00 00", .controller(ControllerAction(maxLength: 100, controllerID: 5, reason: .noMatch)),
+            .v1_0)
         try action("ffff 0018 00002320 0025 000000000000 0003 0007 010203 00", .controller(ControllerAction(userdata: [1, 2, 3])), .v1_0)
         try action("ffff 0020 00002320 0016 000000000000 0000000000000001 00000000000000ff", .writeMetadata(value: 1, mask: 0xff), .v1_0)
         try action("ffff 0010 00002320 0017 8847 00000000", .pushMPLS(etherType: 0x8847), .v1_0)
@@ -302,7 +326,9 @@ import Testing
         try action("0016 0008 00000009", .group(9), .v1_3)
         try action("0017 0008 40 000000", .setIPTTL(64), .v1_3)
         try action("0018 0008 00000000", .decrementTTL(controllerIDs: []), .v1_3)
-        try action("0019 0010 80000606 001122334455 0000", .setField(.ethDst, value: 0x0011_2233_4455, mask: 0xffff_ffff_ffff, isLoad: false), .v1_3)
+        try action(
+            "0019 0010 80000606 001122334455 0000", .setField(.ethDst, value: 0x0011_2233_4455, mask: 0xffff_ffff_ffff, isLoad: false),
+            .v1_3)
         try action("0019 0010 00010004 00000005 00000000", .setField(.reg0, value: 5, mask: 0xffff_ffff, isLoad: false), .v1_3)
         try action("ffff 0018 00002320 0021 00010108 00000005 000000ff 0000", .setField(.reg0, value: 5, mask: 0xff, isLoad: false), .v1_3)
     }
@@ -350,7 +376,9 @@ import Testing
             let bytes = hex(text).count
             let total = String(bytes + 24, radix: 16)
             let length = String(bytes, radix: 16)
-            return code("\(version) 0d 00\(total.count == 1 ? "0" : "")\(total) 00000001 ffffffff fffffffd 00\(length.count == 1 ? "0" : "")\(length) 000000000000 " + text)
+            return code(
+                "\(version) 0d 00\(total.count == 1 ? "0" : "")\(total) 00000001 ffffffff fffffffd 00\(length.count == 1 ? "0" : "")\(length) 000000000000 "
+                    + text)
         }
         #expect(action("0012 0008 00000000") == nil)
         #expect(action("0063 0008 00000000") == .bacBadType)
@@ -375,7 +403,9 @@ import Testing
         #expect(code("04 12 0010 00000000 00ff 0000 00000000") == .brcBadStat)
         #expect(code("04 04 0010 00000000 00001234 00000000") == .brcBadVendor)
         #expect(code("04 04 0010 00000000 00002320 000000ff") == .brcBadSubtype)
-        #expect(code("01 0e 0048 00000001 003fffff" + String(repeating: "00", count: 44) + "0009 0000 0000 8000 ffffffff ffff 0000") == .fmfcBadCommand)
+        #expect(
+            code("01 0e 0048 00000001 003fffff" + String(repeating: "00", count: 44) + "0009 0000 0000 8000 ffffffff ffff 0000")
+                == .fmfcBadCommand)
     }
 
     @Test func framing() throws {

@@ -8,7 +8,9 @@ private let seed: UInt64 = 0x5eed_0001
 
 @Suite struct RoundTripTests {
     /// Encodes, decodes, compares; then decodes every prefix and many corruptions, which must not crash.
-    func check(_ message: Message, _ version: OpenFlowVersion, _ random: inout RandomMessages, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func check(
+        _ message: Message, _ version: OpenFlowVersion, _ random: inout RandomMessages, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let xid: UInt32 = random.number()
         let bytes = try #require(message.encode(version: version, xid: xid), "\(message)", sourceLocation: sourceLocation)
         let decoded: (message: Message, xid: UInt32)
@@ -73,7 +75,8 @@ private let seed: UInt64 = 0x5eed_0001
             var removed = FlowRemoved(
                 match: random.match(isTLV: version >= .v1_2), cookie: random.number(), priority: random.number(), reason: .hardTimeout,
                 tableID: version == .v1_0 ? 0xff : 4, durationSeconds: random.number(), durationNanoseconds: random.number(),
-                idleTimeout: random.number(), hardTimeout: version >= .v1_2 ? 9 : 0, packetCount: random.number(), byteCount: random.number())
+                idleTimeout: random.number(), hardTimeout: version >= .v1_2 ? 9 : 0, packetCount: random.number(),
+                byteCount: random.number())
             try check(.flowRemoved(removed), version, &random)
             if version == .v1_0 {
                 removed.isNXM = true
@@ -104,7 +107,10 @@ private let seed: UInt64 = 0x5eed_0001
         try check(.getConfigReply(SwitchConfig(missSendLength: 128)), version, &random)
         try check(.setConfig(SwitchConfig(fragments: .drop, missSendLength: 0xffff)), version, &random)
         try check(.portStatus(PortStatus(reason: .modify, port: random.portDescription())), version, &random)
-        try check(.portMod(PortMod(port: OpenFlowPort(1), hardwareAddress: 0x0a0b_0c0d_0e0f, config: [.portDown], mask: [.portDown, .noPacketIn])), version, &random)
+        try check(
+            .portMod(
+                PortMod(port: OpenFlowPort(1), hardwareAddress: 0x0a0b_0c0d_0e0f, config: [.portDown], mask: [.portDown, .noPacketIn])),
+            version, &random)
         try check(.setFlowFormat(.nxm), version, &random)
         try check(.flowModTableID(true), version, &random)
         try check(.setPacketInFormat(.nicira2), version, &random)
@@ -126,7 +132,9 @@ private let seed: UInt64 = 0x5eed_0001
             try check(.bundleAdd(BundleAdd(bundleID: 9, flags: [.atomic], message: inner)), version, &random)
             let meter = MeterConfig(
                 meterID: 5, flags: [.kilobits, .burst],
-                bands: [MeterBand(kind: .drop, rate: 1000, burst: 100), MeterBand(kind: .dscpRemark, rate: 2000, burst: 5, precedenceLevel: 1)])
+                bands: [
+                    MeterBand(kind: .drop, rate: 1000, burst: 100), MeterBand(kind: .dscpRemark, rate: 2000, burst: 5, precedenceLevel: 1),
+                ])
             try check(.meterMod(MeterMod(command: .modify, meter: meter)), version, &random)
         }
         if version >= .v1_1 {
@@ -172,19 +180,37 @@ private let seed: UInt64 = 0x5eed_0001
         }
         try reply(.description(SwitchDescription(manufacturer: "m", hardware: "h", software: "s", serialNumber: "n", datapath: "d")))
         let hasNames = version <= .v1_2
-        try reply(.table([TableStats(tableID: 1, name: hasNames ? "one" : "", maximumEntries: hasNames ? 100 : 0, activeCount: 2, lookupCount: 3, matchedCount: 4)]))
+        try reply(
+            .table([
+                TableStats(
+                    tableID: 1, name: hasNames ? "one" : "", maximumEntries: hasNames ? 100 : 0, activeCount: 2, lookupCount: 3,
+                    matchedCount: 4)
+            ]))
         var port = PortStats(port: OpenFlowPort(5))
         (port.receivedPackets, port.collisions, port.crcErrors) = (1, 2, .max)
         if version >= .v1_3 { port.durationSeconds = 9 }
         try reply(.port([port, port]))
-        try reply(.queue([QueueStats(port: OpenFlowPort(5), queueID: 1, sentBytes: 2, sentPackets: 3, sentErrors: 4, durationSeconds: version >= .v1_3 ? 5 : 0)]))
+        try reply(
+            .queue([
+                QueueStats(
+                    port: OpenFlowPort(5), queueID: 1, sentBytes: 2, sentPackets: 3, sentErrors: 4,
+                    durationSeconds: version >= .v1_3 ? 5 : 0)
+            ]))
         try reply(.portDescription([random.portDescription(), random.portDescription()]))
         guard version >= .v1_1 else { return }
         try request(.group(GroupMod.allGroups))
         try request(.groupDescription(GroupMod.allGroups))
         let counters = [GroupStats.Bucket(packetCount: 1, byteCount: 2), GroupStats.Bucket(packetCount: 3, byteCount: 4)]
-        try reply(.group([GroupStats(groupID: 1, referenceCount: 2, packetCount: 3, byteCount: 4, durationSeconds: version >= .v1_3 ? 5 : 0, durationNanoseconds: 0, buckets: counters)]))
-        try reply(.groupDescription([GroupDescription(kind: .fastFailover, groupID: 8, buckets: [GroupBucket(watchPort: OpenFlowPort(1), actions: [.exit])])]))
+        try reply(
+            .group([
+                GroupStats(
+                    groupID: 1, referenceCount: 2, packetCount: 3, byteCount: 4, durationSeconds: version >= .v1_3 ? 5 : 0,
+                    durationNanoseconds: 0, buckets: counters)
+            ]))
+        try reply(
+            .groupDescription([
+                GroupDescription(kind: .fastFailover, groupID: 8, buckets: [GroupBucket(watchPort: OpenFlowPort(1), actions: [.exit])])
+            ]))
         guard version >= .v1_3 else { return }
         try request(.groupFeatures)
         try request(.meter(5))
@@ -192,11 +218,20 @@ private let seed: UInt64 = 0x5eed_0001
         try request(.meterFeatures)
         try request(.tableFeatures([]))
         try reply(.groupFeatures(GroupFeatures(kinds: 15, capabilities: 7, maximumGroups: [1, 2, 3, 4], actions: [5, 6, 7, 8])))
-        try reply(.meter([MeterStats(meterID: 1, flowCount: 2, packetCount: 3, byteCount: 4, durationSeconds: 5, durationNanoseconds: 6, bands: counters)]))
+        try reply(
+            .meter([
+                MeterStats(
+                    meterID: 1, flowCount: 2, packetCount: 3, byteCount: 4, durationSeconds: 5, durationNanoseconds: 6, bands: counters)
+            ]))
         try reply(.meterConfig([MeterConfig(meterID: 1, flags: [.packets], bands: [MeterBand(kind: .drop, rate: 1, burst: 2)])]))
         try reply(.meterFeatures(MeterFeatures(maximumMeters: 1, bandKinds: 2, capabilities: 3, maximumBands: 4, maximumColors: 5)))
         let properties = [TableFeatureProperty(kind: 0, content: [0, 1, 0, 4]), TableFeatureProperty(kind: 2, content: [1, 2, 3])]
-        try reply(.tableFeatures([TableFeatures(tableID: 3, name: "three", metadataMatch: .max, metadataWrite: 1, capabilities: 2, maximumEntries: 3, properties: properties)]))
+        try reply(
+            .tableFeatures([
+                TableFeatures(
+                    tableID: 3, name: "three", metadataMatch: .max, metadataWrite: 1, capabilities: 2, maximumEntries: 3,
+                    properties: properties)
+            ]))
         guard version >= .v1_4 else { return }
         try request(.tableDescription)
         try request(.queueDescription(port: .any, queueID: .max))

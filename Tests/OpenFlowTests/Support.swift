@@ -39,12 +39,15 @@ struct RandomMessages {
         self.version = version
     }
 
-    mutating func number<Value: FixedWidthInteger>(_ type: Value.Type = Value.self) -> Value { Value.random(in: .min ... .max, using: &generator) }
+    mutating func number<Value: FixedWidthInteger>(_ type: Value.Type = Value.self) -> Value {
+        Value.random(in: .min ... .max, using: &generator)
+    }
     mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &generator) < percent }
     mutating func pick<Element>(_ list: [Element]) -> Element { list.randomElement(using: &generator)! }
     mutating func bytes(_ limit: Int) -> [UInt8] { (0..<Int.random(in: 0...limit, using: &generator)).map { _ in number() } }
     mutating func port() -> OpenFlowPort {
-        chance(20) ? pick([.inPort, .normal, .flood, .all, .controller, .local]) : OpenFlowPort(UInt32.random(in: 1..<0xff00, using: &generator))
+        chance(20)
+            ? pick([.inPort, .normal, .flood, .all, .controller, .local]) : OpenFlowPort(UInt32.random(in: 1..<0xff00, using: &generator))
     }
     mutating func value(_ bits: Int) -> UInt128 {
         let all: UInt128 = bits == 128 ? .max : (1 << UInt128(bits)) - 1
@@ -83,7 +86,9 @@ struct RandomMessages {
                     maybe(.nwDst, &match)
                 } else {
                     let bits = Int.random(in: 0...32, using: &generator)
-                    if bits < 32 { match.set(.nwDst, (value(32) >> UInt128(bits)) << UInt128(bits), mask: UInt128(UInt32.max << UInt32(bits))) }
+                    if bits < 32 {
+                        match.set(.nwDst, (value(32) >> UInt128(bits)) << UInt128(bits), mask: UInt128(UInt32.max << UInt32(bits)))
+                    }
                 }
             } else if isTLV {
                 maybe(.ipv6Src, &match)
@@ -152,7 +157,9 @@ struct RandomMessages {
         case 3:
             let field = subField(pick(registers))
             return .outputField(field, maxLength: number())
-        case 4: return .outputTruncated(OpenFlowPort(UInt32.random(in: 1..<0xff00, using: &generator)), maxLength: UInt32.random(in: 14...9000, using: &generator))
+        case 4:
+            return .outputTruncated(
+                OpenFlowPort(UInt32.random(in: 1..<0xff00, using: &generator)), maxLength: UInt32.random(in: 14...9000, using: &generator))
         case 5: return .setQueue(number())
         case 6: return .popQueue
         case 7: return .group(number())
@@ -175,7 +182,9 @@ struct RandomMessages {
         case 16: return .setMPLSTTL(number())
         case 17: return .decrementMPLSTTL
         case 18: return .decrementTTL(controllerIDs: chance(50) ? [] : [1, number()])
-        case 19: return chance(50) ? .resubmit(port: nil, table: UInt8.random(in: 0...253, using: &generator)) : .resubmit(port: OpenFlowPort(7), table: nil)
+        case 19:
+            return chance(50)
+                ? .resubmit(port: nil, table: UInt8.random(in: 0...253, using: &generator)) : .resubmit(port: OpenFlowPort(7), table: nil)
         case 20: return .note(bytes(1) + [1, 2, 3, 4, 5, 6].prefix(5))
         case 21: return .exit
         case 22: return .conjunction(id: number(), clause: 1, clauses: 3)
@@ -211,7 +220,8 @@ struct RandomMessages {
         let isNXM = version == .v1_0 && chance(50)
         var mod = FlowMod(
             command: pick([.add, .modify, .modifyStrict, .delete, .deleteStrict]),
-            tableID: version == .v1_0 ? 0xff : number(), match: match(isTLV: isNXM || version >= .v1_2), priority: number(), newCookie: number(),
+            tableID: version == .v1_0 ? 0xff : number(), match: match(isTLV: isNXM || version >= .v1_2), priority: number(),
+            newCookie: number(),
             idleTimeout: number(), hardTimeout: number(), flags: chance(50) ? [.sendFlowRemoved, .checkOverlap] : [],
             actions: flowActions(), isNXM: isNXM)
         if version >= .v1_4 { mod.importance = number() }

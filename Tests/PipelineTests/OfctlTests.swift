@@ -35,10 +35,12 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
         }
         precondition(bound == 0 && listen(listener, 16) == 0, "cannot listen on \(path)")
         let me = Unmanaged.passRetained(self)
-        pthread_create(&thread, nil, { argument in
-            Unmanaged<OfctlServer>.fromOpaque(argument!).takeRetainedValue().run()
-            return nil
-        }, me.toOpaque())
+        pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<OfctlServer>.fromOpaque(argument!).takeRetainedValue().run()
+                return nil
+            }, me.toOpaque())
     }
 
     func stop() {
@@ -66,7 +68,9 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
     private func run() {
         rig = ServiceRig(executor: self)
         while !stops.load(ordering: .acquiring) {
-            for body in work.withLock({ list in defer { list.removeAll() }; return list }) { body() }
+            for body in work.withLock({ list in
+                defer { list.removeAll() }; return list
+            }) { body() }
             var polled = [pollfd(fd: listener, events: Int16(POLLIN), revents: 0)]
             for fd in sockets.keys { polled.append(pollfd(fd: fd, events: Int16(POLLIN), revents: 0)) }
             _ = poll(&polled, nfds_t(polled.count), 10)
@@ -102,9 +106,13 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
     }
 
     /// Runs `ovs-ofctl` with `{}` standing for the socket; its exit status and everything it printed.
-    func ofctl(_ arguments: String...) -> (status: Int32, output: String) {
+    func ofctl(_ arguments: String...) -> (status: Int32, output: String) { ofctl(arguments, during: nil) }
+
+    /// The same for a command that does not end by itself: it is ended after `body`.
+    func ofctl(_ arguments: [String], during body: (() -> Void)?) -> (status: Int32, output: String) {
         let output = directory + "/output"
-        let words = ["timeout", "20", "ovs-ofctl", "-vconsole:err", "-vsyslog:off"] + arguments.map { $0 == "{}" ? "unix:" + path : $0 }
+        let words =
+            ["timeout", String(seconds), "ovs-ofctl", "-vconsole:err", "-vsyslog:off"] + arguments.map { $0 == "{}" ? "unix:" + path : $0 }
         var files = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&files)
         defer { posix_spawn_file_actions_destroy(&files) }
@@ -114,6 +122,11 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
         var list = words.map { strdup($0) } + [nil]
         defer { list.forEach { free($0) } }
         guard posix_spawnp(&pid, "timeout", &files, nil, &list, environ) == 0 else { return (-1, "cannot start ovs-ofctl") }
+        if let body {
+            body()
+            usleep(200_000)
+            kill(pid, SIGTERM)
+        }
         var status: Int32 = 0
         waitpid(pid, &status, 0)
         var text: [UInt8] = []
@@ -126,6 +139,7 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
         }
         Glibc.close(fd)
         unlink(output)
+        unlink(directory + "/ctl")
         return (status >> 8 & 0xff, String(decoding: text, as: UTF8.self))
     }
 
@@ -162,8 +176,10 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
                 #expect(output.contains(" 2(p2): addr:02:00:00:00:00:02"))
                 #expect(output.contains("10GB-FD COPPER"))
             }
-            for command in ["dump-ports", "dump-ports-desc", "dump-tables", "dump-desc", "dump-table-features", "queue-stats", "get-frags"] {
-                for versions in ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"] where command != "dump-table-features" || versions != "OpenFlow10" {
+            for command in ["dump-ports", "dump-ports-desc", "dump-tables", "dump-desc", "dump-table-features", "queue-stats", "get-frags"]
+            {
+                for versions in ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"]
+                where command != "dump-table-features" || versions != "OpenFlow10" {
                     let (status, output) = server.ofctl("-O", versions, command, "{}")
                     #expect(status == 0, "\(versions) \(command): \(output)")
                     #expect(!output.contains("decode"), "\(output)")
@@ -178,7 +194,8 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
         }
     }
 
-    @Test(arguments: ["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"]) func flowTables(version: String) {
+    @Test(arguments: ["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"]) func flowTables(version: String)
+    {
         withServer { server in
             func run(_ command: String, _ flow: String) {
                 let (status, output) = server.ofctl("-O", version, command, "{}", flow)
@@ -217,7 +234,8 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
                 "tcp actions=mod_tp_dst:80,mod_tp_src:90,output:2", "dl_vlan=5 actions=mod_vlan_vid:6,mod_vlan_pcp:3,output:1",
                 "actions=mod_dl_src:00:11:22:33:44:55,mod_dl_dst:00:11:22:33:44:66,output:1",
                 "actions=load:0x5->NXM_NX_REG0[0..7],load:0x1->NXM_NX_REG1[],move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],resubmit(,5)",
-                "actions=resubmit(2,5),note:01.02.03.04.05.06,exit", "actions=push:NXM_NX_REG0[],pop:NXM_NX_REG1[],output:NXM_NX_REG2[0..15]",
+                "actions=resubmit(2,5),note:01.02.03.04.05.06,exit",
+                "actions=push:NXM_NX_REG0[],pop:NXM_NX_REG1[],output:NXM_NX_REG2[0..15]",
                 "actions=controller(reason=no_match,max_len=100,id=5)", "actions=controller(userdata=01.02.03)",
                 "actions=output(port=2,max_len=100)", "actions=clone(mod_dl_src:00:11:22:33:44:55,output:1),output:2",
                 "actions=set_queue:3,output:1,pop_queue", "ip actions=dec_ttl(1,2)", "actions=set_tunnel:0x5,output:1",
@@ -251,10 +269,13 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
             let matches = [
                 "in_port=1", "dl_src=00:11:22:33:44:55/ff:ff:ff:00:00:00", "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00", "dl_type=0x1234",
                 "dl_vlan=10,dl_vlan_pcp=3", "vlan_tci=0x1000/0x1000", "ip,nw_src=10.0.0.0/255.0.255.0,nw_tos=16", "ip,nw_ecn=1,nw_ttl=3",
-                "ip,ip_frag=later", "tcp,tp_src=0x100/0xff00,tcp_flags=+syn-ack", "udp,tp_dst=53", "sctp,tp_dst=9", "icmp,icmp_type=8,icmp_code=0",
+                "ip,ip_frag=later", "tcp,tp_src=0x100/0xff00,tcp_flags=+syn-ack", "udp,tp_dst=53", "sctp,tp_dst=9",
+                "icmp,icmp_type=8,icmp_code=0",
                 "ipv6,ipv6_src=2001:db8::/32,ipv6_label=5", "icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1,nd_sll=00:11:22:33:44:55",
-                "tcp6,tp_dst=80", "arp,arp_spa=10.0.0.1,arp_tpa=10.0.0.0/8,arp_op=2,arp_sha=00:11:22:33:44:55", "mpls,mpls_label=5,mpls_tc=2,mpls_bos=1",
-                "reg0=0x5/0xff,reg15=3", "metadata=0x1234/0xffff", "tun_id=5,tun_src=10.0.0.1", "pkt_mark=5", "conj_id=7", "ct_state=+trk-new,ct_zone=5,ct_mark=3/3",
+                "tcp6,tp_dst=80", "arp,arp_spa=10.0.0.1,arp_tpa=10.0.0.0/8,arp_op=2,arp_sha=00:11:22:33:44:55",
+                "mpls,mpls_label=5,mpls_tc=2,mpls_bos=1",
+                "reg0=0x5/0xff,reg15=3", "metadata=0x1234/0xffff", "tun_id=5,tun_src=10.0.0.1", "pkt_mark=5", "conj_id=7",
+                "ct_state=+trk-new,ct_zone=5,ct_mark=3/3",
                 "xxreg1=0x1234567890abcdef", "tun_ipv6_src=::1", "tun_gbp_id=4", "ct_label=0x5",
             ]
             let lines = matches.enumerated().map { "table=\($0.offset + 1),\($0.element),actions=output:1" }
@@ -318,7 +339,8 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
                 #expect(server.ofctl("-O", version, "show", "{}").output.contains("PORT_DOWN"))
                 #expect(server.ofctl("-O", version, "mod-port", "{}", "2", "up").status == 0)
                 let sent = server.ofctl(
-                    "-O", version, "packet-out", "{}", "in_port=1, packet=ffffffffffff0200000000010800450000140000000040000000c0a80001c0a80002, actions=output:3")
+                    "-O", version, "packet-out", "{}",
+                    "in_port=1, packet=ffffffffffff0200000000010800450000140000000040000000c0a80001c0a80002, actions=output:3")
                 #expect(sent.status == 0, "\(version): \(sent.output)")
             }
             server.withRig { rig in
@@ -329,4 +351,46 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
             }
         }
     }
+
+    @Test(arguments: ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"]) func monitor(version: String) {
+        withServer { server in
+            for format in ["standard", "nxt_packet_in", "nxt_packet_in2"] {
+                let (_, output) = server.ofctl(["-O", version, "-P", format, "monitor", "{}", "65534"]) {
+                    // Until the monitor has said what it wants.
+                    var isListening = false
+                    for _ in 0..<300 where !isListening {
+                        usleep(5000)
+                        let flag = Listening()
+                        server.withRig { rig in
+                            flag.value.store(rig.service.connections.contains { $0.settings.missSendLength > 0 }, ordering: .relaxed)
+                        }
+                        isListening = flag.value.load(ordering: .relaxed)
+                    }
+                    usleep(100_000)
+                    server.withRig { rig in
+                        var metadata = FlowKey()
+                        metadata[.reg0] = 0x77
+                        rig.service.send(
+                            PacketInEvent(
+                                reason: .action, table: 4, cookie: 0x123, inPort: OpenFlowPort(2), controllerID: 0, userdata: [],
+                                maxLength: 0xffff,
+                                packet: [UInt8](repeating: 0xff, count: 12) + [0x08, 0x06] + [UInt8](repeating: 0, count: 46),
+                                totalLength: 60, metadata: metadata))
+                        rig.bridge.updatePort(OpenFlowPort(3)) { $0.isLinkUp = false }
+                        _ = try! rig.bridge.apply(FlowModification(command: .add, table: 5, match: Match(), flags: [.sendFlowRemoved]))
+                        _ = try! rig.bridge.apply(FlowModification(command: .delete, table: 5))
+                    }
+                }
+                #expect(output.contains("PACKET_IN"), "\(version) \(format): \(output)")
+                #expect(output.contains("in_port=2 (via action) data_len=60 (unbuffered)"), "\(output)")
+                #expect(output.contains("PORT_STATUS") && output.contains("MOD: 3(p3)"), "\(output)")
+                #expect(output.contains("FLOW_REMOVED") && output.contains("reason=delete"), "\(output)")
+                if format != "standard" { #expect(output.contains("cookie=0x123") && output.contains("reg0=0x77"), "\(output)") }
+                #expect(!output.contains("decode error"), "\(output)")
+                server.withRig { $0.bridge.updatePort(OpenFlowPort(3)) { $0.isLinkUp = true } }
+            }
+        }
+    }
+
+    private final class Listening: Sendable { let value = Atomic<Bool>(false) }
 }

@@ -21,7 +21,8 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         #expect(features.datapathID == 0x1122_3344_5566)
         #expect(features.tableCount == 254)
         #expect(features.ports.count == (version <= .v1_2 ? 3 : 0))
-        guard case .statsReply(.portDescription(let ports), more: false)? = peer.ask(.statsRequest(.portDescription(.any), more: false)).first
+        guard
+            case .statsReply(.portDescription(let ports), more: false)? = peer.ask(.statsRequest(.portDescription(.any), more: false)).first
         else { return #expect(Bool(false)) }
         #expect(ports.map(\.name) == ["p1", "p2", "p3"])
         #expect(peer.ask(.echoRequest([1, 2, 3])) == [.echoReply([1, 2, 3])])
@@ -59,7 +60,8 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         let rig = ServiceRig()
         let peer = rig.peer(version)
         let table: UInt8 = version == .v1_0 ? 0xff : 3
-        var mod = FlowMod(command: .add, tableID: table, match: tcpTo(80), priority: 100, newCookie: 0xabc, idleTimeout: 60, actions: output2)
+        var mod = FlowMod(
+            command: .add, tableID: table, match: tcpTo(80), priority: 100, newCookie: 0xabc, idleTimeout: 60, actions: output2)
         #expect(peer.error(.flowMod(mod)) == nil)
         #expect(peer.flows().map(\.actions) == [output2])
         #expect(peer.flows()[0].match == tcpTo(80))
@@ -87,11 +89,16 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
     @Test func cookiesSelect() {
         let rig = ServiceRig()
         let peer = rig.peer(.v1_3)
-        for cookie in UInt64(1)...4 { peer.send(.flowMod(FlowMod(command: .add, tableID: 0, match: tcpTo(UInt16(cookie)), newCookie: cookie, actions: output2))) }
+        for cookie in UInt64(1)...4 {
+            peer.send(.flowMod(FlowMod(command: .add, tableID: 0, match: tcpTo(UInt16(cookie)), newCookie: cookie, actions: output2)))
+        }
         #expect(peer.flows(FlowStatsRequest(cookie: 1, cookieMask: 1)).count == 2)
         peer.send(.flowMod(FlowMod(command: .delete, tableID: 0xff, cookie: 4, cookieMask: .max)))
         #expect(peer.flows().map(\.cookie).sorted() == [1, 2, 3])
-        guard case .statsReply(.aggregate(let sums, _), _)? = peer.ask(.statsRequest(.aggregate(FlowStatsRequest(cookie: 2, cookieMask: 2)), more: false)).first
+        guard
+            case .statsReply(.aggregate(let sums, _), _)? = peer.ask(
+                .statsRequest(.aggregate(FlowStatsRequest(cookie: 2, cookieMask: 2)), more: false)
+            ).first
         else { return #expect(Bool(false)) }
         #expect(sums.flowCount == 2)
     }
@@ -132,7 +139,10 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         #expect(error { $0.actions = [.setField(.udpDst, value: 5, mask: 0xffff, isLoad: false)] } == .bacMatchInconsistent)
         #expect(error { $0.bufferID = 5 } == .brcBufferUnknown)
         #expect(error { _ in } == nil)
-        #expect(error { $0.match.clear(.tcpDst); $0.flags = .checkOverlap } == .fmfcOverlap)
+        #expect(
+            error {
+                $0.match.clear(.tcpDst); $0.flags = .checkOverlap
+            } == .fmfcOverlap)
         #expect(peer.error(.groupMod(GroupMod(command: .add, kind: .all, groupID: 1))) == .gmfcOutOfGroups)
         #expect(peer.error(.packetOut(PacketOut(inPort: .controller, actions: output2, data: [1, 2, 3]))) == .brcBadPacket)
         #expect(peer.error(.statsRequest(.tableFeatures([]), more: false)) == nil)
@@ -159,10 +169,44 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         }
         #expect(count == 2000)
         var tables = 0
-        for case .statsReply(.tableFeatures(let features), _) in peer.ask(.statsRequest(.tableFeatures([]), more: false)) { tables += features.count }
+        for case .statsReply(.tableFeatures(let features), _) in peer.ask(.statsRequest(.tableFeatures([]), more: false)) {
+            tables += features.count
+        }
         #expect(tables == 254)
-        guard case .statsReply(.table(let stats), _)? = peer.ask(.statsRequest(.table, more: false)).first else { return #expect(Bool(false)) }
+        guard case .statsReply(.table(let stats), _)? = peer.ask(.statsRequest(.table, more: false)).first else {
+            return #expect(Bool(false))
+        }
         #expect(stats[1].activeCount == 2000)
+    }
+
+    @Test func dumpsWaitForTheReader() {
+        let rig = ServiceRig()
+        let peer = rig.peer(.v1_3)
+        for port in UInt16(1)...3000 { peer.send(.flowMod(FlowMod(command: .add, tableID: 1, match: tcpTo(port), actions: output2))) }
+        var isCongested = false
+        peer.connection.isCongested = { isCongested }
+        peer.take()
+        // Congested after the first part: the rest waits, and so does the request behind it.
+        peer.connection.tap = { if $0[1] == 19 { isCongested = true } }
+        peer.send(.statsRequest(.flow(FlowStatsRequest()), more: false))
+        peer.send(.barrierRequest)
+        var parts = 0
+        var flows = 0
+        for _ in 0..<100 {
+            let answers = peer.take()
+            if answers == [.barrierReply] { break }
+            #expect(answers.count == 1 || answers.last == .barrierReply)
+            if case .statsReply(.flow(let list, _), let more)? = answers.first {
+                parts += 1
+                flows += list.count
+                if !more, answers.last == .barrierReply { break }
+            }
+            isCongested = false
+            peer.connection.outputDrained()
+        }
+        #expect(parts > 2)
+        #expect(flows == 3000)
+        #expect(peer.connection.closeReason == nil)
     }
 
     // MARK: Bundles
@@ -173,7 +217,8 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         let xid: UInt32 = 77
         inner.replaceSubrange(4..<8, with: [0, 0, 0, 77])
         peer.take()
-        peer.sendBytes(Message.bundleAdd(BundleAdd(bundleID: bundle, flags: flags, message: inner)).encode(version: peer.version, xid: xid)!)
+        peer.sendBytes(
+            Message.bundleAdd(BundleAdd(bundleID: bundle, flags: flags, message: inner)).encode(version: peer.version, xid: xid)!)
         return peer.take()
     }
 
@@ -181,11 +226,15 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         let rig = ServiceRig()
         let peer = rig.peer(version)
         let flags: BundleControl.Flags = [.atomic, .ordered]
-        func control(_ kind: BundleControl.Kind) -> [Message] { peer.ask(.bundleControl(BundleControl(bundleID: 3, kind: kind, flags: flags))) }
+        func control(_ kind: BundleControl.Kind) -> [Message] {
+            peer.ask(.bundleControl(BundleControl(bundleID: 3, kind: kind, flags: flags)))
+        }
         func isReply(_ messages: [Message], _ kind: BundleControl.Kind) -> Bool {
             messages == [.bundleControl(BundleControl(bundleID: 3, kind: kind, flags: []))]
         }
-        func flow(_ port: UInt16, _ actions: [Action]) -> Message { .flowMod(FlowMod(command: .add, tableID: 0, match: tcpTo(port), actions: actions)) }
+        func flow(_ port: UInt16, _ actions: [Action]) -> Message {
+            .flowMod(FlowMod(command: .add, tableID: 0, match: tcpTo(port), actions: actions))
+        }
         #expect(isReply(control(.openRequest), .openReply))
         #expect(add(flow(1, output2), to: 3, peer).isEmpty)
         #expect(add(flow(2, output2), to: 3, peer).isEmpty)
@@ -197,10 +246,13 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         #expect(add(flow(3, output2), to: 3, peer).isEmpty)
         #expect(add(flow(4, [.gotoTable(0)]), to: 3, peer).isEmpty)
         let answers = control(.commitRequest)
-        let codes = answers.compactMap { message -> ErrorCode? in if case .error(let error) = message { error.code(in: version) } else { nil } }
+        let codes = answers.compactMap { message -> ErrorCode? in
+            if case .error(let error) = message { error.code(in: version) } else { nil }
+        }
         #expect(codes == [.bicBadTableId, .bfcMsgFailed])
         #expect(peer.flows().count == 2)
-        #expect(control(.commitRequest).first.map { if case .error(let e) = $0 { e.code(in: version) == .bfcBadId } else { false } } == true)
+        #expect(
+            control(.commitRequest).first.map { if case .error(let e) = $0 { e.code(in: version) == .bfcBadId } else { false } } == true)
         // Idle bundles go.
         #expect(isReply(control(.openRequest), .openReply))
         rig.clock.warp(milliseconds: 11_000)
@@ -255,7 +307,10 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
     @Test func removalsAndPortChanges() {
         let rig = ServiceRig()
         let peer = rig.peer(.v1_3, isService: false)
-        peer.send(.flowMod(FlowMod(command: .add, tableID: 0, match: tcpTo(9), newCookie: 4, hardTimeout: 5, flags: .sendFlowRemoved, actions: output2)))
+        peer.send(
+            .flowMod(
+                FlowMod(command: .add, tableID: 0, match: tcpTo(9), newCookie: 4, hardTimeout: 5, flags: .sendFlowRemoved, actions: output2)
+            ))
         rig.clock.warp(milliseconds: 6000)
         rig.pipeline.run()
         guard case .flowRemoved(let removed)? = peer.take().last else { return #expect(Bool(false)) }
@@ -285,8 +340,14 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         let rig = ServiceRig()
         let first = rig.peer(.v1_4, isService: false)
         let second = rig.peer(.v1_4, isService: false)
-        #expect(first.ask(.roleRequest(RoleMessage(role: .primary, generationID: 5))) == [.roleReply(RoleMessage(role: .primary, generationID: 5))])
-        #expect(second.ask(.roleRequest(RoleMessage(role: .primary, generationID: 6))) == [.roleReply(RoleMessage(role: .primary, generationID: 6))])
+        #expect(
+            first.ask(.roleRequest(RoleMessage(role: .primary, generationID: 5))) == [
+                .roleReply(RoleMessage(role: .primary, generationID: 5))
+            ])
+        #expect(
+            second.ask(.roleRequest(RoleMessage(role: .primary, generationID: 6))) == [
+                .roleReply(RoleMessage(role: .primary, generationID: 6))
+            ])
         #expect(first.take() == [.roleStatus(RoleStatus(role: .secondary, reason: .primaryRequest, generationID: 6))])
         #expect(first.error(.flowMod(FlowMod(command: .delete, tableID: 0xff))) == .brcIsSecondary)
         #expect(first.error(.roleRequest(RoleMessage(role: .primary, generationID: 4))) == .rrfcStale)

@@ -72,7 +72,8 @@ final class Peer {
             configuration: .init(name: "test", isService: isService), clock: rig.clock, handler: rig.service
         ) { [unowned self] in framer.append($0) }
         connection.start()
-        sendBytes(Message.hello(Hello(version: version.rawValue, bitmap: [OpenFlowVersionSet([version])])).encode(version: version, xid: 0)!)
+        sendBytes(
+            Message.hello(Hello(version: version.rawValue, bitmap: [OpenFlowVersionSet([version])])).encode(version: version, xid: 0)!)
     }
 
     func sendBytes(_ bytes: [UInt8]) { connection.receive(bytes) }

@@ -137,7 +137,8 @@ struct NiciraActionDecoder {
         var loaded = UInt128(value)
         if target.field == .inPort, offset == 0, bits == 16 { loaded = UInt128(OpenFlowPort(wire16: UInt16(value)).rawValue) }
         return .setField(
-            target.field, value: loaded << UInt128(offset), mask: target.field == .inPort ? target.field.layout.allOnes : mask << UInt128(offset),
+            target.field, value: loaded << UInt128(offset),
+            mask: target.field == .inPort ? target.field.layout.allOnes : mask << UInt128(offset),
             isLoad: true)
     }
 

@@ -132,7 +132,11 @@ enum FlowCodec {
         writer.u32(mod.outGroup)
         writer.u16(encodeFlags(mod.flags, version))
         writer.u16(version >= .v1_4 ? mod.importance : 0)
-        if version == .v1_1 { LegacyMatch.encode11(mod.match, to: &writer) } else { OXMCodec.encodeStandardMatch(mod.match, version: version, to: &writer) }
+        if version == .v1_1 {
+            LegacyMatch.encode11(mod.match, to: &writer)
+        } else {
+            OXMCodec.encodeStandardMatch(mod.match, version: version, to: &writer)
+        }
         InstructionCodec.encode(mod.actions, version: version, match: mod.match, to: &writer)
         return .flowMod
     }

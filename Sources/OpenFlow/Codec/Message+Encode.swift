@@ -11,7 +11,8 @@ extension Message {
         if case .hello(let hello) = self { return SwitchCodec.encodeHello(hello, xid: xid) }
         var writer = ByteWriter()
         writer.bytes.reserveCapacity(128)
-        guard let type = encodeBody(version, &writer), let number = type.number(in: version), writer.count <= OpenFlowLimits.messageBytes else {
+        guard let type = encodeBody(version, &writer), let number = type.number(in: version), writer.count <= OpenFlowLimits.messageBytes
+        else {
             return nil
         }
         writer.bytes[0] = version.rawValue

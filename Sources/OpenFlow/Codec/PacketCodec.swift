@@ -127,7 +127,9 @@ enum PacketCodec {
             writer.u32(Experimenter.nicira)
             writer.u32(NiciraMessage.packetIn2)
             writer.property(Property.packet) { $0.raw(packet.data) }
-            if packet.totalLength != packet.data.count { writer.property(Property.fullLength) { $0.u32(UInt32(clamping: packet.totalLength)) } }
+            if packet.totalLength != packet.data.count {
+                writer.property(Property.fullLength) { $0.u32(UInt32(clamping: packet.totalLength)) }
+            }
             if packet.bufferID != FlowMod.noBuffer { writer.property(Property.bufferID) { $0.u32(packet.bufferID) } }
             writer.property(Property.tableID) { $0.u8(packet.tableID) }
             if packet.cookie != .max {

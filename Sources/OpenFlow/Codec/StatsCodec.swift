@@ -202,7 +202,8 @@ enum StatsCodec {
         }
     }
 
-    private static func decodeFlowRequest(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> FlowStatsRequest {
+    private static func decodeFlowRequest(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> FlowStatsRequest
+    {
         var request = FlowStatsRequest()
         if version == .v1_0 {
             request.match = try LegacyMatch.decode10(&reader)

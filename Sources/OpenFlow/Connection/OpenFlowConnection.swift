@@ -292,7 +292,8 @@ public final class OpenFlowConnection {
         for (id, bundle) in bundles where now.milliseconds(since: bundle.lastUsed) >= OpenFlowLimits.bundleIdleSeconds * 1000 {
             bundles[id] = nil
             if let version {
-                let error = ErrorMessage(.bfcTimeout, version: version, data: Array(bundle.openRequest.prefix(OpenFlowLimits.errorDataBytes)))
+                let error = ErrorMessage(
+                    .bfcTimeout, version: version, data: Array(bundle.openRequest.prefix(OpenFlowLimits.errorDataBytes)))
                 send(.error(error), xid: Header(bundle.openRequest)?.xid)
             }
         }

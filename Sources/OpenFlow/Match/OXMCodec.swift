@@ -132,7 +132,9 @@ enum OXMCodec {
     // MARK: Writing
 
     /// Writes the fields of `match`. What has no number in `dialect`, or lacks its prerequisite, is left out.
-    static func encodeMatch(_ match: Match, _ dialect: MatchDialect, cookie: UInt64 = 0, cookieMask: UInt64 = 0, to writer: inout ByteWriter) {
+    static func encodeMatch(
+        _ match: Match, _ dialect: MatchDialect, cookie: UInt64 = 0, cookieMask: UInt64 = 0, to writer: inout ByteWriter
+    ) {
         let lines = match.mask.bits.lines
         if !lines.isEmpty {
             for field in FieldCatalog.matchOrder {

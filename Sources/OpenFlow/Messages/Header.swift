@@ -12,7 +12,8 @@ public struct Header: Equatable, Sendable {
     public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count >= OpenFlowLimits.headerBytes else { return nil }
         var reader = ByteReader(Array(bytes.prefix(OpenFlowLimits.headerBytes)))
-        guard let version = try? reader.u8(), let type = try? reader.u8(), let length = try? reader.u16(), let xid = try? reader.u32() else {
+        guard let version = try? reader.u8(), let type = try? reader.u8(), let length = try? reader.u16(), let xid = try? reader.u32()
+        else {
             return nil
         }
         self.version = version

@@ -33,7 +33,9 @@ extension TableFeatures {
         }
         let next = tableID < lastTable ? Array(tableID + 1...lastTable) : []
         typealias Kind = TableFeatureProperty.Kind
-        func property(_ kind: Kind, _ content: [UInt8]) -> TableFeatureProperty { TableFeatureProperty(kind: kind.rawValue, content: content) }
+        func property(_ kind: Kind, _ content: [UInt8]) -> TableFeatureProperty {
+            TableFeatureProperty(kind: kind.rawValue, content: content)
+        }
         let matchFields = FieldCatalog.headers(version: version, hasMask: { $0.info.isMaskable }, where: { $0 != .datapathInPort })
         let anyField = FieldCatalog.headers(version: version, hasMask: { _ in false }, where: { $0 != .datapathInPort })
         let written = FieldCatalog.headers(version: version, hasMask: { _ in false }, where: { $0.info.isWritable })

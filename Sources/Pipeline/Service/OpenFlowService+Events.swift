@@ -36,7 +36,8 @@ extension OpenFlowService {
 
     /// What a packet-in says of the pipeline beside the port (OpenFlow 1.3 section 7.4.1).
     private static let metadataFields: [Field] = [
-        .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunGBPID, .tunGBPFlags, .metadata, .reg0, .reg1, .reg2, .reg3, .reg4,
+        .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunGBPID, .tunGBPFlags, .metadata, .reg0, .reg1, .reg2, .reg3,
+        .reg4,
         .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15, .pktMark,
     ]
 
@@ -44,7 +45,8 @@ extension OpenFlowService {
 
     func send(_ rule: FlowRule, _ reason: FlowRemovedReason) {
         var removed: FlowRemoved?
-        for connection in connections where listens(connection) && connection.settings.masks.flowRemoved >> UInt32(reason.rawValue) & 1 == 1 {
+        for connection in connections where listens(connection) && connection.settings.masks.flowRemoved >> UInt32(reason.rawValue) & 1 == 1
+        {
             var message = removed ?? OpenFlowService.flowRemoved(rule, reason, service: self)
             removed = message
             message.isNXM = connection.version == .v1_0 && connection.settings.flowFormat == .nxm
@@ -70,7 +72,8 @@ extension OpenFlowService {
         case .modify: break
         }
         let status = PortStatus(reason: PortStatus.Reason(rawValue: reason.rawValue) ?? .modify, port: describe(port))
-        for connection in connections where listens(connection) && connection.settings.masks.portStatus >> UInt32(reason.rawValue) & 1 == 1 {
+        for connection in connections where listens(connection) && connection.settings.masks.portStatus >> UInt32(reason.rawValue) & 1 == 1
+        {
             // Until 1.5 a port-mod is not echoed to whoever sent it.
             if connection === currentSource, (connection.version ?? .v1_0) < .v1_5 { continue }
             connection.sendAsynchronously(.portStatus(status))

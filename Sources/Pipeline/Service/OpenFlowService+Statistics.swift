@@ -32,11 +32,15 @@ extension OpenFlowService {
             let ports = try ports(number)
             sendParts(.portDescription([]), ports.map { .portDescription([describe($0)]) }, xid, connection)
         case .queue(let number, let queue):
-            guard number == .any || bridge.port(number) != nil else { throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist") }
+            guard number == .any || bridge.port(number) != nil else {
+                throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist")
+            }
             if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
             sendParts(.queue([]), [], xid, connection)
         case .queueDescription(let number, let queue):
-            guard number == .any || bridge.port(number) != nil else { throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist") }
+            guard number == .any || bridge.port(number) != nil else {
+                throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist")
+            }
             if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
             connection.send(.statsReply(.queueDescription([]), more: false), xid: xid)
         case .group: sendParts(.group([]), [], xid, connection)
@@ -56,7 +60,9 @@ extension OpenFlowService {
             connection.send(.statsReply(.meterFeatures(features), more: false), xid: xid)
         case .tableFeatures(let wanted): try answerTableFeatures(wanted, xid, connection)
         case .tableDescription:
-            let tables = (0..<UInt8(PipelineLimits.tableCount)).map { StatsReply.tableDescription([TableDescription(tableID: $0, config: 0)]) }
+            let tables = (0..<UInt8(PipelineLimits.tableCount)).map {
+                StatsReply.tableDescription([TableDescription(tableID: $0, config: 0)])
+            }
             sendParts(.tableDescription([]), tables, xid, connection)
         case .experimenter(let message):
             throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(message.experimenter, radix: 16)) is unknown")

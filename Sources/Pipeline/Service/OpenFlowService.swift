@@ -138,7 +138,9 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             try refuse(mod)
         case .statsRequest(let request, _): try answer(request, xid: xid, on: connection)
         case .queueGetConfigRequest(let port):
-            guard port == .any || bridge.port(port) != nil else { throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist") }
+            guard port == .any || bridge.port(port) != nil else {
+                throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist")
+            }
             connection.send(.queueGetConfigReply(port: port, queues: []), xid: xid)
         case .roleRequest(let request): try change(role: request, xid: xid, on: connection)
         case .experimenter(let message):
@@ -167,7 +169,8 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
     private func configuration(for connection: OpenFlowConnection) -> SwitchConfig {
         SwitchConfig(
             fragments: fragments,
-            invalidTTLToController: connection.settings.asynchronous.primary.packetIn & 1 << UInt32(PacketInReason.invalidTTL.rawValue) != 0,
+            invalidTTLToController: connection.settings.asynchronous.primary.packetIn & 1 << UInt32(PacketInReason.invalidTTL.rawValue)
+                != 0,
             missSendLength: connection.settings.missSendLength)
     }
 
