@@ -112,16 +112,25 @@ private final class OfctlServer: @unchecked Sendable, ServiceExecutor {
     func ofctl(_ arguments: [String], during body: (() -> Void)?) -> (status: Int32, output: String) {
         let output = directory + "/output"
         let words =
-            ["timeout", String(seconds), "ovs-ofctl", "-vconsole:err", "-vsyslog:off"] + arguments.map { $0 == "{}" ? "unix:" + path : $0 }
+            ["timeout", "20", "ovs-ofctl", "--unixctl=\(directory)/ctl", "-vconsole:err", "-vsyslog:off"]
+            + arguments.map { $0 == "{}" ? "unix:" + path : $0 }
         var files = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&files)
         defer { posix_spawn_file_actions_destroy(&files) }
         posix_spawn_file_actions_addopen(&files, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_adddup2(&files, 1, 2)
+        // The threads that tests run on block signals; a child must not inherit that, or nothing ends it.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var pid: pid_t = 0
         var list = words.map { strdup($0) } + [nil]
         defer { list.forEach { free($0) } }
-        guard posix_spawnp(&pid, "timeout", &files, nil, &list, environ) == 0 else { return (-1, "cannot start ovs-ofctl") }
+        guard posix_spawnp(&pid, "timeout", &files, &attributes, &list, environ) == 0 else { return (-1, "cannot start ovs-ofctl") }
         if let body {
             body()
             usleep(200_000)
