@@ -179,3 +179,13 @@ def test_where_poll_threads_run(bridge):
     bridge.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x2")
     wait_until(lambda: "core_id 1:" in bridge.appctl("dpif-netdev/pmd-rxq-show") and "core_id 0:" not in bridge.appctl("dpif-netdev/pmd-rxq-show"), 10,
                lambda: bridge.appctl("dpif-netdev/pmd-rxq-show"))
+
+
+def test_a_bridges_device_is_free_when_the_bridge_is_gone(switch):
+    """Deleted and added again at once, its local port's device opens again."""
+    switch.vsctl("--if-exists", "del-br", "br0")
+    for _ in range(40):
+        switch.vsctl("add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev")
+        assert switch.interface("br0")["error"] == []
+        switch.vsctl("del-br", "br0")
+        assert run(["ip", "link", "show", "br0"], check=False).returncode != 0 or switch.kind == "ovs"

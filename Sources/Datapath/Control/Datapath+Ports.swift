@@ -73,6 +73,7 @@ extension Datapath {
             placeQueues(&control)
             let record = sharedMemory.pointee.ports[Int(port.rawValue)].exchange(nil, ordering: .acquiringAndReleasing)
             quiescent.synchronize()
+            kernelIO.endWait()
             record?.deallocate()
             for queue in state.queues { UnsafeMutableRawPointer(queue.counters).deallocate() }
         }

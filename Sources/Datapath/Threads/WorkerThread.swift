@@ -88,6 +88,19 @@ final class WorkerThread: @unchecked Sendable {
         thread = nil
     }
 
+    /// Odd while the kernel I/O thread may hold descriptors of its poll list in a system call: a descriptor closed meanwhile
+    /// keeps its device until that call returns. Written by that thread; release, so that whoever sees a wait over sees it all.
+    private let waits = Atomic<UInt64>(0)
+
+    /// Waits until the kernel I/O thread holds no descriptor that left its poll list before a grace period that is over.
+    func endWait() {
+        let seen = waits.load(ordering: .acquiring)
+        guard seen & 1 == 1 else { return }
+        wake()
+        // The wait ends at the wake-up, or after its own half second.
+        while waits.load(ordering: .acquiring) == seen { clinux_sleep_nanoseconds(20_000) }
+    }
+
     func wake() { if wakeDescriptor >= 0 { _ = clinux_eventfd_signal(wakeDescriptor) } }
 
     private func run() {
@@ -195,6 +208,8 @@ final class WorkerThread: @unchecked Sendable {
         while !stopping.load(ordering: .acquiring) {
             descriptors.removeAll(keepingCapacity: true)
             descriptors.append(pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0))
+            // Before the list is read: whoever finds this even may close what the list does not have any more.
+            waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .releasing)
             worker.pointee.quiescent.online(slot)
             if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
                 for index in 0..<PollList.count(list) {
@@ -204,6 +219,7 @@ final class WorkerThread: @unchecked Sendable {
             }
             worker.pointee.quiescent.offline(slot)
             let ready = poll(&descriptors, nfds_t(descriptors.count), 500)
+            waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .releasing)
             let start = clinux_tsc()
             worker.pointee.now = clock.now.nanoseconds
             guard ready > 0 else { continue }
