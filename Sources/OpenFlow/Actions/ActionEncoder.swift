@@ -238,7 +238,8 @@ struct ActionEncoder {
         // NXM's in_port has 16 bits, and is not taken in the masked form.
         let isPort16 = field == .inPort && wire.byteCount == 2
         let runs = ActionEncoder.runs(of: isPort16 ? mask & 0xffff : mask)
-        if field == .inPort && !isPort16 || wire.experimenter != 0 || runs.isEmpty || (!isLoad && !isPort16 && (version >= .v1_2 || runs.count > 1)) {
+        let needsMaskedForm = !isLoad && !isPort16 && (version >= .v1_2 || runs.count > 1)
+        if field == .inPort && !isPort16 || wire.experimenter != 0 || runs.isEmpty || needsMaskedForm {
             nicira(NiciraAction.load2, &writer) {
                 OXMCodec.encodeField(field, value: value, mask: mask == field.layout.allOnes ? nil : mask, dialect, to: &$0)
             }
