@@ -27,6 +27,9 @@ public enum DatapathLimits {
     @inlinable public static var fates: Int { @_noLocks get { 4096 } }
     /// Translations in place for one burst; at some 2 us each established traffic waits 32 us at most.
     @inlinable public static var upcallsPerBurst: Int { @_noLocks get { 16 } }
+    /// Bursts of one port in a row after which its thread has nobody else to keep waiting: misses are then translated in
+    /// place, whatever the budget, and none is lost. Times `upcallsPerBurst` it is well below `upcallQueuePerPort`.
+    @inlinable public static var soloBursts: Int { @_noLocks get { 8 } }
     /// Packets that wait for a handler thread, per PMD thread, and of these from one port. Powers of two.
     @inlinable public static var upcallQueue: Int { @_noLocks get { 2048 } }
     @inlinable public static var upcallQueuePerPort: Int { @_noLocks get { 512 } }

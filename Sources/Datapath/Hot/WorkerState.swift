@@ -276,6 +276,10 @@ struct WorkerState {
     var puntsProduced: Bool
     var deferred: RecordRing
     var deferredProduced: Bool
+    /// The port that the latest burst came from, and how many bursts before it came from there without one of another port
+    /// in between (counted up to `DatapathLimits.soloBursts`).
+    var burstPort: UInt32 = 0
+    var soloBursts: Int = 0
     /// By port: packets of it handed to the handler; and, written by the handler, taken out.
     var deferredByPort: UnsafeMutablePointer<UInt32>
     var handledByPort: AtomicWord

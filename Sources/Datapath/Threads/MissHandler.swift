@@ -57,7 +57,9 @@ final class MissHandler: @unchecked Sendable {
     func handle(_ worker: Worker, _ count: Int) {
         decisions.removeAll(keepingCapacity: true)
         worker.pointee.now = clock.now.nanoseconds
-        let limit = budget.load(ordering: .relaxed)
+        // The budget keeps one port's new flows from delaying other ports; a port that has the thread to itself delays nobody.
+        let isAlone = worker.pointee.soloBursts >= DatapathLimits.soloBursts
+        let limit = isAlone ? count : budget.load(ordering: .relaxed)
         var translated = 0
         var missed: UInt64 = 0
         for index in 0..<count where worker.pointee.misses[index] == LookupState.missed {

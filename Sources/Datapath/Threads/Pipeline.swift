@@ -13,6 +13,12 @@ internal import Synchronization
 enum Burst {
     /// Takes `count` received packets of `port` through all stages.
     static func process(_ worker: Worker, _ count: Int, port: UInt32) {
+        if port != worker.pointee.burstPort {
+            worker.pointee.burstPort = port
+            worker.pointee.soloBursts = 0
+        } else if worker.pointee.soloBursts < DatapathLimits.soloBursts {
+            worker.pointee.soloBursts &+= 1
+        }
         Stages.receive(worker, count, port: port)
         Stages.countReceivedBytes(worker, count, port: port)
         passes(worker, count)
