@@ -8,11 +8,9 @@ rundir=$2
 ctl() { "$binaries/apusctl" --rundir "$rundir" "$@"; }
 
 # What is there from an earlier run stays: the database is durable.
-bridges=$(ctl bridge list)
-grep -qw br0 <<<"$bridges" || ctl bridge add br0
-ports=$(ctl port list br0)
+ctl bridge add br0 --may-exist
 for port in vhost1 vhost2; do
-    grep -qw "$port" <<<"$ports" || ctl port add br0 "$port" --type dpdkvhostuser
+    ctl port add br0 "$port" --type dpdkvhostuser --may-exist
 done
 ip link set br0 up 2>/dev/null || true
 
