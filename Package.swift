@@ -63,9 +63,12 @@ let package = Package(
         house("Classifier", ["Flow", "Base"]),
         house("DatapathAPI", ["Flow", "Base"]),
         house("Netdev", ["CDPDK", "CVhostUser", "CLinux", "Wire", "Base"]),
-        house("Datapath", ["DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CVhostUser", "CLinux"], settings: swiftHotPath),
-        house("OpenFlow", ["Flow", "Wire", "Base"]),
-        house("Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"]),
+        house(
+            "Datapath", ["DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CVhostUser", "CLinux"], settings: swiftHotPath,
+            exclude: ["README.md"]),
+        house("OpenFlow", ["Flow", "Wire", "Base"], exclude: ["README.md"]),
+        house(
+            "Pipeline", ["Classifier", "OpenFlow", "DatapathAPI", "Flow", "Wire", "Base"], exclude: ["README.md", "Service/README.md"]),
         house("OVSDB", ["Base"], exclude: ["README.md"]),
         house(
             "Switch",
