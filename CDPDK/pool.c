@@ -30,9 +30,14 @@ static int heap_alloc(struct rte_mempool *pool) {
     return 0;
 }
 static void heap_free(struct rte_mempool *pool) { (void)pool; }
+
+// As in every mempool an object has a header in front, which DPDK reads (`rte_pktmbuf_detach`): one line, to keep the alignment.
+#define HEAP_HEADER 64
+_Static_assert(sizeof(struct rte_mempool_objhdr) <= HEAP_HEADER, "the object header fits in front");
+
 static int heap_enqueue(struct rte_mempool *pool, void *const *objects, unsigned n) {
     (void)pool;
-    for (unsigned i = 0; i < n; i++) free(objects[i]);
+    for (unsigned i = 0; i < n; i++) free((char *)objects[i] - HEAP_HEADER);
     __atomic_sub_fetch(&heap_outstanding, n, __ATOMIC_RELAXED);
     return 0;
 }
@@ -40,12 +45,16 @@ static int heap_dequeue(struct rte_mempool *pool, void **objects, unsigned n) {
     uint16_t buffer = rte_pktmbuf_data_room_size(pool);
     for (unsigned i = 0; i < n; i++) {
         size_t size = (sizeof(struct rte_mbuf) + buffer + 63) / 64 * 64;
-        struct rte_mbuf *m = aligned_alloc(64, size);
-        if (m == NULL) {
-            while (i > 0) free(objects[--i]);
+        char *block = aligned_alloc(64, HEAP_HEADER + size);
+        if (block == NULL) {
+            while (i > 0) free((char *)objects[--i] - HEAP_HEADER);
             return -ENOBUFS;
         }
-        memset(m, 0, sizeof *m);
+        struct rte_mbuf *m = (struct rte_mbuf *)(block + HEAP_HEADER);
+        memset(block, 0, HEAP_HEADER + sizeof *m);
+        struct rte_mempool_objhdr *header = (struct rte_mempool_objhdr *)((char *)m - sizeof *header);
+        header->mp = pool;
+        header->iova = (uintptr_t)m;
         m->buf_addr = (char *)m + sizeof *m;
         m->buf_iova = (uintptr_t)m->buf_addr;
         m->buf_len = buffer;
