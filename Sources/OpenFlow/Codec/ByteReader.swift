@@ -99,6 +99,17 @@ struct ByteReader {
         return ByteReader(bytes, from: position, to: position + count, lengthError: lengthError ?? self.lengthError)
     }
 
+    /// The next property of a list (OpenFlow 1.4 section 7.2.1): type, length, body, padding to 8 bytes. The body ends with the
+    /// property; the padding is skipped.
+    mutating func property() throws(OpenFlowError) -> (type: UInt16, body: ByteReader) {
+        let type = try u16()
+        let length = Int(try u16())
+        guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
+        let body = try sub(length - 4, lengthError: .bpcBadLen)
+        try skip((8 - length % 8) % 8)
+        return (type, body)
+    }
+
     /// Throws unless everything was read.
     func expectEnd() throws(OpenFlowError) {
         if !isAtEnd { throw OpenFlowError(lengthError, "\(remaining) bytes too many at offset \(position)") }

@@ -75,11 +75,7 @@ enum GroupCodec {
 
     private static func bucketProperties(_ reader: inout ByteReader, _ bucket: inout GroupBucket) throws(OpenFlowError) {
         while !reader.isAtEnd {
-            let type = try reader.u16()
-            let length = Int(try reader.u16())
-            guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
-            var body = try reader.sub(length - 4, lengthError: .bpcBadLen)
-            try reader.skip((8 - length % 8) % 8)
+            var (type, body) = try reader.property()
             switch type {
             case 0: bucket.weight = try body.u16()
             case 1: bucket.watchPort = OpenFlowPort(try body.u32())

@@ -63,11 +63,7 @@ enum PacketCodec {
     static func decodeNXPacketIn2(_ reader: inout ByteReader) throws(OpenFlowError) -> PacketIn {
         var packet = PacketIn(format: .nicira2, totalLength: -1, reason: .noMatch, data: [])
         while !reader.isAtEnd {
-            let type = try reader.u16()
-            let length = Int(try reader.u16())
-            guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
-            var body = try reader.sub(length - 4, lengthError: .bpcBadLen)
-            try reader.skip((8 - length % 8) % 8)
+            var (type, body) = try reader.property()
             switch type {
             case Property.packet: packet.data = body.rest()
             case Property.fullLength: packet.totalLength = Int(try body.u32())

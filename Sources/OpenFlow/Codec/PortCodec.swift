@@ -49,11 +49,7 @@ enum PortCodec {
         guard length >= 40 else { throw OpenFlowError(.brcBadLen, "port description of \(length) bytes") }
         var properties = try reader.sub(length - 40)
         while !properties.isAtEnd {
-            let type = try properties.u16()
-            let size = Int(try properties.u16())
-            guard size >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(size) bytes") }
-            var body = try properties.sub(size - 4, lengthError: .bpcBadLen)
-            try properties.skip((8 - size % 8) % 8)
+            var (type, body) = try properties.property()
             if type == 0 {
                 try body.skip(4)
                 try decodeFeatures(&body, &result)
@@ -206,11 +202,7 @@ enum PortCodec {
         guard length >= 80 else { throw OpenFlowError(.brcBadLen, "port statistics of \(length) bytes") }
         var properties = try reader.sub(length - 80)
         while !properties.isAtEnd {
-            let type = try properties.u16()
-            let size = Int(try properties.u16())
-            guard size >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(size) bytes") }
-            var body = try properties.sub(size - 4, lengthError: .bpcBadLen)
-            try properties.skip((8 - size % 8) % 8)
+            var (type, body) = try properties.property()
             if type == 0 {
                 try body.skip(4)
                 try decodeEthernetStats(&body, &stats)
