@@ -23,8 +23,6 @@ struct cdpdk_mempool *cdpdk_pool_create(
 
 #define HEAP_OPS "apus_heap"
 
-static int64_t heap_outstanding;
-
 static int heap_alloc(struct rte_mempool *pool) {
     (void)pool;
     return 0;
@@ -38,7 +36,7 @@ _Static_assert(sizeof(struct rte_mempool_objhdr) <= HEAP_HEADER, "the object hea
 static int heap_enqueue(struct rte_mempool *pool, void *const *objects, unsigned n) {
     (void)pool;
     for (unsigned i = 0; i < n; i++) free((char *)objects[i] - HEAP_HEADER);
-    __atomic_sub_fetch(&heap_outstanding, n, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&pool->pool_id, n, __ATOMIC_RELAXED);
     return 0;
 }
 static int heap_dequeue(struct rte_mempool *pool, void **objects, unsigned n) {
@@ -65,7 +63,7 @@ static int heap_dequeue(struct rte_mempool *pool, void **objects, unsigned n) {
         rte_mbuf_refcnt_set(m, 1);
         objects[i] = m;
     }
-    __atomic_add_fetch(&heap_outstanding, n, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&pool->pool_id, n, __ATOMIC_RELAXED);
     return 0;
 }
 static unsigned heap_count(const struct rte_mempool *pool) { return pool->size; }
@@ -116,4 +114,6 @@ uint32_t cdpdk_pool_available(const struct cdpdk_mempool *pool) {
 uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool) {
     return (uint16_t)(rte_pktmbuf_data_room_size(pool_of(pool)) - RTE_PKTMBUF_HEADROOM);
 }
-int64_t cdpdk_heap_pool_outstanding(void) { return __atomic_load_n(&heap_outstanding, __ATOMIC_RELAXED); }
+int64_t cdpdk_heap_pool_outstanding(const struct cdpdk_mempool *pool) {
+    return (int64_t)__atomic_load_n(&((const struct rte_mempool *)pool)->pool_id, __ATOMIC_RELAXED);
+}

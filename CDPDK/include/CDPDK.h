@@ -127,8 +127,8 @@ void cdpdk_pool_free(struct cdpdk_mempool *_Nullable pool);
 uint32_t cdpdk_pool_size(const struct cdpdk_mempool *pool);
 uint32_t cdpdk_pool_available(const struct cdpdk_mempool *pool);
 uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool);
-/// Heap mbufs out at the moment, of all heap pools: 0 when everything was given back.
-int64_t cdpdk_heap_pool_outstanding(void);
+/// Heap mbufs out at the moment, of this heap pool: 0 when everything was given back.
+int64_t cdpdk_heap_pool_outstanding(const struct cdpdk_mempool *pool);
 
 // ---------------------------------------------------------------- EAL
 
