@@ -29,6 +29,8 @@ let dpdkLibraries: [LinkerSetting] = [
 
 /// SwiftNIO is for the servers only.
 let nio: [Target.Dependency] = [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]
+let tls = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -45,6 +47,8 @@ let package = Package(
     name: "apus",
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     ],
@@ -75,8 +79,8 @@ let package = Package(
             ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"] + logging),
         house(
             "Management",
-            ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + logging),
-        house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base"]),
+            ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + [tls] + logging),
+        house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base", yaml]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(
             name: "apus-bench", dependencies: ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"],
