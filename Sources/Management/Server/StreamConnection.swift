@@ -17,6 +17,9 @@ public final class StreamConnection {
     /// False once `close` or `abort` was called or the peer is gone.
     public private(set) var isOpen = true
 
+    /// Why it ended, if there was an error.
+    public internal(set) var failure: String?
+
     let limits: StreamLimits
     private let loop: ControlLoop
     private let channel: any Channel

@@ -9,14 +9,21 @@ internal import NIOPosix
 ///
 /// The socket exists, with its final mode, when `init` returns. `close` removes its name and ends every connection.
 public final class StreamServer {
+    /// The socket's path, or `HOST:PORT`.
     public let path: String
+    /// The TCP port, also if the system chose it; nil for a Unix socket.
+    public private(set) var port: UInt16?
     /// Connections there are.
     public var connectionCount: Int { connections.count }
 
     private let loop: ControlLoop
     private let limits: StreamLimits
     private let logger: Logger
-    private let socket: UnixSocket
+    private let descriptor: Int32
+    /// Nil for a TCP socket, which leaves no name behind.
+    private let unixSocket: UnixSocket?
+    /// For TCP with TLS.
+    private let tls: TLSContext?
     private let label: String
     private let makeSession: (StreamConnection) -> any StreamSession
     private var listener: (any Channel)?
@@ -32,7 +39,10 @@ public final class StreamServer {
         makeSession: @escaping (StreamConnection) -> any StreamSession
     ) throws(UnixSocketError) {
         loop.preconditionCurrent()
-        socket = try UnixSocket(listeningAt: path)
+        let socket = try UnixSocket(listeningAt: path)
+        unixSocket = socket
+        descriptor = socket.descriptor
+        tls = nil
         self.loop = loop
         self.path = path
         self.limits = limits
@@ -42,11 +52,37 @@ public final class StreamServer {
         start()
     }
 
+    /// Listens at a TCP port.
+    ///
+    /// - Parameters:
+    ///   - host: an IP address of this machine, or `0.0.0.0` or `::` for all.
+    ///   - port: 0 lets the system choose.
+    ///   - tls: if given, every connection begins with a TLS handshake.
+    /// - Throws: `InternetSocketError`, in particular if the port is taken.
+    public init(
+        loop: ControlLoop, host: String, port: UInt16, tls: TLSContext?, limits: StreamLimits, logger: Logger,
+        makeSession: @escaping (StreamConnection) -> any StreamSession
+    ) throws(InternetSocketError) {
+        loop.preconditionCurrent()
+        let socket = try InternetSocket(host: host, port: port)
+        unixSocket = nil
+        descriptor = socket.descriptor
+        self.port = socket.port
+        self.tls = tls
+        self.loop = loop
+        path = "\(host):\(socket.port)"
+        self.limits = limits
+        self.logger = logger
+        self.makeSession = makeSession
+        label = tls == nil ? "tcp" : "ssl"
+        start()
+    }
+
     /// Stops accepting, removes the socket's name and closes every connection after what was sent to it.
     public func close() {
         guard !isClosed else { return }
         isClosed = true
-        socket.removeName()
+        unixSocket?.removeName()
         listener?.close(promise: nil)
         for connection in connections.values { connection.close() }
     }
@@ -54,11 +90,11 @@ public final class StreamServer {
     private func start() {
         let me = Confined(self, to: loop)
         ServerBootstrap(group: loop.eventLoop)
-            .childChannelOption(ChannelOptions.allowRemoteHalfClosure, value: true)
+            .childChannelOption(ChannelOptions.allowRemoteHalfClosure, value: tls == nil)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try me.value.accept(channel) }
             }
-            .withBoundSocket(socket.descriptor)
+            .withBoundSocket(descriptor)
             .whenComplete { result in me.value.listening(result) }
     }
 
@@ -80,65 +116,23 @@ public final class StreamServer {
         }
         let number = nextNumber
         nextNumber += 1
-        let connection = StreamConnection(name: "\(label)#\(number)", limits: limits, loop: loop, channel: channel, logger: logger)
+        let connection = StreamConnection(name: name(of: channel, number), limits: limits, loop: loop, channel: channel, logger: logger)
         connections[number] = connection
         let session = makeSession(connection)
         connection.session = session
         let handler = StreamHandler(connection: connection, session: session, loop: loop) { [weak self] in
             self?.connections[number] = nil
         }
+        if let tls { try channel.pipeline.syncOperations.addHandler(tls.serverHandler()) }
         try channel.pipeline.syncOperations.addHandler(handler)
         loop.settle()
     }
-}
 
-/// NIO's end of a connection.
-private final class StreamHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let connection: StreamConnection
-    private let session: any StreamSession
-    private let loop: ControlLoop
-    private let closed: () -> Void
-    private var isGone = false
-
-    init(connection: StreamConnection, session: any StreamSession, loop: ControlLoop, closed: @escaping () -> Void) {
-        self.connection = connection
-        self.session = session
-        self.loop = loop
-        self.closed = closed
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let buffer = Self.unwrapInboundIn(data)
-        connection.deliver { session.received(Array(buffer.readableBytesView)) }
-        loop.settle()
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed {
-            connection.deliver { session.inputEnded() }
-            connection.inputEnded()
-            loop.settle()
-        } else {
-            context.fireUserInboundEventTriggered(event)
+    /// `SOCKET#NUMBER`, or the peer's address.
+    private func name(of channel: any Channel, _ number: Int) -> String {
+        guard port != nil, let address = channel.remoteAddress, let host = address.ipAddress, let port = address.port else {
+            return "\(label)#\(number)"
         }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) { gone() }
-    func handlerRemoved(context: ChannelHandlerContext) { gone() }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A peer that resets is a peer that closes.
-        context.close(promise: nil)
-    }
-
-    private func gone() {
-        guard !isGone else { return }
-        isGone = true
-        connection.peerGone()
-        session.connectionClosed()
-        closed()
-        loop.settle()
+        return host.contains(":") ? "\(label):[\(host)]:\(port)" : "\(label):\(host):\(port)"
     }
 }
