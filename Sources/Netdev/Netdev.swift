@@ -30,11 +30,12 @@ public enum Netdev {
     /// Opens a port. Kinds other than `dummy` initialise DPDK, if need be, with the settings given to `DPDKRuntime.configure`.
     public static func open(_ configuration: NetdevConfiguration) throws(PortError) -> any Port {
         try configuration.check()
+        if configuration.isDummy { return try DummyPort(configuration, mode: .device) }
         switch configuration.kind {
         case .dpdk: return try DPDKPort(configuration)
         case .dpdkvhostuser, .dpdkvhostuserclient: return try VhostPort(configuration)
         case .tap, .internal, .system: return try KernelPort(configuration)
-        case .dummy: return try DummyPort(configuration)
+        case .dummy, .dummyPMD, .dummyInternal: return try DummyPort(configuration, mode: .device)
         }
     }
 }

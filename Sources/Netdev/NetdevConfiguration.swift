@@ -12,6 +12,8 @@ public struct NetdevConfiguration: Sendable, Equatable {
     public var socketDirectory: String
     /// Threads that will send: the port asks its device for as many transmit queues.
     public var transmitThreads: Int
+    /// Whether a dummy takes the device's place whatever the kind (`--enable-dummy=override`).
+    public var isDummy = false
 
     public init(
         name: String, kind: PortKind, options: [String: String] = [:], requestedMTU: Int? = nil,
@@ -28,6 +30,9 @@ public struct NetdevConfiguration: Sendable, Equatable {
 
     /// The MTU to use where the device has none of its own.
     var mtu: Int { requestedMTU ?? NetdevLimits.defaultMTU }
+
+    /// A socket's path: relative ones are in the run directory.
+    func absolute(_ path: String) -> String { path.hasPrefix("/") || socketDirectory.isEmpty ? path : socketDirectory + "/" + path }
 
     /// A whole number from the options, or `otherwise` if the key is absent.
     func number(_ key: String, in range: ClosedRange<Int>, otherwise: Int) throws(PortError) -> Int {
@@ -58,6 +63,7 @@ public struct NetdevConfiguration: Sendable, Equatable {
         if let requestedAddress, requestedAddress.isMulticast || requestedAddress.bits == 0 {
             throw .invalidOption(port: name, option: "mac", value: requestedAddress.description, valid: "a unicast address other than zero")
         }
+        if isDummy { return }
         switch kind {
         case .dpdkvhostuser:
             guard !name.contains("/") else {
@@ -70,7 +76,7 @@ public struct NetdevConfiguration: Sendable, Equatable {
             }
             guard !name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 <= 32 || $0 == UInt8(ascii: "%") }), name != ".", name != ".."
             else { throw .invalidName(port: name, reason: "an interface's name on this host has no '/', '%' or blanks") }
-        case .dpdk, .dpdkvhostuserclient, .dummy: break
+        case .dpdk, .dpdkvhostuserclient, .dummy, .dummyPMD, .dummyInternal: break
         }
     }
 }

@@ -14,12 +14,19 @@ public enum PortKind: String, Sendable, CaseIterable {
     case system
     /// In memory, for tests: packets are injected and taken out by calls.
     case dummy
+    /// The same, polled by PMD threads.
+    case dummyPMD = "dummy-pmd"
+    /// The same, in the place of `internal`.
+    case dummyInternal = "dummy-internal"
 
     /// The kind `Interface.type` names; the empty type is `system`. Nil if it is no network device of this switch.
     public init?(interfaceType: String) {
         self.init(rawValue: interfaceType.isEmpty ? "system" : interfaceType)
     }
 
+    /// Whether such a port is a test's: in memory, with no device behind it.
+    public var isDummy: Bool { self == .dummy || self == .dummyPMD || self == .dummyInternal }
+
     /// Whether DPDK must run before such a port can open.
-    public var needsDPDK: Bool { self != .dummy }
+    public var needsDPDK: Bool { !isDummy }
 }

@@ -15,6 +15,8 @@ public struct PortStatistics: Sendable, Equatable {
     public var rxMissedErrors: UInt64?
     public var multicast: UInt64?
     public var collisions: UInt64?
+    /// Whether drops and errors are counted at all.
+    public var countsErrors = true
     /// Further counters by name, in the device's order.
     public var extended: [Named] = []
 
@@ -32,9 +34,13 @@ public struct PortStatistics: Sendable, Equatable {
     /// All of them, as `Interface.statistics` names them.
     public var named: [Named] {
         var all = [
-            Named("rx_packets", rxPackets), Named("rx_bytes", rxBytes), Named("rx_dropped", rxDropped), Named("rx_errors", rxErrors),
-            Named("tx_packets", txPackets), Named("tx_bytes", txBytes), Named("tx_dropped", txDropped), Named("tx_errors", txErrors),
+            Named("rx_packets", rxPackets), Named("rx_bytes", rxBytes), Named("tx_packets", txPackets), Named("tx_bytes", txBytes),
         ]
+        if countsErrors {
+            all += [
+                Named("rx_dropped", rxDropped), Named("rx_errors", rxErrors), Named("tx_dropped", txDropped), Named("tx_errors", txErrors),
+            ]
+        }
         if let rxMissedErrors { all.append(Named("rx_missed_errors", rxMissedErrors)) }
         if let multicast { all.append(Named("rx_multicast_packets", multicast)) }
         if let collisions { all.append(Named("collisions", collisions)) }

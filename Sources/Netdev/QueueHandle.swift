@@ -5,6 +5,7 @@
 // counting, no allocation, no lock of the runtime. (A heap pool's mbufs come from malloc, in C: test devices only.)
 
 public import CDPDK
+internal import CLinux
 public import CVhostUser
 
 /// What a queue is made of. Not an enum with raw values: its comparison would go through generic code.
@@ -19,6 +20,8 @@ public import CVhostUser
     @inlinable public static var tap: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 3) } }
     @inlinable public static var packetSocket: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 4) } }
     @inlinable public static var dummy: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 5) } }
+    /// Of a dummy port that nobody takes packets out of: they go to captures and streams.
+    @inlinable public static var sink: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 6) } }
 }
 
 /// A receive queue, for the one thread that polls it.
@@ -30,7 +33,7 @@ public import CVhostUser
     /// DPDK's port number (`dpdk` only).
     public let devicePort: UInt16
     public let queue: UInt16
-    /// `tap` and `packetSocket`.
+    /// What becomes readable when packets come, of a queue that is waited for instead of polled; else -1.
     public let descriptor: Int32
     /// `vhost`: the socket; `dummy`: the ring.
     public let object: OpaquePointer?
@@ -63,7 +66,11 @@ public import CVhostUser
     func receiveSlowly(into burst: PacketBurst, limit: UInt16) -> UInt16 {
         if kind == .tap || kind == .packetSocket { return KernelQueue.receive(self, into: burst, limit: limit) }
         if kind == .dummy {
-            let n = cdpdk_ring_dequeue_packets(object.unsafelyUnwrapped, burst, limit)
+            var n = cdpdk_ring_dequeue_packets(object.unsafelyUnwrapped, burst, limit)
+            if n == 0, descriptor >= 0, clinux_eventfd_drain(descriptor) > 0 {
+                // What was put in before the signal that is gone now.
+                n = cdpdk_ring_dequeue_packets(object.unsafelyUnwrapped, burst, limit)
+            }
             if n > 0 { cdpdk_count_burst(counters, burst, n, false) }
             return n
         }
@@ -134,6 +141,7 @@ public import CVhostUser
             cdpdk_count_burst(counters, burst, n, false)
             return cdpdk_ring_enqueue_packets(object.unsafelyUnwrapped, burst, n)
         }
+        if kind == .sink { return DummySink.transmit(self, burst, count: count) }
         return 0
     }
 }

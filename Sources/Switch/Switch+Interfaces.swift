@@ -5,7 +5,7 @@ internal import Datapath
 internal import DatapathAPI
 internal import Flow
 internal import Logging
-internal import Netdev
+public import Netdev
 internal import OVSDB
 internal import Pipeline
 
@@ -79,6 +79,13 @@ extension Switch {
         return nil
     }
 
+    /// The type of a bridge's datapath, as the field names it: `netdev`, or one of a test's.
+    public func datapathType(ofBridge name: String) -> String {
+        guard let type = bridges[name]?.wanted.datapathType else { return "netdev" }
+        if dummies == .override { return type.isEmpty ? "system" : type }
+        return dummies != .none && type == "dummy" ? "dummy" : "netdev"
+    }
+
     // MARK: Opening
 
     private func open(
@@ -112,8 +119,10 @@ extension Switch {
     private func openDevice(_ result: inout RunningInterface, on bridge: WantedBridge) throws(InterfaceFailure) {
         let wanted = result.wanted
         let type = wanted.type.isEmpty && wanted.name == bridge.name ? "internal" : wanted.type
-        guard let kind = PortKind(interfaceType: type), kind != .dummy || allowsDummyPorts else {
-            let known = (PortKind.allCases.filter { $0 != .dummy }.map(\.rawValue) + ["patch"]).sorted().joined(separator: ", ")
+        let isDummyBridge = bridge.isDummy(dummies)
+        let asked = PortKind(interfaceType: type == "internal" && isDummyBridge ? "dummy-internal" : type)
+        guard let kind = asked, !kind.isDummy || dummies != .none else {
+            let known = (PortKind.allCases.filter { !$0.isDummy }.map(\.rawValue) + ["patch"]).sorted().joined(separator: ", ")
             throw InterfaceFailure("\(wanted.name): unknown interface type \"\(type)\"; supported are \(known)")
         }
         let netdev: any Port
@@ -124,7 +133,9 @@ extension Switch {
         }
         do {
             // What arrives before the bridge knows the port would be dropped: it is polled only then.
-            let port = try datapath.addPort(netdev, name: wanted.name, affinity: wanted.queueAffinity, receives: false)
+            let port = try datapath.addPort(
+                netdev, name: wanted.name, number: isDummyBridge ? number(following: wanted.name) : nil, affinity: wanted.queueAffinity,
+                receives: false)
             result.netdev = netdev
             result.datapathPort = port
             result.seenChanges = netdev.changes
@@ -137,6 +148,25 @@ extension Switch {
             netdev.close()
             throw InterfaceFailure("\(error)")
         }
+    }
+
+    /// The datapath port number of a test's port: that of the first digits in its name, from 100 on for bridges (`p1` is 1, `br0`
+    /// is 100), if it is free.
+    private func number(following name: String) -> DatapathPort? {
+        guard let first = name.firstIndex(where: { ("0"..."9").contains($0) }),
+            let digits = UInt32(name[first...].prefix { ("0"..."9").contains($0) })
+        else { return nil }
+        let (number, overflow) = digits.addingReportingOverflow(name.hasPrefix("br") ? 100 : 0)
+        guard !overflow, number > 0, !datapath.ports().contains(where: { $0.port.rawValue == number }) else { return nil }
+        return number < 4096 ? DatapathPort(number) : nil
+    }
+
+    /// The open dummy of that name.
+    public func dummyPort(_ name: String) -> DummyPort? { dummyPorts().first { $0.name == name } }
+
+    /// All open dummies, by name.
+    public func dummyPorts() -> [DummyPort] {
+        bridges.values.flatMap { $0.interfaces.values.compactMap { $0.netdev as? DummyPort } }.sorted { $0.name < $1.name }
     }
 
     /// Gives the interface its number and shows it to the bridge.
@@ -171,10 +201,12 @@ extension Switch {
     private func deviceConfiguration(_ wanted: WantedInterface, kind: PortKind, on bridge: WantedBridge) -> NetdevConfiguration {
         var directory = runDirectory
         if let sub = globals.vhostSockDir, !sub.isEmpty { directory += "/" + sub }
-        return NetdevConfiguration(
+        var result = NetdevConfiguration(
             name: wanted.name, kind: kind, options: wanted.options, requestedMTU: wanted.mtuRequest,
             requestedAddress: wanted.name == bridge.name ? bridge.hardwareAddress ?? stableAddress(of: bridge) : wanted.macRequest,
             socketDirectory: directory, transmitThreads: datapath.transmitThreads)
+        result.isDummy = kind.isDummy || dummies.replaces(wanted.type)
+        return result
     }
 
     // MARK: Changing

@@ -27,8 +27,8 @@ struct StatusUpdate {
 extension Switch {
     /// Columns that do not change while the daemon runs.
     func writeOnce() {
-        status.set("Open_vSwitch", nil, "datapath_types", Datum(strings: ["netdev"]))
-        let types = PortKind.allCases.filter { $0 != .dummy || allowsDummyPorts }.map(\.rawValue) + ["patch"]
+        status.set("Open_vSwitch", nil, "datapath_types", Datum(strings: dummies == .none ? ["netdev"] : ["dummy", "netdev"]))
+        let types = PortKind.allCases.filter { !$0.isDummy || dummies != .none }.map(\.rawValue) + ["patch"]
         status.set("Open_vSwitch", nil, "iface_types", Datum(strings: types))
         status.set("Open_vSwitch", nil, "ovs_version", Datum(ProductVersion.compatibleWith))
         status.set("Open_vSwitch", nil, "db_version", Datum(configuration.schema.version))
@@ -100,7 +100,7 @@ extension Switch {
     }
 
     /// Looks at every port's link and queues, and writes what changed.
-    func refreshLinks() {
+    public func refreshLinks() {
         for (bridgeName, running) in bridges {
             for (name, interface) in running.interfaces {
                 guard let netdev = interface.netdev, let number = interface.number else { continue }
@@ -123,6 +123,14 @@ extension Switch {
             }
         }
         flushStatus()
+    }
+
+    /// An interface's counters by name; empty if there is none of that name.
+    public func interfaceStatistics(_ name: String) -> [String: Int64] {
+        for running in bridges.values {
+            if let interface = running.interfaces[name] { return statistics(of: interface) }
+        }
+        return [:]
     }
 
     /// The device's counters and the datapath's drop reasons, by name.

@@ -14,7 +14,7 @@ public import Datapath
 internal import DatapathAPI
 internal import Flow
 internal import Logging
-public import Netdev
+internal import Netdev
 public import OVSDB
 public import Pipeline
 
@@ -43,8 +43,8 @@ public final class Switch {
     var bridges: [String: RunningBridge] = [:]
     /// What will be written back at the end of the round.
     var status = StatusUpdate()
-    /// Whether `type=dummy` interfaces may be made: for tests only.
-    let allowsDummyPorts: Bool
+    /// Which interfaces are, or may be, dummies: for tests only.
+    public let dummies: DummyMode
 
     /// What the monitor has shown.
     let replica = ConfigurationReplica()
@@ -59,9 +59,9 @@ public final class Switch {
     ///   - runDirectory: where `dpdkvhostuser` sockets are made.
     public init(
         configuration: any ConfigurationSource, pipeline: SwitchPipeline, datapath: Datapath, clock: Clock, timers: TimerQueue,
-        runDirectory: String, allowsDummyPorts: Bool = false, observer: (any SwitchObserver)?
+        runDirectory: String, dummies: DummyMode = .none, observer: (any SwitchObserver)?
     ) {
-        self.allowsDummyPorts = allowsDummyPorts
+        self.dummies = dummies
         self.configuration = configuration
         self.pipeline = pipeline
         self.datapath = datapath

@@ -12,6 +12,18 @@ struct Apusd: ParsableCommand {
             Serves its configuration database at RUNDIR/db.sock (OVSDB), each bridge's flow tables at RUNDIR/BRIDGE.mgmt \
             (OpenFlow), and control commands at RUNDIR/apusd.PID.ctl. Runs in the foreground and logs to standard error; \
             SIGTERM and SIGINT stop it cleanly.
+
+            Further options, in the field's form:
+              --detach                 go to the background once the sockets are served
+              --no-chdir               with --detach: stay in this directory instead of going to /
+              --pidfile[=FILE]         a pid file beside RUNDIR/apusd.pid, which is always there
+              --log-file[=FILE]        log to a file (default: apusd.log in $OVS_LOGDIR) instead of standard error
+              -v[MODULE:DEST:LEVEL]    set log levels, as vlog/set does; alone: log everything
+              --unixctl=PATH           the control socket
+              --enable-dummy[=override|system]  interfaces in memory and a clock that stops, for tests
+
+            Accepted: --overwrite-pidfile --monitor --disable-system --disable-system-route --mlockall --user --syslog-method \
+            --no-self-confinement --hw-rawio-access.
             """,
         version: "apusd (Apus) \(Daemon.version)")
 
@@ -25,31 +37,53 @@ struct Apusd: ParsableCommand {
             """)
     var db: String?
 
-    @Flag(help: "Go to the background once the sockets are served.")
-    var detach = false
-
-    @Flag(help: "Accepted for compatibility: the pid file RUNDIR/apusd.pid is always written.")
-    var pidfile = false
-
     @Option(help: "The least severe level to log: off, emer, err, warn, info or dbg.")
     var logLevel = "info"
 
-    @Option(help: "Log to this file too.")
-    var logFile: String?
+    @Argument(help: "Configure the switch from this OVSDB server (unix:FILE, tcp:IP:PORT or ssl:IP:PORT) instead of a database of its own.")
+    var database: String?
 
-    @Flag(help: ArgumentHelp("Allow interfaces of type dummy, and time/stop and time/warp, for tests.", visibility: .hidden))
-    var enableDummy = false
+    static func main() {
+        FieldOptions.given = FieldOptions(parsing: Array(CommandLine.arguments.dropFirst()))
+        if let fault = FieldOptions.given.fault {
+            writeToStandardError("apusd: \(fault)\n")
+            Glibc.exit(64)
+        }
+        do {
+            var command = try parseAsRoot(FieldOptions.given.rest)
+            try command.run()
+        } catch {
+            Self.exit(withError: error)
+        }
+    }
 
     func run() throws {
-        if detach {
+        let field = FieldOptions.given
+        if field.isDetached, !Detach.isChild {
             throw ExitCode(Detach.runInBackground(arguments: CommandLine.arguments))
         }
+        // Scripts that start Open vSwitch's daemon expect its name in the files.
+        let called = CommandLine.arguments.first?.split(separator: "/").last.map(String.init)
+        let program = called == "ovs-vswitchd" ? "ovs-vswitchd" : "apusd"
         let environment = { (name: String) -> String? in getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } }
         let givenDirectory = rundir ?? environment("OVS_RUNDIR")
         let directory = givenDirectory ?? "/var/run/apus"
-        let database = db ?? environment("OVS_DBDIR").map { $0 + "/conf.db" } ?? (givenDirectory ?? "/var/lib/apus") + "/conf.db"
-        let options = DaemonOptions(
-            runDirectory: directory, databasePath: database, logLevel: logLevel, logFile: logFile, allowsDummyPorts: enableDummy)
+        let databasePath =
+            db ?? environment("OVS_DBDIR").map { $0 + "/conf.db" } ?? environment("OVS_SYSCONFDIR").map { $0 + "/openvswitch/conf.db" }
+            ?? (givenDirectory ?? "/var/lib/apus") + "/conf.db"
+        var options = DaemonOptions(
+            runDirectory: directory, databasePath: databasePath, logLevel: logLevel,
+            logFile: field.logFile.map {
+                $0.isEmpty ? (environment("OVS_LOGDIR") ?? givenDirectory ?? "/var/log/apus") + "/\(program).log" : $0
+            }, dummies: field.dummy)
+        options.program = program
+        options.externalDatabase = database
+        options.pidFile = field.pidFile.map { $0.hasPrefix("/") ? $0 : directory + "/" + $0 }
+        options.controlSocket = field.controlSocket.map { $0.hasPrefix("/") || $0 == "none" ? $0 : directory + "/" + $0 }
+        options.logSpecifications = field.logSpecifications
+        options.isDetached = field.isDetached
+        options.staysInDirectory = field.staysInDirectory
+        options.notes = field.notes
         do {
             try Daemon.run(options)
         } catch {

@@ -79,6 +79,17 @@ int clinux_interface_carrier(const char *name);
 /// Megabits a second; 0 if unknown.
 uint32_t clinux_interface_speed(const char *name);
 
+/// Where a test device's packets go: a capture file, and streams that carry each packet behind its length (2 bytes, big-endian).
+struct clinux_sink {
+    int capture;
+    int streams[8];
+};
+/// Writes a packet wherever the sink says. What cannot be written is lost.
+CLINUX_HOT void clinux_sink_packet(struct clinux_sink *sink, const void *data, size_t size);
+/// Appends a record to a capture in classic form; `clinux_capture_header` begins one. 0 or a negative errno.
+int clinux_capture_header(int fd);
+CLINUX_HOT int clinux_capture_record(int fd, const void *data, size_t size);
+
 /// read(2) and write(2) that say what happened in the return value: bytes, or -errno. Retried on EINTR.
 CLINUX_HOT intptr_t clinux_read(int fd, void *buffer, size_t size);
 CLINUX_HOT intptr_t clinux_write(int fd, const void *buffer, size_t size);

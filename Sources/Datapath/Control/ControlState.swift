@@ -35,5 +35,6 @@ struct QueueState: @unchecked Sendable {
     var slot = -1
     var isPinned = false
 
-    var waitsInKernel: Bool { handle.kind == .tap || handle.kind == .packetSocket }
+    /// Whether the kernel I/O thread waits for its packets.
+    var waitsInKernel: Bool { handle.descriptor >= 0 }
 }

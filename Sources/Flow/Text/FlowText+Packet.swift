@@ -77,10 +77,10 @@ extension FlowText {
 
 extension FlowKey {
     /// Builds a packet that extraction reads back as this key: headers with right lengths and checksums, `payload` behind
-    /// them, padded to Ethernet's 60 bytes.
+    /// them, padded to `minimumLength`, Ethernet's 60 bytes by default.
     ///
     /// What no packet can say (ports of a later fragment, metadata) is ignored.
-    public func compose(payload: [UInt8] = []) -> [UInt8] {
+    public func compose(payload: [UInt8] = [], minimumLength: Int = 60) -> [UInt8] {
         var packet = PacketBuilder()
         var tags: [VLANTag] = []
         for (offset, typeOffset) in [(FlowOffset.vlanTCI, FlowOffset.vlanTPID), (FlowOffset.vlanTCI2, FlowOffset.vlanTPID2)] {
@@ -97,7 +97,7 @@ extension FlowKey {
             EthernetHeader(destination: destination, source: source, tags: tags, etherType: UInt16(3 + payload.count)).emit(into: &packet)
             packet.append([0x42, 0x42, 0x03])
             packet.append(payload)
-            packet.pad(to: 60)
+            packet.pad(to: minimumLength)
             return packet.bytes
         }
         EthernetHeader(destination: destination, source: source, tags: tags, etherType: etherType).emit(into: &packet)
@@ -128,7 +128,7 @@ extension FlowKey {
             packet.append(payload)
         default: packet.append(payload)
         }
-        packet.pad(to: 60)
+        packet.pad(to: minimumLength)
         return packet.bytes
     }
 

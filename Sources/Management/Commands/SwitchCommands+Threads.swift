@@ -46,8 +46,8 @@ extension SwitchCommands {
                     core = number
                 }
                 index += 2
-            case SwitchCommands.datapathName, "ovs-netdev": index += 1
-            default: throw CommandError("datapath \(words[index]) not found; the only one is \(SwitchCommands.datapathName)")
+            case _ where datapathType(named: words[index]) != nil: index += 1
+            default: throw CommandError("please specify an existing datapath")
             }
         }
         return core

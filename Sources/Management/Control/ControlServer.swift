@@ -40,24 +40,12 @@ public final class ControlServer {
             (words) throws(CommandError) in
             // The field's tools take no words as "everything at debug level" only when one is given; none changes nothing.
             for word in words {
-                guard !word.uppercased().hasPrefix("PATTERN:") else {
-                    throw CommandError("the log's pattern is fixed; vlog/set takes module:destination:level")
-                }
                 if let error = log.set(specification: word) { throw CommandError(error) }
             }
             return ""
         }
         registry.register("vlog/list", arguments: 0...0) { _ in log.list() }
-        registry.register("vlog/list-pattern", arguments: 0...0) { _ in
-            """
-                     prefix                            format
-                     ------                            ------
-            CONSOLE  none                              %D{%Y-%m-%dT%H:%M:%S.###Z}|%05N|%c|%p|%m
-            SYSLOG   none                              apusd|%05N|%c|%p|%m
-            FILE     none                              %D{%Y-%m-%dT%H:%M:%S.###Z}|%05N|%c|%p|%m
-
-            """
-        }
+        registry.register("vlog/list-pattern", arguments: 0...0) { _ in log.listPatterns() }
         registry.register("vlog/reopen", arguments: 0...0) { (_) throws(CommandError) in
             if let error = log.reopenFile() { throw CommandError(error) }
             return ""
@@ -75,18 +63,47 @@ public final class ControlServer {
         }
     }
 
-    /// Adds `time/stop` and `time/warp MSECS`, with which tests make hours pass.
-    public func registerTimeCommands(loop: ControlLoop) {
+    /// Adds `time/stop` and `time/warp [LARGE] SMALL`, with which tests make hours pass: by LARGE in all (SMALL if it is not
+    /// given), in steps of SMALL. At each step whatever is due is done: timers of the control plane, then `maintain`, the
+    /// datapath's. The answer comes when all is done.
+    public func registerTimeCommands(loop: ControlLoop, maintain: @escaping () -> Void = {}) {
         registry.register("time/stop", arguments: 0...0) { _ in
             loop.clock.stop()
             loop.timeChanged()
             return ""
         }
-        registry.register("time/warp", usage: "[LARGE_MSECS] MSECS", arguments: 1...2) { (arguments) throws(CommandError) in
-            guard let milliseconds = UInt64(arguments[0]), milliseconds <= 1 << 40 else { throw CommandError("invalid MSECS") }
-            loop.clock.warp(milliseconds: milliseconds)
-            loop.timeChanged()
-            return "warped"
+        registry.register(
+            "time/warp", usage: "[large_msecs] msecs", arguments: 1...2,
+            deferred: { call in
+                let numbers = call.arguments.map { UInt64($0) ?? 0 }
+                guard let step = numbers.last, let total = numbers.first, step > 0, total > 0, total <= 1 << 40 else {
+                    return call.fail("invalid MSECS")
+                }
+                ControlServer.warp(Warp(loop: loop, step: step, left: total, maintain: maintain, call: call))
+            })
+    }
+
+    private struct Warp {
+        let loop: ControlLoop
+        let step: UInt64
+        var left: UInt64
+        let maintain: () -> Void
+        let call: CommandCall
+    }
+
+    /// A step of a warp; the next one follows when the loop has looked at its sockets.
+    private static func warp(_ warp: Warp) {
+        var warp = warp
+        let step = min(warp.step, warp.left)
+        warp.left -= step
+        warp.loop.clock.warp(milliseconds: step)
+        warp.loop.runDueTimers()
+        warp.maintain()
+        if warp.left == 0 {
+            warp.call.reply("warped")
+            return warp.loop.timeChanged()
         }
+        let next = Confined(warp, to: warp.loop)
+        warp.loop.submit { ControlServer.warp(next.value) }
     }
 }

@@ -15,14 +15,30 @@ public struct DaemonOptions: Sendable {
     public var databasePath: String
     public var logLevel: String
     public var logFile: String?
-    public var allowsDummyPorts: Bool
+    let dummies: DummyMode
+    /// The name in the files of the run directory: pid file and control socket.
+    public var program = "apusd"
+    /// An OVSDB server to be configured from; nil for the database of its own.
+    public var externalDatabase: String?
+    /// A pid file beside the one in the run directory.
+    public var pidFile: String?
+    /// The control socket; nil for `PROGRAM.PID.ctl` in the run directory.
+    public var controlSocket: String?
+    /// `vlog/set` specifications to begin with.
+    public var logSpecifications: [String] = []
+    public var isDetached = false
+    /// Keep the working directory although detached.
+    public var staysInDirectory = false
+    /// Remarks on the command line, for the log.
+    public var notes: [String] = []
 
-    public init(runDirectory: String, databasePath: String, logLevel: String, logFile: String?, allowsDummyPorts: Bool) {
+    /// - Parameter dummies: the word of `--enable-dummy`: `override`, `system` or empty; nil without the option.
+    public init(runDirectory: String, databasePath: String, logLevel: String, logFile: String?, dummies: String?) {
         self.runDirectory = runDirectory
         self.databasePath = databasePath
         self.logLevel = logLevel
         self.logFile = logFile
-        self.allowsDummyPorts = allowsDummyPorts
+        self.dummies = dummies.map { $0 == "override" ? .override : $0 == "system" ? .system : .available } ?? .none
     }
 }
 
@@ -64,12 +80,26 @@ public final class Daemon {
         if let complaint = registry.set(specification: "console:\(options.logLevel)") {
             throw DaemonError("--log-level \(options.logLevel): \(complaint)")
         }
-        if let file = options.logFile, let complaint = registry.openFile(file) { throw DaemonError(complaint) }
+        registry.register(modules: LogRegistry.fieldModules)
+        // Where a file has the log, standard error is silent but for what is asked for.
+        if options.isDetached || options.logFile != nil { _ = registry.set(specification: "console:off") }
+        for specification in options.logSpecifications {
+            if let complaint = registry.set(specification: specification) { throw DaemonError("-v\(specification): \(complaint)") }
+        }
+        if options.isDetached { _ = registry.set(specification: "console:off") }
+        if let file = options.logFile {
+            try makeParent(of: file)
+            if let complaint = registry.openFile(file) { throw DaemonError(complaint) }
+            registry.log("vlog", .info, "opened log file \(file)")
+        }
         let log = Logger(label: "apusd")
+        for note in options.notes { log.info("\(note)") }
         DPDKLog.forward(to: registry)
 
-        let directory = try RunDirectory(path: options.runDirectory)
+        let directory = try RunDirectory(path: options.runDirectory, program: options.program)
         defer { directory.release() }
+        let pidFile = try options.pidFile.flatMap { $0 == directory.file(options.program + ".pid") ? nil : try PidFile(path: $0) }
+        defer { pidFile?.release() }
         let loop = ControlLoop(clock: clock)
         defer { loop.shutDown() }
 
@@ -79,6 +109,7 @@ public final class Daemon {
             Confined(try start(options, directoryPath, loop, registry, log), to: loop)
         }
         log.notice("ready")
+        if options.isDetached, !options.staysInDirectory { _ = chdir("/") }
         Detach.reportReady()
 
         var received: Int32 = 0
@@ -104,6 +135,9 @@ public final class Daemon {
     private static func start(
         _ options: DaemonOptions, _ directory: String, _ loop: ControlLoop, _ registry: LogRegistry, _ log: Logger
     ) throws -> Parts {
+        if let server = options.externalDatabase {
+            throw DaemonError("\(server): configuration from another OVSDB server is not supported yet")
+        }
         // The database first: without it nothing else makes sense, and its lock says whether another server has it.
         try makeParent(of: options.databasePath)
         let opened = try FileStorage.open(path: options.databasePath, schema: makeOpenVSwitchSchema())
@@ -131,12 +165,17 @@ public final class Daemon {
         let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
-            runDirectory: directory, allowsDummyPorts: options.allowsDummyPorts, observer: openFlow)
+            runDirectory: directory, dummies: options.dummies, observer: openFlow)
         let control = try ControlServer(
-            loop: loop, path: directory + "/apusd.\(getpid()).ctl", log: registry, program: "apusd (Apus) \(version)"
+            loop: loop, path: options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl", log: registry,
+            program: "apusd (Apus) \(version)"
         ) { _ in kill(getpid(), SIGUSR2) }
-        SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop).register(on: control.registry)
-        if options.allowsDummyPorts { control.registerTimeCommands(loop: loop) }
+        SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop, program: options.program)
+            .register(on: control.registry)
+        if options.dummies != .none {
+            control.registerTimeCommands(loop: loop) { datapath.runMaintenance(isWhole: false) }
+            DummyCommands(theSwitch: theSwitch, datapath: datapath).register(on: control.registry)
+        }
         theSwitch.start()
         return Parts(
             databaseServer: server, databaseSocket: databaseSocket, control: control, openFlow: openFlow, theSwitch: theSwitch,

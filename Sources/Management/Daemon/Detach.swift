@@ -12,7 +12,10 @@ public enum Detach {
     /// Tells the child which descriptor to report on.
     private static let variable = "APUSD_READY_FD"
 
-    /// Runs this executable again in the background, without `--detach`, and waits until it is ready.
+    /// Whether this process is the one in the background.
+    public static var isChild: Bool { getenv(variable) != nil }
+
+    /// Runs this executable again in the background and waits until it is ready.
     ///
     /// - Returns: the exit status for the parent: 0 once the child is ready, the child's own if it ended before.
     public static func runInBackground(arguments: [String]) -> Int32 {
@@ -31,8 +34,7 @@ public enum Detach {
             posix_spawnattr_destroy(&attributes)
             posix_spawn_file_actions_destroy(&actions)
         }
-        let kept = arguments.filter { $0 != "--detach" }
-        var argumentPointers: [UnsafeMutablePointer<CChar>?] = kept.map { strdup($0) } + [nil]
+        var argumentPointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { for pointer in argumentPointers { free(pointer) } }
         var child: pid_t = 0
         let failure = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &argumentPointers, environ)

@@ -1,6 +1,6 @@
 // The run directory and who holds it.
 //
-// `apusd.pid` is both the pid file and the lock: an fcntl write lock that the kernel drops when its holder dies, however
+// `PROGRAM.pid` is both the pid file and the lock: an fcntl write lock that the kernel drops when its holder dies, however
 // it dies. So a stale file never keeps a new daemon from starting, and two live daemons never share a directory.
 
 internal import Glibc
@@ -33,42 +33,26 @@ public enum RunDirectoryError: Error, CustomStringConvertible, Equatable {
 public final class RunDirectory {
     /// Longest path of the sockets made in it: `sun_path` is 108 bytes with its terminator.
     public static let socketPathLimit = 107
-    /// The longest name that a socket in it certainly gets: `apusd.4194304.ctl`.
-    private static let longestOwnSocketName = 17
+    /// The longest that a control socket's name has behind the program's: `.4194304.ctl`.
+    private static let longestOwnSocketSuffix = 12
 
     public let path: String
-    private var descriptor: Int32
+    private let pidFile: PidFile
+
+    /// Names the pid file and the control sockets.
+    private let program: String
 
     /// Creates `path` (mode 0755) if need be and takes its lock.
-    public init(path: String) throws(RunDirectoryError) {
+    public init(path: String, program: String = "apusd") throws(RunDirectoryError) {
+        self.program = program
         var trimmed = path
         while trimmed.count > 1 && trimmed.hasSuffix("/") { trimmed.removeLast() }
-        guard trimmed.utf8.count + 1 + RunDirectory.longestOwnSocketName <= RunDirectory.socketPathLimit else {
+        guard trimmed.utf8.count + 1 + program.utf8.count + RunDirectory.longestOwnSocketSuffix <= RunDirectory.socketPathLimit else {
             throw .pathTooLong(path: trimmed, limit: RunDirectory.socketPathLimit)
         }
         try RunDirectory.makeDirectory(trimmed)
-        let pidFile = trimmed + "/apusd.pid"
-        let opened = open(pidFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard opened >= 0 else { throw .cannotOpenPidFile(path: pidFile, reason: String(cString: strerror(errno))) }
-        var lock = flock()
-        lock.l_type = Int16(F_WRLCK)
-        lock.l_whence = Int16(SEEK_SET)
-        if fcntl(opened, F_SETLK, &lock) != 0 {
-            var holder = flock()
-            holder.l_type = Int16(F_WRLCK)
-            holder.l_whence = Int16(SEEK_SET)
-            _ = fcntl(opened, F_GETLK, &holder)
-            close(opened)
-            throw .held(path: trimmed, pid: holder.l_pid)
-        }
-        let line = "\(getpid())\n"
-        guard ftruncate(opened, 0) == 0, pwrite(opened, line, line.utf8.count, 0) == line.utf8.count else {
-            let reason = String(cString: strerror(errno))
-            close(opened)
-            throw .cannotOpenPidFile(path: pidFile, reason: reason)
-        }
         self.path = trimmed
-        descriptor = opened
+        pidFile = try PidFile(path: trimmed + "/\(program).pid", directory: trimmed)
         removeControlSocketsOfTheDead()
     }
 
@@ -81,7 +65,9 @@ public final class RunDirectory {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name.hasPrefix("apusd."), name.hasSuffix(".ctl"), Int32(name.dropFirst(6).dropLast(4)) != nil { unlink(file(name)) }
+            if name.hasPrefix(program + "."), name.hasSuffix(".ctl"), Int32(name.dropFirst(program.count + 1).dropLast(4)) != nil {
+                unlink(file(name))
+            }
         }
     }
 
@@ -89,12 +75,7 @@ public final class RunDirectory {
     public func file(_ name: String) -> String { path + "/" + name }
 
     /// Removes the pid file and drops the lock. Idempotent.
-    public func release() {
-        guard descriptor >= 0 else { return }
-        unlink(file("apusd.pid"))
-        close(descriptor)
-        descriptor = -1
-    }
+    public func release() { pidFile.release() }
 
     private static func makeDirectory(_ path: String) throws(RunDirectoryError) {
         var status = stat()

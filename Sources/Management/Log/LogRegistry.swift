@@ -40,6 +40,9 @@ public final class LogRegistry: Sendable {
         var sequence = 0
         var filePath: String?
         var fileDescriptor: Int32 = -1
+        /// By `LogDestination.rawValue`.
+        var patterns = [LogPattern.standard, LogPattern.syslog, LogPattern.standard]
+        var facility = Int32(LOG_DAEMON)
     }
 
     private let clock: Clock
@@ -64,6 +67,11 @@ public final class LogRegistry: Sendable {
     public func logger(_ module: String) -> Logger {
         state.withLock { registered(module, &$0) { _ in } }
         return Logger(label: module) { FieldLogHandler(module: $0, registry: self) }
+    }
+
+    /// Makes modules known, so that their levels can be set before they log.
+    public func register(modules: [String]) {
+        state.withLock { state in for module in modules { registered(module, &state) { _ in } } }
     }
 
     /// Makes every `Logger(label:)` of the process write here. Once a process.
@@ -103,12 +111,15 @@ public final class LogRegistry: Sendable {
     ///
     /// - Returns: the error text of the field for a word that is none of the three, or nil.
     public func set(specification: String) -> String? {
+        let head = specification.prefix { $0 != ":" }.uppercased()
+        if head == "PATTERN" || head == "FACILITY" { return setForm(head, String(specification.dropFirst(head.count + 1))) }
         var module: String?
         var destination: LogDestination?
         var level: LogLevel?
         return state.withLock { state in
             for word in specification.split(whereSeparator: { ":, ".contains($0) }).map(String.init) {
-                let lowered = word.lowercased()
+                // C's names of modules, with underscores, and the files' with dashes mean the same.
+                let lowered = String(word.lowercased().map { $0 == "-" ? "_" : $0 })
                 if lowered == "any" { continue }
                 if let known = LogLevel(name: word) {
                     level = known
@@ -127,6 +138,36 @@ public final class LogRegistry: Sendable {
             if module == nil { for destination in destinations { state.defaults[destination.rawValue] = level ?? .debug } }
             return nil
         }
+    }
+
+    /// `PATTERN:destination:pattern` and `FACILITY:name`.
+    private func setForm(_ head: String, _ rest: String) -> String? {
+        if head == "FACILITY" {
+            guard let facility = LogPattern.facility(named: rest) else { return "invalid facility" }
+            state.withLock { $0.facility = facility }
+            return nil
+        }
+        let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let name = parts[0].lowercased()
+        let destination = LogDestination.allCases.first { $0.name == name }
+        guard destination != nil || name == "any" else { return "unknown destination \"\(parts[0])\"" }
+        guard parts.count == 2 else { return "missing pattern" }
+        state.withLock { state in
+            for one in LogDestination.allCases where destination == nil || one == destination {
+                state.patterns[one.rawValue] = LogPattern(parts[1])
+            }
+        }
+        return nil
+    }
+
+    /// What `vlog/list-pattern` prints.
+    public func listPatterns() -> String {
+        let patterns = state.withLock { $0.patterns }
+        let blank = String(repeating: " ", count: 9)
+        let lines = [(LogDestination.syslog, "SYSLOG"), (.console, "CONSOLE"), (.file, "FILE")].map { destination, name in
+            padded(name, 7) + "  " + padded("none", 32) + "  " + patterns[destination.rawValue].text + "\n"
+        }
+        return blank + padded("prefix", 32) + "  format\n" + blank + padded("------", 32) + "  ------\n" + lines.joined()
     }
 
     /// Turns the rate limit on or off for a module, or for all.
@@ -213,15 +254,17 @@ public final class LogRegistry: Sendable {
     private func write(_ module: String, _ level: LogLevel, _ text: String, _ state: inout State) {
         state.sequence += 1
         let levels = state.modules[module]?.levels ?? state.defaults
-        let body = "|\(leadingZeros(state.sequence, 5))|\(module)|\(level.name)|\(text)"
+        let record = LogPattern.Record(
+            milliseconds: wallMilliseconds(), sequence: state.sequence, module: module, level: level, text: text)
         if level <= levels[LogDestination.syslog.rawValue] {
-            ("apusd" + body).withCString { text in
-                withVaList([text]) { vsyslog(LOG_DAEMON | level.syslogPriority, "%s", $0) }
+            state.patterns[LogDestination.syslog.rawValue].format(record).withCString { text in
+                withVaList([text]) { vsyslog(state.facility | level.syslogPriority, "%s", $0) }
             }
         }
-        let line = LogRegistry.timestamp(milliseconds: wallMilliseconds()) + body + "\n"
-        if level <= levels[LogDestination.console.rawValue] { LogRegistry.put(line, consoleDescriptor) }
-        if level <= levels[LogDestination.file.rawValue], state.fileDescriptor >= 0 { LogRegistry.put(line, state.fileDescriptor) }
+        for (destination, descriptor) in [(LogDestination.console, consoleDescriptor), (.file, state.fileDescriptor)]
+        where descriptor >= 0 && level <= levels[destination.rawValue] {
+            LogRegistry.put(state.patterns[destination.rawValue].format(record) + "\n", descriptor)
+        }
     }
 
     /// `text` on one line: what a peer sent may not forge lines or drive a terminal.
@@ -244,18 +287,6 @@ public final class LogRegistry: Sendable {
         // A log that cannot be written must not stop the switch: the result is ignored on purpose.
         line.withUTF8 { _ = Glibc.write(descriptor, $0.baseAddress, $0.count) }
     }
-
-    /// `2026-01-31T12:00:00.123Z`.
-    static func timestamp(milliseconds: UInt64) -> String {
-        var seconds = time_t(milliseconds / 1000)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        return leadingZeros(Int(parts.tm_year) + 1900, 4) + "-" + leadingZeros(Int(parts.tm_mon) + 1, 2) + "-"
-            + leadingZeros(Int(parts.tm_mday), 2)
-            + "T" + leadingZeros(Int(parts.tm_hour), 2) + ":" + leadingZeros(Int(parts.tm_min), 2) + ":"
-            + leadingZeros(Int(parts.tm_sec), 2)
-            + "." + leadingZeros(Int(milliseconds % 1000), 3) + "Z"
-    }
 }
 
 extension LogLevel {
@@ -270,7 +301,7 @@ extension LogLevel {
     }
 }
 
-private func leadingZeros(_ value: Int, _ width: Int) -> String {
+func leadingZeros(_ value: Int, _ width: Int) -> String {
     let digits = String(value)
     return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

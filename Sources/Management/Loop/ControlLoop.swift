@@ -98,6 +98,9 @@ public final class ControlLoop: Sendable {
         }
     }
 
+    /// Runs what is due now. Only on the loop's thread, and not from a timer.
+    func runDueTimers() { state.value.runExpired() }
+
     /// Has the loop drive somebody else's timers, too, from now on. Only on the loop's thread.
     public func drive(_ source: any TimerSource) { state.value.sources.append(source) }
 

@@ -1,0 +1,168 @@
+"""The field's test controls: a daemon started as its test suites start it, dummy ports, virtual time."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from Harness.process import run, wait_until
+from Harness.switch import find_binaries
+
+pytestmark = pytest.mark.apus
+
+ICMP = ("in_port(1),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),eth_type(0x0800),"
+        "ipv4(src=192.168.0.1,dst=192.168.0.2,proto=1,tos=0,ttl=64,frag=no),icmp(type=8,code=0)")
+UDP_TO_1 = ("in_port(2),eth(src=50:54:00:00:00:0a,dst=50:54:00:00:00:09),eth_type(0x0800),"
+            "ipv4(src=192.168.0.2,dst=192.168.0.1,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)")
+
+
+class Suite:
+    """A daemon by the name of the field's, as its suites have it."""
+
+    def __init__(self, folder, *options):
+        self.folder = folder
+        self.env = dict(os.environ, OVS_RUNDIR=folder, OVS_LOGDIR=folder, OVS_DBDIR=folder, OVS_SYSCONFDIR=folder)
+        name = f"{folder}/ovs-vswitchd"
+        os.symlink(f"{find_binaries()}/apusd", name)
+        command = [name, "--enable-dummy", "--disable-system", "--disable-system-route", "--detach", "--no-chdir", "--pidfile", "--log-file",
+                   "-vvconn", "-vofproto_dpif", "-vunixctl", *options]
+        self.started = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=30, cwd=folder)
+        self.pid = None
+        if self.started.returncode == 0:
+            with open(f"{folder}/ovs-vswitchd.pid") as file:
+                self.pid = int(file.read())
+
+    def appctl(self, *words, check=True):
+        done = run(["ovs-appctl", "-t", "ovs-vswitchd", *words], env=self.env, check=check)
+        return done.stdout if check else done
+
+    def vsctl(self, *words):
+        return run(["ovs-vsctl", *words], env=self.env).stdout
+
+    def ofctl(self, *words):
+        return run(["ovs-ofctl", *words], env=self.env).stdout
+
+    def bridge(self, *ports):
+        self.vsctl("--", "add-br", "br0", "--", "set", "bridge", "br0", "datapath-type=dummy", "other-config:datapath-id=fedcba9876543210",
+                   "other-config:hwaddr=aa:55:aa:55:00:00", "protocols=[OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15]",
+                   "fail-mode=secure")
+        for number in ports:
+            self.vsctl("add-port", "br0", f"p{number}", "--", "set", "Interface", f"p{number}", "type=dummy", f"ofport_request={number}")
+
+    def log(self):
+        with open(f"{self.folder}/ovs-vswitchd.log") as file:
+            return file.read()
+
+    def stop(self):
+        if self.pid and os.path.exists(f"/proc/{self.pid}"):
+            self.appctl("exit")
+            wait_until(lambda: not os.path.exists(f"/proc/{self.pid}"), 15, "the daemon ends")
+
+
+@pytest.fixture
+def suite(folder):
+    suite = Suite(folder)
+    try:
+        assert suite.started.returncode == 0, suite.started.stderr
+        yield suite
+    finally:
+        suite.stop()
+
+
+def test_start_and_end(suite):
+    assert suite.started.stdout == "" and suite.started.stderr == ""
+    suite.bridge(1, 2, 10)
+    assert suite.appctl("dpif/show") == """dummy@ovs-dummy: hit:0 missed:0
+  br0:
+    br0 65534/100: (dummy-internal)
+    p1 1/1: (dummy)
+    p10 10/10: (dummy)
+    p2 2/2: (dummy)
+"""
+    suite.stop()
+    lines = suite.log().splitlines()
+    assert lines
+    for line in lines:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\|\d{5}\|[a-z_0-9]+\|(INFO|DBG)\|", line), line
+    left = [name for name in os.listdir(suite.folder) if name.endswith((".pid", ".ctl", ".mgmt", ".sock"))]
+    assert not left
+
+
+def test_packets_and_time(suite):
+    suite.bridge(1, 2, 3)
+    suite.ofctl("add-flow", "br0", "actions=NORMAL")
+    suite.appctl("time/stop")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    flows = suite.appctl("dpctl/dump-flows").splitlines()
+    assert flows[0] == "flow-dump from the main thread:" and len(flows) == 2
+    assert flows[1].startswith("recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),"
+                               "eth_type(0x0800),ipv4(frag=no), packets:")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP, "--len", "200")
+    assert "n_packets=2, n_bytes=306" in suite.ofctl("dump-flows", "br0")
+    assert suite.appctl("fdb/show", "br0") == " port  VLAN  MAC                Age\n    1     0  50:54:00:00:00:09    0\n"
+    assert suite.appctl("time/warp", "20000", "1000") == "warped\n"
+    assert suite.appctl("fdb/show", "br0").endswith("   20\n")
+    assert suite.appctl("dpctl/dump-flows") == "", "idle flows are gone after ten seconds"
+    suite.appctl("netdev-dummy/receive", "p2", UDP_TO_1)
+    assert "actions:1\n" in suite.appctl("dpctl/dump-flows")
+    assert suite.appctl("time/warp", "300000") == "warped\n"
+    assert suite.appctl("fdb/show", "br0") == " port  VLAN  MAC                Age\n"
+    stats = suite.vsctl("get", "Interface", "p1", "statistics")
+    assert "rx_packets=2" in stats and "tx_packets=1" in stats and "rx_dropped" not in stats
+
+
+def test_errors_are_the_fields(suite):
+    suite.bridge(1)
+    for words, error in (
+            (["netdev-dummy/receive", "nosuch", "00"], "no such dummy netdev"),
+            (["netdev-dummy/receive", "p1", "zz"], "syntax error at zz"),
+            (["netdev-dummy/receive", "p1", "--qid", "1", "eth_type(0x1234)"], "bad rx queue id."),
+            (["netdev-dummy/set-admin-state", "xx"], "Invalid Admin State"),
+            (["netdev-dummy/set-admin-state", "nosuch", "up"], "Unknown Dummy Interface"),
+            (["netdev-dummy/ip6addr", "p1", "::zz"], "::zz: invalid IPv6 address"),
+            (["time/warp", "x"], "invalid MSECS"),
+            (["time/warp", "0"], "invalid MSECS"),
+            (["vlog/set", "foo"], 'no destination, level, or module "foo"'),
+            (["vlog/set", "PATTERN:foo:x"], 'unknown destination "foo"'),
+            (["vlog/set", "FACILITY:xx"], "invalid facility")):
+        done = suite.appctl(*words, check=False)
+        assert done.returncode == 2 and done.stderr.splitlines()[0] == error, (words, done.stderr)
+
+
+def test_admin_state(suite):
+    suite.bridge(1)
+    assert suite.appctl("netdev-dummy/set-admin-state", "p1", "down") == "OK\n"
+    wait_until(lambda: suite.vsctl("get", "Interface", "p1", "admin_state", "link_state").split() == ["down", "down"], 5, "p1 is down")
+    assert suite.appctl("netdev-dummy/set-admin-state", "up") == "OK\n"
+    wait_until(lambda: suite.vsctl("get", "Interface", "p1", "admin_state", "link_state").split() == ["up", "up"], 5, "p1 is up")
+
+
+def test_captures_and_streams(suite, folder):
+    suite.bridge(1, 2)
+    suite.vsctl("add-br", "br1", "--", "set", "bridge", "br1", "datapath-type=dummy", "fail-mode=secure", "--",
+                "set", "Interface", "p2", f"options:pstream=punix:{folder}/p2.sock", f"options:tx_pcap={folder}/p2-tx.pcap", "--",
+                "add-port", "br1", "p3", "--", "set", "Interface", "p3", "type=dummy", f"options:stream=unix:{folder}/p2.sock",
+                f"options:rxq_pcap={folder}/p3-rx.pcap")
+    wait_until(lambda: suite.appctl("netdev-dummy/conn-state", "p3") == "p3: connected\n", 10, "the stream is connected")
+    suite.ofctl("add-flow", "br0", "in_port=1,actions=2")
+    suite.ofctl("add-flow", "br1", "actions=drop")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    wait_until(lambda: "n_packets=1," in suite.ofctl("dump-flows", "br1"), 10, "the packet came through")
+    sent = run(["ovs-pcap", f"{folder}/p2-tx.pcap"]).stdout
+    assert sent == run(["ovs-pcap", f"{folder}/p3-rx.pcap"]).stdout
+    assert sent.startswith("50540000000a50540000000908004500005c000000004001f94dc0a80001c0a80002080013fc0000000000010203")
+
+
+def test_log_controls(suite):
+    suite.appctl("vlog/set", "bridge:file:dbg", "any:syslog:off")
+    assert re.search(r"^bridge +OFF +OFF +DBG$", suite.appctl("vlog/list"), re.M)
+    suite.appctl("vlog/set", "PATTERN:file:%p|%m")
+    assert re.search(r"^FILE +none +%p\|%m$", suite.appctl("vlog/list-pattern"), re.M)
+    os.rename(f"{suite.folder}/ovs-vswitchd.log", f"{suite.folder}/old.log")
+    suite.appctl("vlog/reopen")
+    suite.bridge()
+    assert "INFO|bridge br0: " in suite.log()
+    suite.appctl("vlog/close")
+    size = len(suite.log())
+    suite.vsctl("del-br", "br0")
+    assert len(suite.log()) == size
