@@ -38,6 +38,7 @@ extension Datapath {
             }
             packet.withUnsafeBufferPointer { data.update(from: $0.baseAddress!, count: packet.count) }
             worker.pointee.packets[0] = mbuf
+            worker.pointee.filledPort = 0
             worker.pointee.metas[0] = 0
             worker.pointee.inPorts[0] = inPort.rawValue
             worker.pointee.recirculations[0] = 0

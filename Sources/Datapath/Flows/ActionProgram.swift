@@ -37,6 +37,8 @@ enum ActionCode {
     /// All of both: the destination in `a` and `b`, the source in `c`, each in wire order, low byte first. What routing does
     /// fits an entry's line with its output.
     static var setEthernetAddresses: UInt8 { @_noLocks @inline(__always) get { 16 } }
+    /// All of the TTL or hop limit; `ActionOp.ttl` holds it.
+    static var setTTL: UInt8 { @_noLocks @inline(__always) get { 17 } }
 }
 
 /// One operation, 16 bytes.
@@ -46,6 +48,11 @@ struct ActionOp {
     var a: UInt16 = 0
     var b: UInt32 = 0
     var c: UInt64 = 0
+
+    /// In `flags` of the operations that set addresses: the TTL is set too.
+    static var setsTTL: UInt8 { @_noLocks @inline(__always) get { 1 } }
+    /// The TTL to set, in the top byte of `c`, which addresses leave free.
+    var ttl: UInt8 { @_noLocks @inline(__always) get { UInt8(truncatingIfNeeded: c >> 56) } }
 }
 
 /// What `ActionCode.set` writes.
@@ -91,7 +98,7 @@ struct ActionProgram {
         ops = memory
         count = builder.ops.count
         operands = operandMemory
-        flags = builder.isSimple ? EntryFlag.simple : 0
+        flags = (builder.isSimple ? EntryFlag.simple : 0) | builder.lightness
     }
 
     private struct Builder {
@@ -100,6 +107,14 @@ struct ActionProgram {
         var reason = DropReason.policy
         var truncation: UInt32 = 0
         var isSimple = false
+        /// Whether it is an output of the whole packet, after at most one rewrite of addresses and TTL.
+        var lightness: UInt8 {
+            guard isSimple, ops.count <= FlowLayout.inlineOps, let last = ops.last, last.code == ActionCode.outputMove, last.c == 0 else {
+                return 0
+            }
+            if ops.count == 1 { return EntryFlag.light | EntryFlag.plain }
+            return ActionProgram.rewritesAddresses(ops[0].code) || ops[0].code == ActionCode.setTTL ? EntryFlag.light : 0
+        }
         /// Operations before this one belong to another list (`clone`): nothing is merged into them.
         var listStart = 0
 
@@ -138,16 +153,29 @@ struct ActionProgram {
 
         private mutating func emitSet(_ field: Field, _ value: UInt128, _ mask: UInt128) {
             let full: UInt128 = 0xffff_ffff_ffff
+            if field == .nwTTL, mask & 0xff == 0xff {
+                let ttl = UInt64(truncatingIfNeeded: value & 0xff) << 56
+                if ops.count > listStart, ActionProgram.rewritesAddresses(ops[ops.count - 1].code) {
+                    ops[ops.count - 1].flags |= ActionOp.setsTTL
+                    ops[ops.count - 1].c = ops[ops.count - 1].c & ~(0xff << 56) | ttl
+                } else {
+                    ops.append(ActionOp(code: ActionCode.setTTL, c: ttl))
+                }
+                return
+            }
             if field == .ethDst || field == .ethSrc, mask & full == full {
                 let code = field == .ethDst ? ActionCode.setEthernetDestination : ActionCode.setEthernetSource
                 let bytes = UInt64(truncatingIfNeeded: value & full).byteSwapped >> 16
                 if ops.count > listStart, let last = ops.last, last.code != code,
                     last.code == ActionCode.setEthernetDestination || last.code == ActionCode.setEthernetSource
                 {
-                    let (destination, source) = field == .ethDst ? (bytes, last.c) : (last.c, bytes)
+                    let known = last.c & UInt64(full)
+                    let (destination, source) = field == .ethDst ? (bytes, known) : (known, bytes)
                     ops[ops.count - 1] = ActionOp(
-                        code: ActionCode.setEthernetAddresses, a: UInt16(truncatingIfNeeded: destination),
-                        b: UInt32(truncatingIfNeeded: destination >> 16), c: source)
+                        code: ActionCode.setEthernetAddresses, flags: last.flags, a: UInt16(truncatingIfNeeded: destination),
+                        b: UInt32(truncatingIfNeeded: destination >> 16), c: source | last.c & ~UInt64(full))
+                } else if ops.count > listStart, let last = ops.last, last.code == ActionCode.setTTL {
+                    ops[ops.count - 1] = ActionOp(code: code, flags: ActionOp.setsTTL, c: bytes | last.c)
                 } else {
                     ops.append(ActionOp(code: code, c: bytes))
                 }
@@ -225,6 +253,11 @@ struct ActionProgram {
                 if !isSimple { ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue))) }
             }
         }
+    }
+
+    /// Whether an operation sets Ethernet addresses (and perhaps the TTL) and nothing else.
+    static func rewritesAddresses(_ code: UInt8) -> Bool {
+        code == ActionCode.setEthernetDestination || code == ActionCode.setEthernetSource || code == ActionCode.setEthernetAddresses
     }
 
     /// Whether an operation takes the packet or a copy of it away.

@@ -9,6 +9,7 @@
 //               24  mask         subtable number (4 bytes)
 //               28  opCount      number of actions (2 bytes)
 //               30  flags        `EntryFlag`
+//               31  further      lines 1 to 4 that the mask has bits in, as `FlowLine.rawValue`
 //               32  the actions, if there are at most two and the key has no further line; else
 //               32  pointer to the actions   40  pointer to key lines 1 to 4, masked, or 0
 //
@@ -27,6 +28,11 @@
 //
 // Which subtables hold flows of a port, most hit first, and the union of their masks (`PortFlowList`). Bits outside the
 // union cannot change a verdict, so the flow cache is keyed by the rest.
+//
+//     0     number of subtables (4 bytes)    4  lines of the union    5  whether to do without the flow cache
+//     8     up to four entries, 4 bytes each, 0: none; and at 24 1 if these are all that the port has
+//     64    the union of masks, 320 bytes
+//     384   subtables: number (4 bytes), and at 8 a summary of the protocols in it
 //
 // ## Thread safety
 //
@@ -58,6 +64,10 @@ enum EntryFlag {
     static var external: UInt8 { @_noLocks @inline(__always) get { 1 } }
     /// Exactly one action consumes the packet, the last.
     static var simple: UInt8 { @_noLocks @inline(__always) get { 2 } }
+    /// At most one rewrite of addresses and TTL, then one whole output; all of it inline.
+    static var light: UInt8 { @_noLocks @inline(__always) get { 4 } }
+    /// Light without any rewrite.
+    static var plain: UInt8 { @_noLocks @inline(__always) get { 8 } }
 }
 
 enum FlowLayout {
@@ -68,6 +78,7 @@ enum FlowLayout {
     static var mask: Int { @_noLocks @inline(__always) get { 88 } }
     static var opCount: Int { @_noLocks @inline(__always) get { 92 } }
     static var flags: Int { @_noLocks @inline(__always) get { 94 } }
+    static var further: Int { @_noLocks @inline(__always) get { 95 } }
     static var actions: Int { @_noLocks @inline(__always) get { 96 } }
     static var keyExtension: Int { @_noLocks @inline(__always) get { 104 } }
     static var inlineOps: Int { @_noLocks @inline(__always) get { 2 } }
@@ -79,6 +90,9 @@ enum FlowLayout {
     static var tableHeader: Int { @_noLocks @inline(__always) get { 64 } }
     static var slotsPerBucket: Int { @_noLocks @inline(__always) get { 7 } }
 
+    static var listDirect: Int { @_noLocks @inline(__always) get { 8 } }
+    static var listIsDirect: Int { @_noLocks @inline(__always) get { 24 } }
+    static var directEntries: Int { @_noLocks @inline(__always) get { 4 } }
     static var listUnion: Int { @_noLocks @inline(__always) get { 64 } }
     static var listEntries: Int { @_noLocks @inline(__always) get { 384 } }
     static var listEntryBytes: Int { @_noLocks @inline(__always) get { 16 } }
@@ -173,7 +187,7 @@ enum FlowReader {
         if checked == 0 { return 0 }
         let subtable = subtable(shared, entry.load(fromByteOffset: FlowLayout.mask, as: UInt32.self))
         if !lineAgrees(key, subtable, entry) { return 0 }
-        let further = subtable.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self) & 0x1e
+        let further = entry.load(fromByteOffset: FlowLayout.further, as: UInt8.self)
         if further != 0, !verifyFurther(shared, entry, subtable, further, key, lines) { return 0 }
         return checked
     }
@@ -208,6 +222,21 @@ enum FlowReader {
     @_noLocks @inline(__always)
     static func alternateIndex(_ bucketIndex: UInt64, _ tag: UInt32, _ mask: UInt64) -> UInt64 {
         (bucketIndex ^ (UInt64(tag) &* 0x5bd1_e995 | 1)) & mask
+    }
+
+    /// The entry that a bucket has under a hash's tag, 0 if there is none; if several have that tag, nothing of use, which
+    /// comparing with the key shows. The words are read at once: each is whole, as writers store them.
+    @_noLocks @inline(__always)
+    static func scanBucket(_ bucket: UnsafeRawPointer, _ hash: UInt64) -> UInt32 {
+        let tag = SIMD4<UInt64>(repeating: hash & 0xffff_ffff_0000_0000)
+        let low = bucket.load(as: SIMD4<UInt64>.self)
+        let high = bucket.load(fromByteOffset: 32, as: SIMD4<UInt64>.self)
+        let shift = SIMD4<UInt64>(repeating: 32)
+        let isLow = ((low ^ tag) &>> shift) .== SIMD4<UInt64>.zero
+        let isHigh = ((high ^ tag) &>> shift) .== SIMD4<UInt64>.zero
+        let found = SIMD4<UInt64>.zero.replacing(with: low, where: isLow) | SIMD4<UInt64>.zero.replacing(with: high, where: isHigh)
+        let half = found.lowHalf | found.highHalf
+        return UInt32(truncatingIfNeeded: half[0] | half[1])
     }
 
     /// Looks for the key in a bucket. Returns the entry, 0 if there is none, and its `checked`.

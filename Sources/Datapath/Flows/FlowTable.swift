@@ -46,6 +46,24 @@ final class FlowTable: @unchecked Sendable {
         var hits: UInt64 = 0
     }
 
+    /// A port's first few megaflows, and how many there are in all.
+    private struct DirectEntries {
+        var flows = 0
+        var slots = InlineArray<4, UInt32>(repeating: 0)
+
+        mutating func exchange(_ old: UInt32, _ new: UInt32) {
+            for index in 0..<FlowLayout.directEntries where slots[index] == old {
+                slots[index] = new
+                return
+            }
+        }
+        var areAll: Bool {
+            var count = 0
+            for index in 0..<FlowLayout.directEntries where slots[index] != 0 { count += 1 }
+            return count == flows
+        }
+    }
+
     let shared: UnsafePointer<SharedState>
     /// `Unmanaged<MegaflowRecord>` by entry number.
     private let records: AtomicPointer
@@ -60,6 +78,8 @@ final class FlowTable: @unchecked Sendable {
     private var freeSubtables: [UInt32] = []
     private var subtablesByHash: [UInt64: [UInt32]] = [:]
     private var uses: [UInt32: [PortUse]] = [:]
+    /// By port: all its megaflows, as long as they are few.
+    private var directs: [UInt32: DirectEntries] = [:]
     private var removed: [Removed] = []
     private var retired: [UnsafeMutableRawPointer] = []
     private var retiredSubtables: [UInt32] = []
@@ -198,6 +218,7 @@ final class FlowTable: @unchecked Sendable {
         if stale != 0, entrySubtable(stale) == subtable, hasSameKey(stale, entry) {
             replaceSlot(stale, with: entry)
             noteRemoved(stale, successor: entry)
+            changeDirect(port, stale, entry)
         } else {
             if stale != 0 { removeLocked(stale) }
             guard insertSlot(entry, subtable: subtable) else {
@@ -208,6 +229,7 @@ final class FlowTable: @unchecked Sendable {
             }
             flowCount += 1
             addUse(port, subtable, entry)
+            changeDirect(port, 0, entry)
         }
         statistics.installed += 1
         return .installed(entry)
@@ -223,6 +245,7 @@ final class FlowTable: @unchecked Sendable {
         }
         replaceSlot(old, with: entry)
         noteRemoved(old, successor: entry)
+        changeDirect(record.port, old, entry)
         statistics.retranslated += 1
         return true
     }
@@ -284,11 +307,13 @@ final class FlowTable: @unchecked Sendable {
         memory.storeBytes(of: translation.dependencies.rawValue, toByteOffset: FlowLayout.dependencies, as: UInt64.self)
         memory.storeBytes(of: subtable, toByteOffset: FlowLayout.mask, as: UInt32.self)
         memory.storeBytes(of: UInt16(program.count), toByteOffset: FlowLayout.opCount, as: UInt16.self)
+        memory.storeBytes(of: further, toByteOffset: FlowLayout.further, as: UInt8.self)
         if keyExtension == nil, program.count <= FlowLayout.inlineOps {
             memory.storeBytes(of: program.flags, toByteOffset: FlowLayout.flags, as: UInt8.self)
             (memory + FlowLayout.actions).copyMemory(from: program.ops, byteCount: program.count * MemoryLayout<ActionOp>.stride)
         } else {
-            memory.storeBytes(of: program.flags | EntryFlag.external, toByteOffset: FlowLayout.flags, as: UInt8.self)
+            let flags = program.flags & ~(EntryFlag.light | EntryFlag.plain) | EntryFlag.external
+            memory.storeBytes(of: flags, toByteOffset: FlowLayout.flags, as: UInt8.self)
             memory.storeBytes(of: UInt(bitPattern: program.ops), toByteOffset: FlowLayout.actions, as: UInt.self)
             memory.storeBytes(of: UInt(bitPattern: keyExtension), toByteOffset: FlowLayout.keyExtension, as: UInt.self)
         }
@@ -317,6 +342,7 @@ final class FlowTable: @unchecked Sendable {
         guard isAlive(entry), let record = record(entry) else { return }
         clearSlot(entry)
         noteRemoved(entry, successor: 0)
+        changeDirect(record.port, entry, 0)
         flowCount -= 1
         subtables[Int(record.subtable)]!.flows -= 1
         if let position = uses[record.port]?.firstIndex(where: { $0.subtable == record.subtable }) {
@@ -564,6 +590,23 @@ final class FlowTable: @unchecked Sendable {
         }
     }
 
+    /// A port's megaflow came (`old` 0), went (`new` 0) or was replaced.
+    private func changeDirect(_ port: UInt32, _ old: UInt32, _ new: UInt32) {
+        var direct = directs[port] ?? DirectEntries()
+        direct.flows += (new == 0 ? 0 : 1) - (old == 0 ? 0 : 1)
+        direct.exchange(old, new)
+        directs[port] = direct.flows == 0 ? nil : direct
+        if let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed) { publish(direct, list) }
+    }
+
+    /// Readers take an entry that is gone already for none, and look elsewhere for one that is not there yet.
+    private func publish(_ direct: DirectEntries, _ list: UnsafeMutableRawPointer) {
+        let (first, second) = (list.atomicWord(FlowLayout.listDirect), list.atomicWord(FlowLayout.listDirect + 8))
+        first.pointee.store(UInt64(direct.slots[1]) << 32 | UInt64(direct.slots[0]), ordering: .releasing)
+        second.pointee.store(UInt64(direct.slots[3]) << 32 | UInt64(direct.slots[2]), ordering: .releasing)
+        list.atomicWord(FlowLayout.listIsDirect).pointee.store(direct.areAll ? 1 : 0, ordering: .releasing)
+    }
+
     /// Publishes a port's list anew.
     private func publishList(_ port: UInt32) {
         let old = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)
@@ -587,6 +630,7 @@ final class FlowTable: @unchecked Sendable {
             memory.storeBytes(of: entries.count <= directProbeMasks ? 1 : 0, toByteOffset: 5, as: UInt8.self)
             let words = (memory + FlowLayout.listUnion).assumingMemoryBound(to: UInt64.self)
             for word in 0..<FlowLayout.keyWords { words[word] = union.bits.words[word] }
+            if let direct = directs[port] { publish(direct, memory) }
             shared.pointee.portFlows[Int(port)].store(memory, ordering: .releasing)
         }
         if let old { retired.append(old) }

@@ -13,6 +13,14 @@ enum PacketEdit {
             packet: UnsafeMutableRawPointer(cdpdk_mbuf_data(packet)), length: Int(packet.pointee.data_len), headers: headers)
     }
 
+    /// Sets the TTL or hop limit.
+    @_noLocks
+    static func setTTL(_ packet: Packet, _ ttl: UInt8, _ headers: ExtractResult) {
+        PacketRewriter.set(
+            .nwTTL, value: UInt128(ttl), mask: 0xff, packet: UnsafeMutableRawPointer(cdpdk_mbuf_data(packet)),
+            length: Int(packet.pointee.data_len), headers: headers)
+    }
+
     /// Adds an outer VLAN tag. False if there is no headroom.
     @_noLocks
     static func pushVLAN(_ packet: Packet, tpid: UInt16, tci: UInt16, _ headers: inout ExtractResult) -> Bool {

@@ -6,49 +6,112 @@ internal import Flow
 internal import Netdev
 
 enum Stages {
-    /// Notes a burst that came in by `port`: the arrays that say where each packet comes from.
+    /// Notes a burst that came in by `port`: the arrays that say where each packet comes from. They mostly say so already.
     @_noLocks
     static func receive(_ worker: Worker, _ count: Int, port: UInt32) {
-        var index = 0
-        while index < count {
-            worker.pointee.metas[index] = port
-            worker.pointee.inPorts[index] = port
-            worker.pointee.recirculations[index] = 0
-            worker.pointee.depths[index] = 0
-            index &+= 1
+        if worker.pointee.filledPort != port {
+            let (metas, inPorts) = (worker.pointee.metas, worker.pointee.inPorts)
+            let (recirculations, depths) = (worker.pointee.recirculations, worker.pointee.depths)
+            var index = 0
+            while index < DatapathLimits.burst {
+                metas[index] = port
+                inPorts[index] = port
+                recirculations[index] = 0
+                depths[index] = 0
+                index &+= 1
+            }
+            worker.pointee.filledPort = port
         }
         bump(worker.pointee.portCounter(port, PortCounter.receivedPackets), UInt64(count))
         bump(worker.pointee.statistics + WorkerCounter.received, UInt64(count))
     }
 
-    /// Adds the bytes of a burst just received; after `extract`, which has the lengths at hand, but counts malformed ones too.
-    @_noLocks @inline(__always)
-    static func countReceivedBytes(_ worker: Worker, _ count: Int, port: UInt32) {
-        var bytes: UInt64 = 0
-        var index = 0
-        while index < count {
-            bytes &+= UInt64(worker.pointee.packets[index].pointee.pkt_len)
-            index &+= 1
-        }
-        bump(worker.pointee.portCounter(port, PortCounter.receivedBytes), bytes)
-    }
-
-    /// Extracts the keys of `count` packets. Frames without an Ethernet header are dropped. Returns how many remain.
+    /// Extracts the keys of a burst just received by one port, and counts its bytes. Frames without an Ethernet header are
+    /// dropped. Returns how many packets remain, and notes in `burst` what makes the burst fit for the short ways.
     @_noLocks
-    static func extract(_ worker: Worker, _ count: Int) -> Int {
-        let packets = worker.pointee.packets
+    static func extractReceived(_ worker: Worker, _ count: Int, port: UInt32) -> Int {
+        let (packets, keys, headers, lengths) = (
+            worker.pointee.packets, worker.pointee.keys, worker.pointee.headers, worker.pointee.lengths
+        )
+        let commonWord = BurstTraits.commonWord(port)
+        var bytes: UInt64 = 0
+        var longest: UInt32 = 0
+        var odd: UInt64 = 0
+        var tcpFlags: UInt64 = 0
+        var uncommon = 0
+        var malformed = 0
         var ahead = 0
         while ahead < count, ahead < 4 {
             cdpdk_prefetch(cdpdk_mbuf_data(packets[ahead]))
             ahead &+= 1
         }
+        var index = 0
+        while index < count {
+            if index &+ 4 < count { cdpdk_prefetch(cdpdk_mbuf_data(packets[index &+ 4])) }
+            let packet = packets[index]
+            let length = packet.pointee.pkt_len
+            bytes &+= UInt64(length)
+            longest = max(longest, length)
+            lengths[index] = length
+            // One segment, held by nobody else.
+            if packet.pointee.nb_segs != 1 || packet.pointee.refcnt != 1 {
+                odd |= BurstTraits.attached
+                // Headers are read, and rewritten, in one piece. A packet too long for its first buffer keeps its tail, and reads
+                // as truncated behind that buffer.
+                if packet.pointee.nb_segs > 1 { gather(packet) }
+            }
+            odd |= packet.pointee.ol_flags & BurstTraits.attached
+            let key = (keys + index &* FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self)
+            let result = FlowExtractor.extract(
+                packet: cdpdk_mbuf_data(packet), length: Int(packet.pointee.data_len), inPort: port, into: key)
+            headers[index] = result
+            tcpFlags |= key[5]
+            if result.l3Offset != 14 || result.lineBits != 1 || key[0] != commonWord {
+                uncommon &+= 1
+                if !result.isFrame { malformed &+= 1 }
+            }
+            index &+= 1
+        }
+        bump(worker.pointee.portCounter(port, PortCounter.receivedBytes), bytes)
+        worker.pointee.burst = BurstTraits(
+            isOfOnePort: true, isCommon: uncommon == 0, isExclusive: odd == 0, longest: longest, bytes: bytes,
+            tcpFlags: UInt16(truncatingIfNeeded: tcpFlags).byteSwapped)
+        return malformed == 0 ? count : dropMalformed(worker, count, port)
+    }
+
+    /// Drops the frames of a burst of `port` that have no Ethernet header. Returns how many packets remain.
+    @_noLocks @inline(never)
+    private static func dropMalformed(_ worker: Worker, _ count: Int, _ port: UInt32) -> Int {
+        var kept = 0
+        var index = 0
+        while index < count {
+            if worker.pointee.headers[index].isFrame {
+                if kept != index {
+                    worker.pointee.packets[kept] = worker.pointee.packets[index]
+                    worker.pointee.headers[kept] = worker.pointee.headers[index]
+                    worker.pointee.lengths[kept] = worker.pointee.lengths[index]
+                    worker.pointee.key(kept).copyMemory(from: worker.pointee.key(index), byteCount: FlowLayout.keyBytes)
+                }
+                kept &+= 1
+            } else {
+                Outcome.drop(worker, worker.pointee.packets[index], port, .malformed)
+            }
+            index &+= 1
+        }
+        return kept
+    }
+
+    /// Extracts the keys of `count` packets that the burst arrays describe: those on a further pass, or of several ports.
+    /// Frames without an Ethernet header are dropped. Returns how many remain.
+    @_noLocks
+    static func extract(_ worker: Worker, _ count: Int) -> Int {
+        worker.pointee.burst = BurstTraits()
+        let packets = worker.pointee.packets
         var kept = 0
         var index = 0
         while index < count {
             if index &+ 4 < count { cdpdk_prefetch(cdpdk_mbuf_data(packets[index &+ 4])) }
             let packet = packets[index]
-            // Headers are read, and rewritten, in one piece. A packet too long for its first buffer keeps its tail, and reads
-            // as truncated behind that buffer.
             if packet.pointee.nb_segs > 1 { gather(packet) }
             let length = Int(packet.pointee.data_len)
             let inPort = worker.pointee.inPorts[index]

@@ -13,51 +13,125 @@ internal import Netdev
 internal import Synchronization
 
 extension Stages {
-    /// Looks up `count` packets: `found[i]` is the megaflow or 0, and `misses[i]` says whether to translate.
-    /// Returns the number of misses.
+    /// Looks up `count` packets: `found[i]` is the megaflow or 0, and `misses[i]` says whether to translate. Says in `isLight`
+    /// and `onlyEntry` whether there is a short way to act. Returns the number of misses.
     @_noLocks
     static func lookup(_ worker: Worker, _ count: Int) -> Int {
         let shared = worker.pointee.shared
         // After the burst was received: a change acknowledged before that is seen by all of it.
         worker.pointee.sequence = shared.pointee.versions.pointee.load(ordering: .acquiring)
-        let inPorts = worker.pointee.inPorts
-        let port = inPorts[0]
-        var isMixed = false
-        var index = 1
-        while index < count {
-            isMixed = isMixed || inPorts[index] != port
-            index &+= 1
-        }
-        if isMixed {
+        worker.pointee.isLight = false
+        worker.pointee.onlyEntry = 0
+        guard worker.pointee.burst.isOfOnePort else {
             // Only what was deferred or recirculated.
-            index = 0
-            while index < count {
-                worker.pointee.found[index] = 0
-                worker.pointee.misses[index] = LookupState.unresolved
-                index &+= 1
-            }
-            return lookupMegaflows(worker, count, count, insertsIntoCache: false)
+            return lookupMegaflows(worker, count, markAll(worker, count, LookupState.unresolved), insertsIntoCache: false)
         }
+        let port = worker.pointee.inPorts[0]
         guard let list = shared.pointee.portFlows[Int(truncatingIfNeeded: port)].load(ordering: .acquiring) else {
-            index = 0
-            while index < count {
-                worker.pointee.found[index] = 0
-                worker.pointee.misses[index] = LookupState.missed
-                index &+= 1
-            }
-            return count
+            return markAll(worker, count, LookupState.missed)
         }
+        if list.atomicWord(FlowLayout.listIsDirect).pointee.load(ordering: .acquiring) != 0, lookupDirect(worker, count, list) { return 0 }
         if list.load(fromByteOffset: 5, as: UInt8.self) != 0 {
             if list.load(as: UInt32.self) == 1 { return lookupSingle(worker, count, list) }
-            index = 0
-            while index < count {
-                worker.pointee.found[index] = 0
-                worker.pointee.misses[index] = LookupState.unresolved
-                index &+= 1
-            }
-            return lookupMegaflows(worker, count, count, insertsIntoCache: false)
+            return lookupMegaflows(worker, count, markAll(worker, count, LookupState.unresolved), insertsIntoCache: false)
         }
         return lookupCached(worker, count, list)
+    }
+
+    /// Nothing is found, and all packets are in `state`. Returns `count`.
+    @_noLocks
+    private static func markAll(_ worker: Worker, _ count: Int, _ state: UInt8) -> Int {
+        let (found, misses) = (worker.pointee.found, worker.pointee.misses)
+        var index = 0
+        while index < count {
+            found[index] = 0
+            misses[index] = state
+            index &+= 1
+        }
+        return count
+    }
+
+    /// All packets are found: says so, and whether the entries' `flags`, those that all have, allow for the short way.
+    @_noLocks @inline(__always)
+    private static func concludeAllFound(_ worker: Worker, _ flags: UInt8) {
+        UnsafeMutableRawPointer(worker.pointee.misses).storeBytes(of: SIMD32<UInt8>(repeating: LookupState.found), as: SIMD32<UInt8>.self)
+        let burst = worker.pointee.burst
+        let wanted = burst.isOfOnePort && burst.isCommon && burst.isExclusive ? EntryFlag.light : EntryFlag.plain
+        worker.pointee.isLight = flags & wanted != 0
+    }
+
+    /// A port with a handful of megaflows: every packet is held against every one of them, which is cheaper than a hash.
+    /// Returns false, with nothing done, unless that finds them all.
+    @_noLocks
+    private static func lookupDirect(_ worker: Worker, _ count: Int, _ list: UnsafeMutableRawPointer) -> Bool {
+        let shared = worker.pointee.shared
+        let sequence = worker.pointee.sequence
+        let (found, keys) = (worker.pointee.found, worker.pointee.keys)
+        var numbers = InlineArray<4, UInt32>(repeating: 0)
+        var entries = InlineArray<4, UnsafeRawPointer>(repeating: shared.pointee.zeroLine)
+        var masks = InlineArray<4, UnsafeRawPointer>(repeating: shared.pointee.zeroLine)
+        var flags = UInt8.max
+        var known = 0
+        var slot = 0
+        while slot < FlowLayout.directEntries {
+            let word = list.atomicWord(FlowLayout.listDirect &+ (slot >> 1) &* 8).pointee.load(ordering: .acquiring)
+            let number = UInt32(truncatingIfNeeded: word >> UInt64((slot & 1) &* 32))
+            slot &+= 1
+            if number == 0 { continue }
+            let entry = FlowReader.entry(shared, number)
+            let checked = entry.atomicWord(FlowLayout.checked).pointee.load(ordering: .acquiring)
+            // Gone, or with more to compare, or stale: the other ways know what to do.
+            if checked == 0 || entry.load(fromByteOffset: FlowLayout.further, as: UInt8.self) != 0 { continue }
+            if checked != sequence, !FlowReader.refresh(shared, number, checked, sequence) { continue }
+            flags &= entry.load(fromByteOffset: FlowLayout.flags, as: UInt8.self)
+            numbers[known] = number
+            entries[known] = UnsafeRawPointer(entry)
+            masks[known] = UnsafeRawPointer(FlowReader.subtable(shared, entry.load(fromByteOffset: FlowLayout.mask, as: UInt32.self)))
+            known &+= 1
+        }
+        if known == 0 { return false }
+        var areAll = true
+        var index = 0
+        if known == 1 {
+            let (number, entry, mask) = (numbers[0], entries[0], masks[0])
+            while index < count {
+                areAll = FlowReader.lineAgrees(keys + index &* FlowLayout.keyBytes, mask, entry) && areAll
+                found[index] = number
+                index &+= 1
+            }
+            if areAll { worker.pointee.onlyEntry = number }
+        } else {
+            while index < count {
+                let key = UnsafeRawPointer(keys + index &* FlowLayout.keyBytes)
+                // No branches: which of the megaflows it is cannot be foretold. The first one that covers the packet counts.
+                var number = select(key, masks[0], entries[0], numbers[0], 0)
+                number = select(key, masks[1], entries[1], numbers[1], number)
+                if known > 2 {
+                    number = select(key, masks[2], entries[2], numbers[2], number)
+                    if known > 3 { number = select(key, masks[3], entries[3], numbers[3], number) }
+                }
+                areAll = (number != 0) && areAll
+                found[index] = number
+                index &+= 1
+            }
+        }
+        if !areAll {
+            worker.pointee.onlyEntry = 0
+            return false
+        }
+        bump(worker.pointee.statistics + WorkerCounter.megaflowHits, UInt64(count))
+        concludeAllFound(worker, flags)
+        return true
+    }
+
+    /// `known` unless it is 0, else `number` if the entry covers the key, else 0.
+    @_noLocks @inline(__always)
+    private static func select(
+        _ key: UnsafeRawPointer, _ mask: UnsafeRawPointer, _ entry: UnsafeRawPointer, _ number: UInt32, _ known: UInt32
+    ) -> UInt32 {
+        let covers: UInt32 = FlowReader.lineAgrees(key, mask, entry) ? .max : 0
+        let isFree: UInt32 = known == 0 ? .max : 0
+        return known | number & covers & isFree
     }
 
     /// A port with one mask: its bucket table is probed at once. First the buckets are fetched, then the entries that
@@ -72,52 +146,57 @@ extension Stages {
         let subtable = FlowReader.subtable(shared, list.load(fromByteOffset: FlowLayout.listEntries, as: UInt32.self))
         let lines = subtable.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
         let table = subtable.atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
-        guard let table else {
-            var index = 0
+        guard let table else { return markAll(worker, count, LookupState.missed) }
+        let (buckets, bucketMask) = (table + FlowLayout.tableHeader, table.load(as: UInt64.self))
+        var index = 0
+        if worker.pointee.burst.isCommon, lines & 0x1e == 0 {
+            let hasher = CommonHash(shared.pointee.secrets, subtable, BurstTraits.commonWord(worker.pointee.inPorts[0]))
             while index < count {
-                found[index] = 0
-                misses[index] = LookupState.missed
+                let hash = hasher.hash((keys + index &* FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self))
+                hashes[index] = hash
+                cdpdk_prefetch(buckets + Int(truncatingIfNeeded: hash & bucketMask) &* 64)
                 index &+= 1
             }
-            return count
-        }
-        var index = 0
-        while index < count {
-            let hash = FlowReader.hash(shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, subtable, lines)
-            hashes[index] = hash
-            cdpdk_prefetch(FlowReader.bucket(table, hash))
-            index &+= 1
+        } else {
+            while index < count {
+                let hash = FlowReader.hash(shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, subtable, lines)
+                hashes[index] = hash
+                cdpdk_prefetch(buckets + Int(truncatingIfNeeded: hash & bucketMask) &* 64)
+                index &+= 1
+            }
         }
         index = 0
         while index < count {
-            let slots = FlowReader.bucket(table, hashes[index]).assumingMemoryBound(to: Atomic<UInt64>.self)
-            let tag = hashes[index] >> 32
-            var candidate: UInt32 = 0
-            var slot = 0
-            while slot < FlowLayout.slotsPerBucket {
-                let word = slots[slot].load(ordering: .acquiring)
-                if word >> 32 == tag {
-                    candidate = UInt32(truncatingIfNeeded: word)
-                    break
-                }
-                slot &+= 1
-            }
+            let hash = hashes[index]
+            let candidate = FlowReader.scanBucket(buckets + Int(truncatingIfNeeded: hash & bucketMask) &* 64, hash)
             found[index] = candidate
             prefetchEntry(entries, counters, candidate)
             index &+= 1
         }
         var missed = 0
         var hits: UInt64 = 0
+        var flags = UInt8.max
         index = 0
         while index < count {
             let key = UnsafeRawPointer(keys + index &* FlowLayout.keyBytes)
-            var entry = found[index]
-            var checked = entry == 0 ? 0 : FlowReader.verify(shared, entry, key, headers[index].lineBits)
+            var number = found[index]
+            var checked: UInt64 = 0
+            if number != 0 {
+                let entry = FlowReader.entry(shared, number)
+                checked = entry.atomicWord(FlowLayout.checked).pointee.load(ordering: .acquiring)
+                if !FlowReader.lineAgrees(key, subtable, entry) { checked = 0 }
+                if lines & 0x1e != 0, checked != 0,
+                    !FlowReader.verifyFurther(shared, entry, subtable, lines & 0x1e, key, headers[index].lineBits)
+                {
+                    checked = 0
+                }
+            }
             // No tag of the first bucket, or a neighbour's tag: the thorough way.
-            if checked == 0 { entry = FlowReader.probe(shared, table, hashes[index], key, headers[index].lineBits, &checked) }
-            if entry != 0, checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
+            if checked == 0 { number = FlowReader.probe(shared, table, hashes[index], key, headers[index].lineBits, &checked) }
+            if number != 0, checked == sequence || FlowReader.refresh(shared, number, checked, sequence) {
                 hits &+= 1
-                found[index] = entry
+                flags &= FlowReader.entry(shared, number).load(fromByteOffset: FlowLayout.flags, as: UInt8.self)
+                found[index] = number
                 misses[index] = LookupState.found
             } else {
                 found[index] = 0
@@ -128,6 +207,7 @@ extension Stages {
         }
         if hits != 0 { bump(worker.pointee.statistics + WorkerCounter.megaflowHits, hits) }
         bump(worker.pointee.statistics + WorkerCounter.subtableProbes, UInt64(count))
+        if missed == 0 { concludeAllFound(worker, flags) }
         return missed
     }
 
@@ -142,12 +222,23 @@ extension Stages {
         let (cache, cacheMask) = (worker.pointee.cache, worker.pointee.cacheMask)
         let unionLines = list.load(fromByteOffset: 4, as: UInt8.self)
         var index = 0
-        while index < count {
-            let hash = FlowReader.hash(
-                shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, list + FlowLayout.listUnion, unionLines)
-            hashes[index] = hash
-            cdpdk_prefetch(cache + Int(truncatingIfNeeded: hash & cacheMask) &* 64)
-            index &+= 1
+        if worker.pointee.burst.isCommon, unionLines & 0x1e == 0 {
+            let hasher = CommonHash(
+                shared.pointee.secrets, list + FlowLayout.listUnion, BurstTraits.commonWord(worker.pointee.inPorts[0]))
+            while index < count {
+                let hash = hasher.hash((keys + index &* FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self))
+                hashes[index] = hash
+                cdpdk_prefetch(cache + Int(truncatingIfNeeded: hash & cacheMask) &* 64)
+                index &+= 1
+            }
+        } else {
+            while index < count {
+                let hash = FlowReader.hash(
+                    shared, keys + index &* FlowLayout.keyBytes, headers[index].lineBits, list + FlowLayout.listUnion, unionLines)
+                hashes[index] = hash
+                cdpdk_prefetch(cache + Int(truncatingIfNeeded: hash & cacheMask) &* 64)
+                index &+= 1
+            }
         }
         // A bucket is one line: eight tags, then eight megaflow numbers.
         index = 0
@@ -163,17 +254,19 @@ extension Stages {
         var hits: UInt64 = 0
         var unresolved = 0
         var missed = 0
+        var flags = UInt8.max
         index = 0
         while index < count {
-            let entry = found[index]
+            let number = found[index]
             // Inserting keeps a bucket's tags distinct: there is one candidate or none.
-            let checked = entry == 0 ? 0 : FlowReader.verify(shared, entry, keys + index &* FlowLayout.keyBytes, headers[index].lineBits)
+            let checked = number == 0 ? 0 : FlowReader.verify(shared, number, keys + index &* FlowLayout.keyBytes, headers[index].lineBits)
             if checked == 0 {
                 found[index] = 0
                 misses[index] = LookupState.unresolved
                 unresolved &+= 1
-            } else if checked == sequence || FlowReader.refresh(shared, entry, checked, sequence) {
+            } else if checked == sequence || FlowReader.refresh(shared, number, checked, sequence) {
                 hits &+= 1
+                flags &= FlowReader.entry(shared, number).load(fromByteOffset: FlowLayout.flags, as: UInt8.self)
                 misses[index] = LookupState.found
             } else {
                 found[index] = 0
@@ -185,7 +278,11 @@ extension Stages {
         worker.pointee.cacheLookups &+= UInt64(count)
         worker.pointee.cacheFound &+= hits
         if hits != 0 { bump(worker.pointee.statistics + WorkerCounter.cacheHits, hits) }
-        if unresolved != 0 { missed &+= lookupMegaflows(worker, count, unresolved, insertsIntoCache: true) }
+        if unresolved != 0 {
+            missed &+= lookupMegaflows(worker, count, unresolved, insertsIntoCache: true)
+        } else if missed == 0 {
+            concludeAllFound(worker, flags)
+        }
         return missed
     }
 

@@ -37,6 +37,7 @@ enum Actions {
                     data.storeBytes(of: UInt16(truncatingIfNeeded: op.c >> 32), toByteOffset: 4, as: UInt16.self)
                     index &+= 1
                 }
+                if op.flags & ActionOp.setsTTL != 0 { setTTL(packets, infos, count, op.ttl) }
             case ActionCode.setEthernetSource:
                 count = makeExclusive(worker, packets, infos, count)
                 var index = 0
@@ -46,6 +47,7 @@ enum Actions {
                     data.storeBytes(of: UInt16(truncatingIfNeeded: op.c >> 32), toByteOffset: 10, as: UInt16.self)
                     index &+= 1
                 }
+                if op.flags & ActionOp.setsTTL != 0 { setTTL(packets, infos, count, op.ttl) }
             case ActionCode.setEthernetAddresses:
                 count = makeExclusive(worker, packets, infos, count)
                 var index = 0
@@ -57,6 +59,10 @@ enum Actions {
                     data.storeBytes(of: UInt16(truncatingIfNeeded: op.c >> 32), toByteOffset: 10, as: UInt16.self)
                     index &+= 1
                 }
+                if op.flags & ActionOp.setsTTL != 0 { setTTL(packets, infos, count, op.ttl) }
+            case ActionCode.setTTL:
+                count = makeExclusive(worker, packets, infos, count)
+                setTTL(packets, infos, count, op.ttl)
             case ActionCode.set:
                 count = makeExclusive(worker, packets, infos, count)
                 if let operand = UnsafePointer<SetOperand>(bitPattern: UInt(op.c)) {
@@ -93,6 +99,15 @@ enum Actions {
         }
         // A clone's list may end without having taken the packet.
         if count > 0 { dropAll(worker, packets, infos, count, .policy) }
+    }
+
+    @_noLocks
+    private static func setTTL(_ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ ttl: UInt8) {
+        var index = 0
+        while index < count {
+            PacketEdit.setTTL(packets[index], ttl, infos[index].headers)
+            index &+= 1
+        }
     }
 
     @_noLocks

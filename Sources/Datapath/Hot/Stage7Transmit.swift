@@ -21,14 +21,10 @@ enum Transmit {
         }
         let batch = worker.pointee.batches + Int(port)
         if batch.pointee.count == 0 {
-            guard let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
-                record.load(fromByteOffset: PortRecord.flags, as: UInt32.self) & 1 != 0
-            else {
+            guard open(worker, batch, port) else {
                 dropAll(worker, packets, infos, count)
                 return
             }
-            batch.pointee.record = record
-            batch.pointee.longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
         }
         let longest = batch.pointee.longest
         let places = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
@@ -45,14 +41,13 @@ enum Transmit {
                 continue
             }
             if batch.pointee.count == 0 {
-                batch.pointee.hasFates = false
-                worker.pointee.dirtyPorts[worker.pointee.dirtyCount] = port
-                worker.pointee.dirtyCount &+= 1
+                begin(worker, batch, port, meta)
+            } else if meta != batch.pointee.meta, !batch.pointee.isMixed {
+                mix(batch, places)
             }
             places[Int(batch.pointee.count)] = packet
-            // Drivers and kernel queues may reorder what they refuse: the packet carries its meta along, in a field no
-            // driver needs for sending.
-            packet.pointee.hash_high = meta
+            batch.pointee.bytes &+= UInt64(packet.pointee.pkt_len)
+            if batch.pointee.isMixed { packet.pointee.hash_high = meta }
             if meta & Fate.flag == 0 {
                 forwarded &+= 1
                 inPort = meta
@@ -63,6 +58,42 @@ enum Transmit {
             if Int(batch.pointee.count) == DatapathLimits.burst { send(worker, port) }
         }
         if forwarded != 0 { bump(worker.pointee.portCounter(inPort, PortCounter.forwarded), forwarded) }
+    }
+
+    /// Looks up whether a port with an empty batch can be sent by, and what it takes.
+    @_noLocks @inline(__always)
+    static func open(_ worker: Worker, _ batch: UnsafeMutablePointer<TransmitBatch>, _ port: UInt32) -> Bool {
+        guard let record = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring),
+            record.load(fromByteOffset: PortRecord.flags, as: UInt32.self) & 1 != 0
+        else { return false }
+        batch.pointee.record = record
+        batch.pointee.longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
+        return true
+    }
+
+    /// Readies an empty batch for its first packet.
+    @_noLocks @inline(__always)
+    static func begin(_ worker: Worker, _ batch: UnsafeMutablePointer<TransmitBatch>, _ port: UInt32, _ meta: UInt32) {
+        batch.pointee.hasFates = false
+        batch.pointee.isMixed = false
+        batch.pointee.meta = meta
+        batch.pointee.bytes = 0
+        worker.pointee.dirtyPorts[worker.pointee.dirtyCount] = port
+        worker.pointee.dirtyCount &+= 1
+    }
+
+    /// From now on the packets of a batch have different metas. Drivers and kernel queues may reorder what they refuse: so each
+    /// carries its own along, in a field no driver needs for sending.
+    @_noLocks
+    static func mix(_ batch: UnsafeMutablePointer<TransmitBatch>, _ places: PacketBurst) {
+        batch.pointee.isMixed = true
+        let meta = batch.pointee.meta
+        let count = Int(batch.pointee.count)
+        var index = 0
+        while index < count {
+            places[index].pointee.hash_high = meta
+            index &+= 1
+        }
     }
 
     @_noLocks @inline(never)
@@ -82,18 +113,13 @@ enum Transmit {
         guard count > 0, let record = batch.pointee.record else { return }
         forget(worker, port)
         let packets = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
-        var bytes: UInt64 = 0
+        let (bytes, isMixed, meta) = (batch.pointee.bytes, batch.pointee.isMixed, batch.pointee.meta)
         var index = 0
-        while index < count {
-            bytes &+= UInt64(packets[index].pointee.pkt_len)
-            index &+= 1
-        }
         let hasFates = batch.pointee.hasFates
         if hasFates {
             // Who was sent is gone after the call.
-            index = 0
             while index < count {
-                worker.pointee.batchMetas[index] = packets[index].pointee.hash_high
+                worker.pointee.batchMetas[index] = isMixed ? packets[index].pointee.hash_high : meta
                 index &+= 1
             }
         }
@@ -103,7 +129,7 @@ enum Transmit {
         index = sent
         while index < count {
             let packet = packets[index]
-            let meta = packet.pointee.hash_high
+            let meta = isMixed ? packet.pointee.hash_high : meta
             refusedBytes &+= UInt64(packet.pointee.pkt_len)
             if meta & Fate.flag == 0 {
                 // It was counted as forwarded when it was queued.

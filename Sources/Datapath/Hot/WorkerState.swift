@@ -83,6 +83,48 @@ struct PacketInfo {
     var origin: UInt32
     /// Where its headers are by now.
     var headers: ExtractResult
+
+    @_noLocks @inline(__always)
+    init(meta: UInt32, origin: UInt32, headers: ExtractResult) {
+        self.meta = meta
+        self.origin = origin
+        self.headers = headers
+    }
+}
+
+/// What is known of the burst at work as a whole.
+struct BurstTraits {
+    /// Whether all packets were received by one port, and are on their first pass.
+    var isOfOnePort: Bool
+    /// Whether all keys have line 0 alone, their port's `commonWord` in it, L3 at byte 14, and no metadata.
+    var isCommon: Bool
+    /// Whether every packet is one segment that nobody else holds.
+    var isExclusive: Bool
+    /// The longest frame's bytes.
+    var longest: UInt32
+    /// All frames' bytes, and their TCP flags together (`isOfOnePort` only).
+    var bytes: UInt64
+    var tcpFlags: UInt16
+
+    @_noLocks @inline(__always)
+    init(isOfOnePort: Bool, isCommon: Bool, isExclusive: Bool, longest: UInt32, bytes: UInt64, tcpFlags: UInt16) {
+        self.isOfOnePort = isOfOnePort
+        self.isCommon = isCommon
+        self.isExclusive = isExclusive
+        self.longest = longest
+        self.bytes = bytes
+        self.tcpFlags = tcpFlags
+    }
+
+    /// Nothing is known.
+    @_noLocks @inline(__always)
+    init() { self.init(isOfOnePort: false, isCommon: false, isExclusive: false, longest: .max, bytes: 0, tcpFlags: 0) }
+
+    /// Word 0 of the keys of whole IPv4 packets that came in by `port`.
+    @_noLocks @inline(__always)
+    static func commonWord(_ port: UInt32) -> UInt64 { UInt64(port.bigEndian) | 0x0008 << 32 }
+    /// The flags of a packet whose buffer is not its own.
+    static var attached: UInt64 { @_noLocks @inline(__always) get { 3 << 61 } }
 }
 
 /// Packets on their way out by one port.
@@ -90,6 +132,11 @@ struct TransmitBatch {
     var count: UInt32
     /// Whether a packet's meta names a fate.
     var hasFates: Bool
+    /// Whether the packets have different metas, each in its `hash_high`; else all have `meta`.
+    var isMixed: Bool
+    var meta: UInt32
+    /// Bytes of all packets.
+    var bytes: UInt64
     /// The longest frame that the port takes; good, like the record, while there is anything in the batch.
     var longest: UInt32
     var record: UnsafeMutableRawPointer?
@@ -224,7 +271,13 @@ struct WorkerState {
     var depths: UnsafeMutablePointer<UInt8>
     /// A packet's way through the lookup: 0 found by neither yet, else `LookupState`.
     var misses: UnsafeMutablePointer<UInt8>
-    var missCount: Int
+    /// What the stages know of the burst as a whole.
+    var burst: BurstTraits
+    /// The port that `metas` and `inPorts` name all over, with no recirculations; 0: they differ.
+    var filledPort: UInt32
+    /// Whether all of the burst was found and can take the short way (`actLightly`), and the entry if it is the same for all.
+    var isLight: Bool
+    var onlyEntry: UInt32
     /// Keys of 320 bytes.
     var keys: UnsafeMutableRawPointer
 
@@ -279,6 +332,9 @@ struct WorkerState {
     /// The port that the latest burst came from, and how many bursts before it came from there without one of another port
     /// in between (counted up to `DatapathLimits.soloBursts`).
     var burstPort: UInt32 = 0
+    /// Rounds of polling, and the cycle counter when the latest burst, or the latest round, was over.
+    var pollRounds: UInt32 = 0
+    var lastCycles: UInt64 = 0
     var soloBursts: Int = 0
     /// By port: packets of it handed to the handler; and, written by the handler, taken out.
     var deferredByPort: UnsafeMutablePointer<UInt32>

@@ -20,8 +20,23 @@ enum Burst {
             worker.pointee.soloBursts &+= 1
         }
         Stages.receive(worker, count, port: port)
-        Stages.countReceivedBytes(worker, count, port: port)
-        passes(worker, count)
+        worker.pointee.recirculationBudget = DatapathLimits.recirculationsPerBurst
+        let kept = Stages.extractReceived(worker, count, port: port)
+        if kept > 0 {
+            let missed = Stages.lookup(worker, kept)
+            if worker.pointee.isLight {
+                let only = worker.pointee.onlyEntry
+                if only != 0 {
+                    Stages.actLightly(worker, kept, port: port, entry: only)
+                } else {
+                    Stages.actLightly(worker, kept, port: port)
+                }
+                return
+            }
+            if missed > 0 { MissPath.handle(worker, kept) }
+            finish(worker, kept)
+        }
+        if worker.pointee.recirculationCount > 0 { passes(worker, Stages.takeRecirculated(worker)) }
     }
 
     /// Takes the packets in the burst arrays, and what recirculates of them, through the stages from extraction on.
@@ -32,16 +47,22 @@ enum Burst {
             let kept = Stages.extract(worker, count)
             if kept > 0 {
                 if Stages.lookup(worker, kept) > 0 { MissPath.handle(worker, kept) }
-                Stages.group(worker, kept)
-                Stages.act(worker)
-                if worker.pointee.transientCount > 0 { MissPath.finish(worker) }
+                finish(worker, kept)
             }
             if worker.pointee.recirculationCount == 0 { return }
             count = Stages.takeRecirculated(worker)
         }
     }
 
-    /// Polls each queue of the worker's list once, sends what came of it, and reports quiescence. Returns the packets received.
+    /// Groups and acts.
+    private static func finish(_ worker: Worker, _ count: Int) {
+        Stages.group(worker, count)
+        Stages.act(worker)
+        if worker.pointee.transientCount > 0 { MissPath.finish(worker) }
+    }
+
+    /// Polls each queue of the worker's list once, sends what came of it, and reports quiescence now and then: the
+    /// report waits until all stores are seen, which costs as much as half a packet. Returns the packets received.
     static func pollOnce(_ worker: Worker) -> Int {
         var total = 0
         if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
@@ -51,17 +72,21 @@ enum Burst {
                 let entry = PollList.entry(list, index)
                 let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
                 if received > 0 {
-                    let start = clinux_tsc()
+                    // Several queues' empty polls are nobody's; with one queue there are none, and receiving counts.
+                    let start = count == 1 ? worker.pointee.lastCycles : clinux_tsc()
                     process(worker, received, port: entry.pointee.port)
                     total &+= received
                     bump(entry.pointee.counters + QueueCounter.packets, UInt64(received))
-                    bump(entry.pointee.counters + QueueCounter.cycles, clinux_tsc() &- start)
+                    let end = clinux_tsc()
+                    bump(entry.pointee.counters + QueueCounter.cycles, end &- start)
+                    worker.pointee.lastCycles = end
                 }
                 index &+= 1
             }
         }
         if worker.pointee.dirtyCount > 0 { Stages.flush(worker) }
-        worker.pointee.quiescent.quiescent(worker.pointee.slot)
+        worker.pointee.pollRounds &+= 1
+        if worker.pointee.pollRounds & 7 == 0 || total == 0 { worker.pointee.quiescent.quiescent(worker.pointee.slot) }
         return total
     }
 }
@@ -71,6 +96,7 @@ extension Stages {
     @_noLocks
     static func takeRecirculated(_ worker: Worker) -> Int {
         let count = min(worker.pointee.recirculationCount, DatapathLimits.burst)
+        worker.pointee.filledPort = 0
         // From the end: which of two packets goes first is of no matter, unless they are of one flow; those are side by side.
         let start = worker.pointee.recirculationCount &- count
         var index = 0

@@ -138,6 +138,7 @@ final class WorkerThread: @unchecked Sendable {
         var sleepNanoseconds: UInt64 = 0
         var before = clinux_tsc()
         while true {
+            worker.pointee.lastCycles = before
             let received = Burst.pollOnce(worker)
             let after = clinux_tsc()
             bump(statistics + WorkerCounter.iterations, 1)
@@ -227,6 +228,7 @@ final class WorkerThread: @unchecked Sendable {
             worker.pointee.quiescent.online(slot)
             // Bounded, so that a flood does not keep the thread from seeing a changed list.
             var rounds = 0
+            worker.pointee.lastCycles = start
             while rounds < 64, Burst.pollOnce(worker) > 0 { rounds += 1 }
             worker.pointee.quiescent.offline(slot)
             // A device that somebody deleted is ready for ever and has nothing: it must not take a CPU.
@@ -285,6 +287,7 @@ final class WorkerThread: @unchecked Sendable {
                 count += 1
             }
             if count > 0 {
+                worker.pointee.filledPort = 0
                 worker.pointee.quiescent.online(slot)
                 Burst.passes(worker, count)
                 Stages.flush(worker)
