@@ -74,6 +74,25 @@ private final class Host {
         #expect(try eventually { try host.connections() == 0 })
     }
 
+    /// Answers that are awaited one by one, and then more than the socket takes: nothing is lost, nothing overtakes.
+    @Test func aPeerThatWaitsForEachAnswerIsFollowed() throws {
+        let reply = (0..<50_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+        let limits = StreamLimits(connections: 4, pauseBytes: 1 << 16, outputBytes: 8 << 20, followMicroseconds: 100)
+        let host = try Host(limits: limits, reply: reply)
+        let client = try #require(RawClient(host.path))
+        for _ in 0..<200 {
+            client.send("a")
+            #expect(client.receive(reply.count) == reply)
+        }
+        client.send(String(repeating: "a", count: 60) + "q")
+        let rest = try #require(client.receiveAll())
+        #expect(rest.count == 60 * reply.count)
+        for index in 0..<60 where Array(rest[index * reply.count..<(index + 1) * reply.count]) != reply {
+            Issue.record("answer \(index) is not the one that was sent")
+            return
+        }
+    }
+
     @Test func aHalfClosedPeerStillGetsItsAnswer() throws {
         let host = try Host(limits: limits, reply: [UInt8](repeating: 7, count: 50_000))
         let client = try #require(RawClient(host.path))

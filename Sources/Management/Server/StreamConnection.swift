@@ -3,8 +3,15 @@
 // Output that the peer has not read is counted. Past `pauseBytes` the connection is not read from, so a client that asks
 // and never reads stops itself; past `outputBytes`, which only unasked-for output can reach by much, it is disconnected
 // and the log says so. No timer is involved: half a message followed by silence costs a file descriptor and nothing else.
+//
+// A peer that waits for each answer before it asks again (`ovs-ofctl add-flows` does, 100,000 times) would spend most of
+// its time waking this thread up. Where `StreamLimits.followMicroseconds` says so, the connection looks for the next
+// request at the descriptor itself for a few microseconds after an answer (`follow`), and writes answers there when
+// nothing waits in the event loop's own queue. Looking in vain makes it look less often.
 
 internal import Base
+internal import CLinux
+internal import Glibc
 internal import Logging
 internal import NIOCore
 
@@ -38,6 +45,18 @@ public final class StreamConnection {
     /// How long a peer may take to read the last answers.
     private static let lingerMilliseconds: UInt64 = 10_000
 
+    /// The socket, for reading and writing past the event loop; -1 if that is not to be.
+    private var descriptor: Int32 = -1
+    /// Answers that go to `descriptor` together.
+    private var batch: [UInt8] = []
+    /// Deliveries to let pass before the next request is awaited at the descriptor again, and how many next time.
+    private var followsToSkip = 0
+    private var followBackoff = 0
+    private static let batchBytes = 64 << 10
+    /// How long one peer may keep the loop's thread by asking on and on.
+    private static let followTotalNanoseconds: UInt64 = 500_000
+    private static let readBytes = 64 << 10
+
     init(name: String, limits: StreamLimits, loop: ControlLoop, channel: any Channel, logger: Logger) {
         self.name = name
         self.limits = limits
@@ -55,6 +74,17 @@ public final class StreamConnection {
             abort()
             return
         }
+        // What the event loop has yet to write goes first.
+        if descriptor >= 0, pendingBytes == batch.count + bytes.count {
+            batch += bytes
+            if !isReceiving || batch.count >= StreamConnection.batchBytes { flushBatch() }
+        } else {
+            queue(bytes)
+        }
+    }
+
+    /// Hands bytes to the event loop for writing.
+    private func queue(_ bytes: [UInt8]) {
         let count = bytes.count
         let me = Confined(self, to: loop)
         channel.write(channel.allocator.buffer(bytes: bytes)).whenComplete { _ in me.value.written(count) }
@@ -64,6 +94,33 @@ public final class StreamConnection {
             channel.setOption(ChannelOptions.autoRead, value: false).whenFailure { _ in }
         }
     }
+
+    /// Writes what is collected for the descriptor; what the socket does not take is the event loop's to write.
+    private func flushBatch() {
+        guard !batch.isEmpty else { return }
+        // An aborted connection's descriptor may be another's already.
+        guard descriptor >= 0 else { return batch.removeAll() }
+        var sent = 0
+        while sent < batch.count {
+            let count = batch.withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+            }
+            if count <= 0 {
+                if count < 0, errno == EINTR { continue }
+                break
+            }
+            sent += count
+        }
+        // Emptied first: what the event loop writes may lead to new answers at once.
+        let rest = Array(batch[sent...])
+        batch.removeAll(keepingCapacity: true)
+        pendingBytes -= sent
+        // Whatever the error is, the event loop meets it too, and ends the connection.
+        if !rest.isEmpty { queue(rest) }
+    }
+
+    /// Lets the connection read and write at its socket. For sockets whose bytes nobody transforms on the way.
+    func attach(descriptor: Int32) { if limits.followMicroseconds > 0 { self.descriptor = descriptor } }
 
     /// Closes once everything sent so far is with the peer, at the latest after `lingerMilliseconds`.
     public func close() {
@@ -79,6 +136,7 @@ public final class StreamConnection {
     /// Closes now; output that waits is lost.
     public func abort() {
         isOpen = false
+        descriptor = -1
         channel.close(promise: nil)
     }
 
@@ -87,13 +145,57 @@ public final class StreamConnection {
         guard isOpen else { return }
         isReceiving = true
         body()
+        flushBatch()
         isReceiving = false
         channel.flush()
         closeIfFlushed()
     }
 
+    /// After bytes were delivered: waits a few microseconds for what the peer sends next, as long as it does.
+    func follow(_ receive: ([UInt8]) -> Void) {
+        guard descriptor >= 0 else { return }
+        if followsToSkip > 0 {
+            followsToSkip -= 1
+            return
+        }
+        let start = StreamConnection.nanoseconds()
+        var last = start
+        var isFruitful = false
+        var rounds = 0
+        while isOpen, !isCongested, pendingBytes == 0 {
+            // Zero and errors are left to the event loop, which meets them too.
+            var count = 0
+            var bytes: [UInt8] = []
+            withUnsafeTemporaryAllocation(byteCount: StreamConnection.readBytes, alignment: 8) { buffer in
+                count = recv(descriptor, buffer.baseAddress!, buffer.count, Int32(MSG_DONTWAIT))
+                if count > 0 { bytes = Array(buffer.prefix(count)) }
+            }
+            let now = StreamConnection.nanoseconds()
+            if count > 0 {
+                isFruitful = true
+                last = now
+                deliver { receive(bytes) }
+                if now - start >= StreamConnection.followTotalNanoseconds { break }
+                continue
+            }
+            if count == 0 || (errno != EAGAIN && errno != EINTR) || now - last >= limits.followMicroseconds * 1000 { break }
+            rounds += 1
+            // The peer may need this very processor.
+            if rounds & 3 == 0 { sched_yield() } else { for _ in 0..<16 { clinux_pause() } }
+        }
+        followBackoff = isFruitful ? 0 : min(64, 2 * followBackoff + 1)
+        followsToSkip = followBackoff
+    }
+
+    private static func nanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
     func peerGone() {
         isOpen = false
+        descriptor = -1
         isGone = true
         if let linger { loop.timers.cancel(linger) }
     }
@@ -118,6 +220,8 @@ public final class StreamConnection {
     }
 
     private func closeIfFlushed() {
-        if closesWhenFlushed && pendingBytes == 0 && !isReceiving { channel.close(promise: nil) }
+        guard closesWhenFlushed && pendingBytes == 0 && !isReceiving else { return }
+        descriptor = -1
+        channel.close(promise: nil)
     }
 }

@@ -22,6 +22,7 @@ final class StreamHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = Self.unwrapInboundIn(data)
         connection.deliver { session.received(Array(buffer.readableBytesView)) }
+        connection.follow { session.received($0) }
         loop.settle()
     }
 

@@ -125,6 +125,11 @@ public final class StreamServer {
         }
         if let tls { try channel.pipeline.syncOperations.addHandler(tls.serverHandler()) }
         try channel.pipeline.syncOperations.addHandler(handler)
+        if tls == nil {
+            try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+                connection.attach(descriptor: $0)
+            }
+        }
         loop.settle()
     }
 

@@ -34,18 +34,21 @@ public struct StreamLimits: Sendable {
     public var pauseBytes: Int
     /// A peer whose unread output passes this is disconnected.
     public var outputBytes: Int
+    /// How long the next request of a peer is awaited at its socket, without going to sleep; 0 is not at all.
+    public var followMicroseconds: UInt64
 
-    public init(connections: Int, pauseBytes: Int, outputBytes: Int) {
+    public init(connections: Int, pauseBytes: Int, outputBytes: Int, followMicroseconds: UInt64 = 0) {
         precondition(connections > 0 && pauseBytes > 0 && outputBytes >= pauseBytes, "limits of a server")
         self.connections = connections
         self.pauseBytes = pauseBytes
         self.outputBytes = outputBytes
+        self.followMicroseconds = followMicroseconds
     }
 
     /// The database: a snapshot of a big database for each of many monitors.
     public static let database = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20)
     /// A bridge's OpenFlow socket: a dump of 100,000 flows is some 20 MB.
-    public static let openFlow = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20)
+    public static let openFlow = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20, followMicroseconds: 30)
     /// Copies of other connections' traffic: whoever does not keep up loses the connection.
     public static let snoop = StreamLimits(connections: 16, pauseBytes: 1 << 20, outputBytes: 8 << 20)
     /// Control commands.
