@@ -8,9 +8,22 @@ public import Flow
 
 extension Classifier {
     /// The shape for rules with this mask. Rules of one mask share it.
-    public func shape(for mask: FlowMask) -> MaskShape {
-        let shape = MaskShape(mask)
-        return subtables[shape.hash]?.first { $0.shape.isEqual(to: shape) }?.shape ?? shape
+    public func shape(for mask: FlowMask) -> MaskShape { shape(for: CompactMatch(Match(key: FlowKey(), mask: mask))) }
+
+    /// The shape for rules with this match. Rules of one mask share it.
+    public func shape(for match: borrowing CompactMatch) -> MaskShape { subtable(of: match)?.shape ?? MaskShape(match) }
+
+    /// The subtable of the rules that have the match's mask, if there is one.
+    private func subtable(of match: borrowing CompactMatch) -> Subtable? {
+        let hash = MaskShape.hash(match)
+        // Rules tend to come in rows of the same mask.
+        if let latest, latest.shape.fits(match, hash: hash) { return latest }
+        guard let candidates = subtables[hash] else { return nil }
+        for candidate in candidates where candidate.shape.fits(match, hash: hash) {
+            latest = candidate
+            return candidate
+        }
+        return nil
     }
 
     /// Adds a rule, visible from `version` on. A rule of the same match and priority must have been removed at `version`.
@@ -44,16 +57,25 @@ extension Classifier {
 
     /// The rule of exactly this match and priority that is visible at `version`.
     public func find(_ match: Match, priority: Int32, version: UInt64) -> ClassifierRule? {
-        let shape = MaskShape(match.mask)
-        guard let subtable = subtables[shape.hash]?.first(where: { $0.shape.isEqual(to: shape) }) else { return nil }
+        find(CompactMatch(match), priority: priority, version: version)
+    }
+
+    /// The rule of exactly this match and priority that is visible at `version`.
+    public func find(_ match: borrowing CompactMatch, priority: Int32, version: UInt64) -> ClassifierRule? {
+        guard let subtable = subtable(of: match) else { return nil }
         var found: ClassifierRule?
-        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: FlowKey.wordCount) { key in
-            for index in 0..<shape.count { key[index] = match.key.words[Int(shape.words[index])] & shape.bits[index] }
-            subtable.forEachInChain(of: UnsafePointer(key.baseAddress!)) { rule in
-                if found == nil, rule.rank == priority, rule.isVisible(in: version) { found = rule }
-            }
+        forEachRule(of: match, in: subtable) { rule in
+            if found == nil, rule.rank == priority, rule.isVisible(in: version) { found = rule }
         }
         return found
+    }
+
+    /// Visits the rules of exactly this match in the subtable of its mask.
+    private func forEachRule(of match: borrowing CompactMatch, in subtable: Subtable, _ visit: (ClassifierRule) -> Void) {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: FlowKey.wordCount) { key in
+            subtable.shape.copyKey(of: match, to: key.baseAddress!)
+            subtable.forEachInChain(of: UnsafePointer(key.baseAddress!), visit)
+        }
     }
 
     /// Whether a rule of this priority, visible at `version`, matches some packet that `match` matches.
@@ -70,7 +92,16 @@ extension Classifier {
 
     /// Visits, for the writer, every rule visible at `version` and at least as specific as `filter`.
     public func forEach(at version: UInt64, matching filter: Match, _ visit: (ClassifierRule) -> Void) {
+        let compact = CompactMatch(filter)
+        let exact = subtable(of: compact)
         for subtable in order where subtable.shape.isSuperset(of: filter.mask) {
+            // Rules of the filter's very mask agree with it in one place.
+            if subtable === exact {
+                forEachRule(of: compact, in: subtable) { rule in
+                    if rule.isVisible(in: version) { visit(rule) }
+                }
+                continue
+            }
             subtable.forEach { rule in
                 if rule.isVisible(in: version), rule.agrees(with: filter) { visit(rule) }
             }
@@ -85,6 +116,11 @@ extension Classifier {
         order.sort { $0.maximumPriority > $1.maximumPriority }
         if let old = pointer(loadWord(shared, 0)) { retiring.memory.append(old) }
         storeWord(shared, 0, word(Classifier.makeList(order)))
+    }
+
+    /// Reclaims if much has been removed or replaced since the last time: looking at all readers costs as much as a change.
+    public func settleIfDue() {
+        if removed.count + retiring.memory.count >= Classifier.settlingThreshold { settle() }
     }
 
     /// Begins to reclaim what was removed; after the version is published, and now and then.
@@ -132,6 +168,7 @@ extension Classifier {
         retiring.rules.append(Subtable.rule(rule.node).takeRetainedValue())
         linkedCount -= 1
         if subtable.ruleCount == 0 {
+            if latest === subtable { latest = nil }
             subtables[rule.shape.hash]?.removeAll { $0 === subtable }
             if subtables[rule.shape.hash]?.isEmpty == true { subtables[rule.shape.hash] = nil }
             emptied.append(subtable)
@@ -142,11 +179,13 @@ extension Classifier {
     }
 
     private func subtable(for shape: MaskShape) -> Subtable {
+        if let latest, latest.shape === shape { return latest }
         if let found = subtables[shape.hash]?.first(where: { $0.shape === shape || $0.shape.isEqual(to: shape) }) { return found }
         let subtable = Subtable(shape: shape, seed: seed)
         subtables[shape.hash, default: []].append(subtable)
         order.append(subtable)
         isOrderStale = true
+        latest = subtable
         return subtable
     }
 }
@@ -156,12 +195,12 @@ extension ClassifierRule {
     final func keyPrefixes(_ visit: (TrieField, UInt128, Int) -> Void) {
         let lengths = shape.prefixLengths
         if lengths.0 | lengths.1 | lengths.2 | lengths.3 == 0 { return }
-        let key = pattern.key
-        withUnsafeBytes(of: key) { bytes in
-            let words = bytes.assumingMemoryBound(to: UInt64.self).baseAddress!
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 12) { words in
+            words.initialize(repeating: 0)
+            for index in 0..<shape.count where shape.words[index] < 12 { words[Int(shape.words[index])] = keyWords[index] }
             for field in TrieField.allCases {
                 let length = field.prefixLength(lengths)
-                if length > 0 { visit(field, PrefixTrie.cut(field.load(words), length), length) }
+                if length > 0 { visit(field, PrefixTrie.cut(field.load(UnsafePointer(words.baseAddress!)), length), length) }
             }
         }
     }

@@ -31,6 +31,10 @@ public final class Classifier: @unchecked Sendable {
     let seed: UInt64
 
     // The writer's.
+    /// The subtable that was looked up last.
+    var latest: Subtable?
+    /// Removed rules and replaced tables that are worth a look at all readers.
+    static let settlingThreshold = 64
     var subtables: [UInt64: [Subtable]] = [:]
     var order: [Subtable] = []
     var isOrderStale = false

@@ -28,14 +28,16 @@ open class ClassifierRule: @unchecked Sendable {
     static let keyWord = 6
 
     /// `shape` comes from the classifier that the rule is for.
-    public init(match: Match, priority: Int32, shape: MaskShape) {
+    public convenience init(match: Match, priority: Int32, shape: MaskShape) {
+        self.init(compactMatch: CompactMatch(match), priority: priority, shape: shape)
+    }
+
+    /// The same for a match that is compact already.
+    public init(compactMatch match: borrowing CompactMatch, priority: Int32, shape: MaskShape) {
         rank = priority
         self.shape = shape
         node = allocateWords(ClassifierRule.keyWord + shape.count)
-        for index in 0..<shape.count {
-            let bits = match.key.words[Int(shape.words[index])] & shape.bits[index]
-            node.storeBytes(of: bits, toByteOffset: (ClassifierRule.keyWord + index) * 8, as: UInt64.self)
-        }
+        shape.copyKey(of: match, to: (node + ClassifierRule.keyWord * 8).assumingMemoryBound(to: UInt64.self))
         node.storeBytes(of: UInt64.max, toByteOffset: ClassifierRule.addedInWord * 8, as: UInt64.self)
         node.storeBytes(of: UInt64.max, toByteOffset: ClassifierRule.removedInWord * 8, as: UInt64.self)
         node.storeBytes(of: Int64(priority), toByteOffset: ClassifierRule.priorityWord * 8, as: Int64.self)
@@ -52,6 +54,9 @@ open class ClassifierRule: @unchecked Sendable {
         }
         return result
     }
+
+    /// The match, compact.
+    public final var compactPattern: CompactMatch { CompactMatch(pattern) }
 
     final var keyWords: UnsafePointer<UInt64> {
         UnsafePointer((node + ClassifierRule.keyWord * 8).assumingMemoryBound(to: UInt64.self))

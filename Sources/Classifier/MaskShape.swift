@@ -11,13 +11,15 @@ public import Flow
 /// Immutable; any thread may read it.
 public final class MaskShape: Sendable {
     static let stageCount = 4
-    /// The key's words in stage order, and where each stage ends in that order.
-    static let stagedWords: [[UInt8]] = [
-        [0, 6, 7] + Array(24..<64),
-        [1, 2],
-        [3] + Array(8..<24),
-        [4, 5],
-    ]
+    /// The key's words of a stage, as a set of bits; within a stage they are taken in order.
+    @inline(__always) static func stageWords(_ stage: Int) -> UInt64 {
+        switch stage {
+        case 0: ~0xff_ffff | 0b1100_0001
+        case 1: 0b0110
+        case 2: 0xff_ff00 | 0b1000
+        default: 0b0011_0000
+        }
+    }
 
     /// Number of words that are not wild.
     let count: Int
@@ -31,26 +33,48 @@ public final class MaskShape: Sendable {
     /// The bits themselves, hashed: equal masks have equal hashes.
     let hash: UInt64
 
-    init(_ mask: FlowMask) {
-        var wordList: [UInt8] = []
-        var ends: [Int] = []
-        for stage in MaskShape.stagedWords {
-            for word in stage where mask.bits.words[Int(word)] != 0 { wordList.append(word) }
-            ends.append(wordList.count)
-        }
-        count = wordList.count
+    convenience init(_ mask: FlowMask) { self.init(CompactMatch(Match(key: FlowKey(), mask: mask))) }
+
+    /// The shape of rules with this match.
+    init(_ match: borrowing CompactMatch) {
+        let present = match.present
+        count = present.nonzeroBitCount
         words = .allocate(capacity: max(1, count))
         bits = .allocate(capacity: max(1, count))
-        var hash: UInt64 = 0x51ed
-        for (index, word) in wordList.enumerated() {
-            words[index] = word
-            bits[index] = mask.bits.words[Int(word)]
-            hash = hashStep(hashStep(hash, UInt64(word)), bits[index])
+        var ends = (0, 0, 0, 0)
+        var place = 0
+        for stage in 0..<MaskShape.stageCount {
+            var rest = present & MaskShape.stageWords(stage)
+            while rest != 0 {
+                let index = rest.trailingZeroBitCount
+                rest &= rest - 1
+                words[place] = UInt8(index)
+                bits[place] = match.words[match.place(of: index) + 1]
+                place += 1
+            }
+            switch stage {
+            case 0: ends.0 = place
+            case 1: ends.1 = place
+            case 2: ends.2 = place
+            default: ends.3 = place
+            }
         }
-        self.hash = hashFinish(hash)
-        stageEnds = (ends[0], ends[1], ends[2], ends[3])
-        func leading(_ field: TrieField) -> UInt8 { UInt8(field.leadingOnes(mask)) }
+        stageEnds = ends
+        hash = MaskShape.hash(match)
+        let (wordList, bitList) = (words, bits)
+        func leading(_ field: TrieField) -> UInt8 { UInt8(field.leadingOnes(wordList, bitList, place)) }
         prefixLengths = (leading(.nwSrc), leading(.nwDst), leading(.ipv6Src), leading(.ipv6Dst))
+    }
+
+    /// The hash of a match's mask.
+    static func hash(_ match: borrowing CompactMatch) -> UInt64 {
+        var hash: UInt64 = hashStep(0x51ed, match.present)
+        var place = 1
+        while place < match.words.count {
+            hash = hashStep(hash, match.words[place])
+            place += 2
+        }
+        return hashFinish(hash)
     }
 
     deinit {
@@ -72,6 +96,21 @@ public final class MaskShape: Sendable {
         guard hash == other.hash, count == other.count else { return false }
         for index in 0..<count where words[index] != other.words[index] || bits[index] != other.bits[index] { return false }
         return true
+    }
+
+    /// Whether `match` has this shape; `hash` is its mask's.
+    func fits(_ match: borrowing CompactMatch, hash: UInt64) -> Bool {
+        guard hash == self.hash, count == match.present.nonzeroBitCount else { return false }
+        for index in 0..<count {
+            let word = Int(words[index])
+            guard match.present >> UInt64(word) & 1 == 1, match.words[match.place(of: word) + 1] == bits[index] else { return false }
+        }
+        return true
+    }
+
+    /// Writes the match's key words in stage order; the match has this shape.
+    func copyKey(of match: borrowing CompactMatch, to key: UnsafeMutablePointer<UInt64>) {
+        for index in 0..<count { key[index] = match.words[match.place(of: Int(words[index]))] }
     }
 
     /// Whether every bit of `mask` is matched by this shape too.
@@ -116,10 +155,12 @@ enum TrieField: Int, CaseIterable {
         }
     }
 
-    func leadingOnes(_ mask: FlowMask) -> Int {
-        withUnsafeBytes(of: mask) { bytes in
-            let value = load(bytes.assumingMemoryBound(to: UInt64.self).baseAddress!)
-            return min(width, (~value).leadingZeroBitCount)
+    /// Leading ones of the field in a mask of which only `count` words are not zero.
+    func leadingOnes(_ words: UnsafePointer<UInt8>, _ bits: UnsafePointer<UInt64>, _ count: Int) -> Int {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 12) { all in
+            all.initialize(repeating: 0)
+            for index in 0..<count where words[index] < 12 { all[Int(words[index])] = bits[index] }
+            return min(width, (~load(UnsafePointer(all.baseAddress!))).leadingZeroBitCount)
         }
     }
 

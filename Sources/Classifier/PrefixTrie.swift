@@ -5,7 +5,8 @@
 // at any node finds it consistent whatever the writer does meanwhile. With prefixes 10.0.0.0/8 and 10.1.0.0/16, the address
 // 11.0.0.1 is known to match neither after 8 bits, so a megaflow for it needs 8 bits and not 16.
 //
-// Node, in words: 0 and 1 prefix (high, low), 2 and 3 children for bit 0 and 1, 4 rules with this very prefix, 5 length.
+// Node, in words: 0 and 1 prefix (high, low), 2 and 3 children for bit 0 and 1, 4 length and, above it, the number of
+// rules with this very prefix.
 
 internal import Synchronization
 
@@ -25,7 +26,8 @@ struct TrieResult {
 /// One writer, any number of readers; readers load links with acquire. Removed nodes are handed to `retire`, and freed when
 /// no reader is left.
 struct PrefixTrie {
-    static let nodeWords = 6
+    static let nodeWords = 5
+    private static let countUnit: UInt64 = 256
     /// The word that points to the root.
     let root: AtomicWord
 
@@ -33,14 +35,14 @@ struct PrefixTrie {
         var result = TrieResult()
         var next = root.pointee.load(ordering: .acquiring)
         while let node = pointer(next) {
-            let length = Int(node.load(fromByteOffset: 40, as: UInt64.self))
-            let prefix = PrefixTrie.prefix(node)
-            let common = (address ^ prefix).leadingZeroBitCount
+            let info = loadWord(node, 4)
+            let length = Int(info & 0xff)
+            let common = PrefixTrie.commonBits(address, node)
             if common < length {
                 result.checkedBits = common + 1
                 return result
             }
-            if loadWord(node, 4) != 0, length > 0 { result.lengths |= 1 << UInt128(length - 1) }
+            if info >= PrefixTrie.countUnit, length > 0 { result.lengths |= 1 << UInt128(length - 1) }
             if length == width {
                 result.checkedBits = width
                 return result
@@ -60,17 +62,17 @@ struct PrefixTrie {
                 link.pointee.store(word(PrefixTrie.make(prefix, length, count: 1)), ordering: .releasing)
                 return
             }
-            let nodeLength = Int(node.load(fromByteOffset: 40, as: UInt64.self))
-            let nodePrefix = PrefixTrie.prefix(node)
-            let common = min((prefix ^ nodePrefix).leadingZeroBitCount, length, nodeLength)
+            let nodeLength = PrefixTrie.length(node)
+            let common = min(PrefixTrie.commonBits(prefix, node), length, nodeLength)
             if common == nodeLength {
                 if length == nodeLength {
-                    storeWord(node, 4, loadWord(node, 4) + 1)
+                    storeWord(node, 4, loadWord(node, 4) + PrefixTrie.countUnit)
                     return
                 }
                 link = atomicWord(node, 2 + PrefixTrie.bit(prefix, nodeLength))
                 continue
             }
+            let nodePrefix = PrefixTrie.prefix(node)
             if common == length {
                 let parent = PrefixTrie.make(prefix, length, count: 1)
                 storeWord(parent, 2 + PrefixTrie.bit(nodePrefix, length), word(node))
@@ -91,7 +93,7 @@ struct PrefixTrie {
         var parent: UnsafeMutableRawPointer?
         var link = root
         while let node = pointer(link.pointee.load(ordering: .relaxed)) {
-            let nodeLength = Int(node.load(fromByteOffset: 40, as: UInt64.self))
+            let nodeLength = PrefixTrie.length(node)
             if nodeLength < length {
                 parentLink = link
                 parent = node
@@ -99,14 +101,13 @@ struct PrefixTrie {
                 continue
             }
             precondition(nodeLength == length && PrefixTrie.prefix(node) == prefix, "prefix is not in the trie")
-            let count = loadWord(node, 4) - 1
-            storeWord(node, 4, count)
-            if count != 0 || PrefixTrie.childCount(node) == 2 { return }
+            storeWord(node, 4, loadWord(node, 4) - PrefixTrie.countUnit)
+            if PrefixTrie.hasRules(node) || PrefixTrie.childCount(node) == 2 { return }
             let child = loadWord(node, 2) | loadWord(node, 3)
             link.pointee.store(child, ordering: .releasing)
             retire(node)
             // A fork that lost one of its two sides is no fork any more.
-            if child == 0, let parent, let parentLink, loadWord(parent, 4) == 0, PrefixTrie.childCount(parent) == 1 {
+            if child == 0, let parent, let parentLink, !PrefixTrie.hasRules(parent), PrefixTrie.childCount(parent) == 1 {
                 parentLink.pointee.store(loadWord(parent, 2) | loadWord(parent, 3), ordering: .releasing)
                 retire(parent)
             }
@@ -131,8 +132,7 @@ struct PrefixTrie {
         let node = allocateWords(nodeWords)
         node.storeBytes(of: UInt64(truncatingIfNeeded: prefix >> 64), as: UInt64.self)
         node.storeBytes(of: UInt64(truncatingIfNeeded: prefix), toByteOffset: 8, as: UInt64.self)
-        node.storeBytes(of: count, toByteOffset: 32, as: UInt64.self)
-        node.storeBytes(of: UInt64(length), toByteOffset: 40, as: UInt64.self)
+        node.storeBytes(of: count * countUnit + UInt64(length), toByteOffset: 32, as: UInt64.self)
         return node
     }
 
@@ -140,9 +140,21 @@ struct PrefixTrie {
         UInt128(node.load(as: UInt64.self)) << 64 | UInt128(node.load(fromByteOffset: 8, as: UInt64.self))
     }
 
+    @inline(__always) private static func length(_ node: UnsafeMutableRawPointer) -> Int { Int(loadWord(node, 4) & 0xff) }
+
+    @inline(__always) private static func hasRules(_ node: UnsafeMutableRawPointer) -> Bool { loadWord(node, 4) >= countUnit }
+
+    /// How many of the first bits of `value` and a node's prefix are the same.
+    @inline(__always) private static func commonBits(_ value: UInt128, _ node: UnsafeMutableRawPointer) -> Int {
+        let high = UInt64(truncatingIfNeeded: value >> 64) ^ node.load(as: UInt64.self)
+        if high != 0 { return high.leadingZeroBitCount }
+        return 64 + (UInt64(truncatingIfNeeded: value) ^ node.load(fromByteOffset: 8, as: UInt64.self)).leadingZeroBitCount
+    }
+
     /// Bit `index` of a prefix, counted from the first.
     @inline(__always) private static func bit(_ value: UInt128, _ index: Int) -> Int {
-        Int(truncatingIfNeeded: value >> UInt128(127 - index)) & 1
+        let word = UInt64(truncatingIfNeeded: index < 64 ? value >> 64 : value)
+        return Int(word >> UInt64(63 - (index & 63))) & 1
     }
 
     static func cut(_ value: UInt128, _ length: Int) -> UInt128 { length == 0 ? 0 : value & (UInt128.max << UInt128(128 - length)) }

@@ -65,6 +65,7 @@ public final class Bridge: @unchecked Sendable {
         var hasControllers = false
         var ruleCount = 0
         var activeCounts = [Int](repeating: 0, count: PipelineLimits.tableCount)
+        var lists = ActionLists()
         /// Rules with a timeout.
         var expiring: [ObjectIdentifier: FlowRule] = [:]
     }

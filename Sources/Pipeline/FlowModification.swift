@@ -36,7 +36,7 @@ public struct FlowModification: Sendable {
     public var command: FlowModCommand
     /// 0 to 253. Nil is all tables, for deletes only; an add or modify without one goes to table 0.
     public var table: UInt8?
-    public var match: Match
+    @KeptCompact public var match: Match
     public var priority: UInt16
     /// The new cookie of an add (and of a modify that changes it); under `cookieMask`, what rules must have to be changed or deleted.
     public var cookie: UInt64
@@ -64,9 +64,23 @@ public struct FlowModification: Sendable {
         importance: UInt16 = 0, flags: FlowModFlags = [], outPort: OpenFlowPort? = nil, outGroup: UInt32? = nil,
         actions: [Action] = [], modifyAddsIfNone: Bool = false, modifyChangesCookie: Bool = false
     ) {
+        self.init(
+            command: command, table: table, compactMatch: CompactMatch(match), priority: priority, cookie: cookie, cookieMask: cookieMask,
+            newCookie: newCookie, idleTimeoutSeconds: idleTimeoutSeconds, hardTimeoutSeconds: hardTimeoutSeconds, importance: importance,
+            flags: flags, outPort: outPort, outGroup: outGroup, actions: actions, modifyAddsIfNone: modifyAddsIfNone,
+            modifyChangesCookie: modifyChangesCookie)
+    }
+
+    /// The same for a match that is compact already.
+    public init(
+        command: FlowModCommand, table: UInt8?, compactMatch: CompactMatch, priority: UInt16 = 0x8000, cookie: UInt64 = 0,
+        cookieMask: UInt64 = 0, newCookie: UInt64? = nil, idleTimeoutSeconds: UInt16 = 0, hardTimeoutSeconds: UInt16 = 0,
+        importance: UInt16 = 0, flags: FlowModFlags = [], outPort: OpenFlowPort? = nil, outGroup: UInt32? = nil,
+        actions: [Action] = [], modifyAddsIfNone: Bool = false, modifyChangesCookie: Bool = false
+    ) {
         self.command = command
         self.table = table
-        self.match = match
+        _match = KeptCompact(projectedValue: compactMatch)
         self.priority = priority
         self.cookie = cookie
         self.cookieMask = cookieMask

@@ -50,7 +50,7 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
     public let modified: Instant
 
     init(
-        match: Match, priority: UInt16, shape: MaskShape, table: UInt8, cookie: UInt64, idleTimeoutSeconds: UInt16,
+        match: CompactMatch, priority: UInt16, shape: MaskShape, table: UInt8, cookie: UInt64, idleTimeoutSeconds: UInt16,
         hardTimeoutSeconds: UInt16, importance: UInt16, flags: FlowModFlags, actions: [Action], counters: FlowCounters,
         created: Instant, modified: Instant
     ) {
@@ -64,7 +64,7 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
         self.counters = counters
         self.created = created
         self.modified = modified
-        super.init(match: match, priority: Int32(priority), shape: shape)
+        super.init(compactMatch: match, priority: Int32(priority), shape: shape)
     }
 
     public var priority: UInt16 { UInt16(truncatingIfNeeded: rank) }

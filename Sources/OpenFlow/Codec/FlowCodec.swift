@@ -32,7 +32,7 @@ enum FlowCodec {
             mod.outPort = .any
             mod.outGroup = FlowMod.anyGroup
         }
-        mod.match = version == .v1_1 ? try LegacyMatch.decode11(&reader) : try OXMCodec.decodeStandardMatch(&reader)
+        mod.$match = version == .v1_1 ? CompactMatch(try LegacyMatch.decode11(&reader)) : try OXMCodec.decodeCompactMatch(&reader)
         mod.actions = try InstructionCodec.decode(&reader, version: version)
         mod.applySemantics(of: version)
         return mod
@@ -68,7 +68,7 @@ enum FlowCodec {
         let matchBytes = Int(try reader.u16())
         try reader.skip(6)
         let decoded = try OXMCodec.decodeNXM(&reader, length: matchBytes, allowsCookie: true)
-        mod.match = decoded.match
+        mod.$match = decoded.$match
         mod.cookie = decoded.cookie
         mod.cookieMask = decoded.cookieMask
         if mod.command == .add, mod.cookieMask != 0 {
@@ -135,7 +135,7 @@ enum FlowCodec {
         if version == .v1_1 {
             LegacyMatch.encode11(mod.match, to: &writer)
         } else {
-            OXMCodec.encodeStandardMatch(mod.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(mod.$match, version: version, to: &writer)
         }
         InstructionCodec.encode(mod.actions, version: version, match: mod.match, to: &writer)
         return .flowMod
@@ -162,7 +162,7 @@ enum FlowCodec {
             let lengthOffset = writer.count
             writer.zeros(8)
             let start = writer.count
-            OXMCodec.encodeMatch(mod.match, .nxm, cookie: mod.cookie, cookieMask: mod.cookieMask, to: &writer)
+            OXMCodec.encodeMatch(mod.$match, .nxm, cookie: mod.cookie, cookieMask: mod.cookieMask, to: &writer)
             writer.patch16(writer.count - start, at: lengthOffset)
             writer.pad(to: 8, from: start)
         }
@@ -248,7 +248,7 @@ enum FlowCodec {
             writer.u16(removed.idleTimeout)
             writer.u16(removed.hardTimeout)
             writer.u64(removed.cookie)
-            OXMCodec.encodeStandardMatch(removed.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(removed.$match, version: version, to: &writer)
             var stats = StatisticsTLV()
             stats.durationSeconds = removed.durationSeconds
             stats.durationNanoseconds = removed.durationNanoseconds
@@ -277,13 +277,13 @@ enum FlowCodec {
         writer.u64(removed.byteCount)
         if isNXM {
             let start = writer.count
-            OXMCodec.encodeMatch(removed.match, .nxm, to: &writer)
+            OXMCodec.encodeMatch(removed.$match, .nxm, to: &writer)
             writer.patch16(writer.count - start, at: lengthOffset)
             writer.pad(to: 8, from: start)
             return .experimenter
         }
         if version == .v1_1 { LegacyMatch.encode11(removed.match, to: &writer) }
-        if version >= .v1_2 { OXMCodec.encodeStandardMatch(removed.match, version: version, to: &writer) }
+        if version >= .v1_2 { OXMCodec.encodeStandardMatch(removed.$match, version: version, to: &writer) }
         return .flowRemoved
     }
 }

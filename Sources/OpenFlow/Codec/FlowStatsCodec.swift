@@ -131,13 +131,13 @@ enum FlowStatsCodec {
         writer.u64(stats.byteCount)
         if isNXM {
             let matchStart = writer.count
-            OXMCodec.encodeMatch(stats.match, .nxm, to: &writer)
+            OXMCodec.encodeMatch(stats.$match, .nxm, to: &writer)
             writer.patch16(writer.count - matchStart, at: middle)
             writer.pad(to: 8, from: matchStart)
         } else if version == .v1_1 {
             LegacyMatch.encode11(stats.match, to: &writer)
         } else if version >= .v1_2 {
-            OXMCodec.encodeStandardMatch(stats.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(stats.$match, version: version, to: &writer)
         }
         if version == .v1_0 || isNXM {
             ActionEncoder(version: .v1_0, match: stats.match).encode(stats.actions, to: &writer)
@@ -157,7 +157,7 @@ enum FlowStatsCodec {
         writer.u16(stats.flags.rawValue & 0x1f)
         writer.u16(stats.importance)
         writer.u64(stats.cookie)
-        OXMCodec.encodeStandardMatch(stats.match, version: .v1_5, to: &writer)
+        OXMCodec.encodeStandardMatch(stats.$match, version: .v1_5, to: &writer)
         var fields = StatisticsTLV()
         fields.durationSeconds = stats.durationSeconds
         fields.durationNanoseconds = stats.durationNanoseconds

@@ -113,7 +113,7 @@ enum PacketCodec {
             let lengthOffset = writer.count
             writer.zeros(8)
             let start = writer.count
-            OXMCodec.encodeMatch(packet.metadata, .nxm, to: &writer)
+            OXMCodec.encodeMatch(packet.$metadata, .nxm, to: &writer)
             writer.patch16(writer.count - start, at: lengthOffset)
             writer.pad(to: 8, from: start)
             writer.u16(0)
@@ -135,7 +135,7 @@ enum PacketCodec {
                 }
             }
             writer.property(Property.reason) { $0.u8(reason(packet.reason, version)) }
-            writer.property(Property.metadata) { OXMCodec.encodeMatch(packet.metadata, .oxm(version), to: &$0) }
+            writer.property(Property.metadata) { OXMCodec.encodeMatch(packet.$metadata, .oxm(version), to: &$0) }
             if !packet.userdata.isEmpty { writer.property(Property.userdata) { $0.raw(packet.userdata) } }
             return .experimenter
         case .standard: break
@@ -158,7 +158,7 @@ enum PacketCodec {
             writer.u8(reason(packet.reason, version))
             writer.u8(packet.tableID)
             if version >= .v1_3 { writer.u64(packet.cookie) }
-            OXMCodec.encodeStandardMatch(packet.metadata, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(packet.$metadata, version: version, to: &writer)
             writer.u16(0)
         }
         writer.raw(packet.data)
@@ -201,7 +201,7 @@ enum PacketCodec {
         if version >= .v1_5 {
             lengthOffset = writer.count
             writer.u32(0)
-            OXMCodec.encodeStandardMatch(packet.metadata, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(packet.$metadata, version: version, to: &writer)
         } else {
             PortCodec.put(packet.inPort, version, &writer)
             lengthOffset = writer.count

@@ -242,7 +242,7 @@ enum StatsCodec {
         if version == .v1_1 {
             LegacyMatch.encode11(request.match, to: &writer)
         } else {
-            OXMCodec.encodeStandardMatch(request.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(request.$match, version: version, to: &writer)
         }
     }
 
@@ -266,7 +266,7 @@ enum StatsCodec {
         writer.u8(request.tableID)
         writer.zeros(3)
         let start = writer.count
-        OXMCodec.encodeMatch(request.match, .nxm, cookie: request.cookie, cookieMask: request.cookieMask, to: &writer)
+        OXMCodec.encodeMatch(request.$match, .nxm, cookie: request.cookie, cookieMask: request.cookieMask, to: &writer)
         writer.patch16(writer.count - start, at: lengthOffset)
         writer.pad(to: 8, from: start)
     }

@@ -2,7 +2,7 @@
 
 public import Flow
 
-extension Match {
+extension FieldMatching {
     /// The EtherType that the match requires, if it requires one exactly.
     public var requiredEtherType: UInt16? {
         let (value, mask) = get(.ethType)

@@ -7,7 +7,7 @@ internal import Flow
 
 /// A match with what Nicira's form carries beside it.
 struct DecodedMatch {
-    var match = Match()
+    @KeptCompact var match = Match()
     var cookie: UInt64 = 0
     var cookieMask: UInt64 = 0
 }
@@ -35,7 +35,7 @@ enum OXMCodec {
                 continue
             }
             let decoded = try decodeField(&reader)
-            try add(decoded, to: &result.match)
+            try add(decoded, to: &result.$match)
         }
         return result
     }
@@ -118,14 +118,14 @@ enum OXMCodec {
         }
     }
 
-    private static func add(_ decoded: DecodedField, to match: inout Match) throws(OpenFlowError) {
+    private static func add(_ decoded: DecodedField, to match: inout CompactMatch) throws(OpenFlowError) {
         let field = decoded.wire.field
         let mask = decoded.mask ?? field.layout.allOnes
         if mask == 0 { return }
         guard match.satisfies(field.info.prerequisite) else {
             throw OpenFlowError(.bmcBadPrereq, "\(field.name) needs another field before it")
         }
-        if match.mask.bits[field] & mask != 0 { throw OpenFlowError(.bmcDupField, "\(field.name) comes twice") }
+        if match.get(field).mask & mask != 0 { throw OpenFlowError(.bmcDupField, "\(field.name) comes twice") }
         match.set(field, decoded.value, mask: mask)
     }
 
@@ -133,13 +133,11 @@ enum OXMCodec {
 
     /// Writes the fields of `match`. What has no number in `dialect`, or lacks its prerequisite, is left out.
     static func encodeMatch(
-        _ match: Match, _ dialect: MatchDialect, cookie: UInt64 = 0, cookieMask: UInt64 = 0, to writer: inout ByteWriter
+        _ match: CompactMatch, _ dialect: MatchDialect, cookie: UInt64 = 0, cookieMask: UInt64 = 0, to writer: inout ByteWriter
     ) {
-        let lines = match.mask.bits.lines
-        if !lines.isEmpty {
+        if match.present != 0 {
             for field in FieldCatalog.matchOrder {
-                let line = FlowLine(rawValue: 1 << UInt8(field.layout.byteOffset / 64))
-                guard lines.contains(line) else { continue }
+                guard match.present >> UInt64(field.layout.byteOffset / 8) & 0b11 != 0 else { continue }
                 let (value, mask) = match.get(field)
                 guard mask != 0 else { continue }
                 if field == .vlanTCI {
@@ -165,7 +163,7 @@ enum OXMCodec {
     }
 
     /// The VLAN: one TCI in Nicira's form; id (with its present bit) and priority in the standard's, as far as they can say it.
-    private static func encodeVLAN(_ match: Match, _ dialect: MatchDialect, to writer: inout ByteWriter) {
+    private static func encodeVLAN(_ match: CompactMatch, _ dialect: MatchDialect, to writer: inout ByteWriter) {
         let (tci, mask) = match.get(.vlanTCI)
         let isStandard =
             switch dialect {
@@ -203,17 +201,22 @@ enum OXMCodec {
 
     /// Reads `ofp_match` with type OFPMT_OXM and its padding.
     static func decodeStandardMatch(_ reader: inout ByteReader) throws(OpenFlowError) -> Match {
+        try decodeCompactMatch(&reader).match
+    }
+
+    /// The same, as it is kept.
+    static func decodeCompactMatch(_ reader: inout ByteReader) throws(OpenFlowError) -> CompactMatch {
         let type = try reader.u16()
         let length = Int(try reader.u16())
         guard type == 1 else { throw OpenFlowError(.bmcBadType, "match type \(type) is not OFPMT_OXM (1)") }
         guard length >= 4 else { throw OpenFlowError(.bmcBadLen, "match length \(length) is below 4") }
         var fields = try reader.sub(length - 4, lengthError: .bmcBadLen)
-        let match = try decodeMatch(&fields).match
+        let match = try decodeMatch(&fields).$match
         try reader.skip((8 - length % 8) % 8)
         return match
     }
 
-    static func encodeStandardMatch(_ match: Match, version: OpenFlowVersion, to writer: inout ByteWriter) {
+    static func encodeStandardMatch(_ match: CompactMatch, version: OpenFlowVersion, to writer: inout ByteWriter) {
         writer.property(1) { encodeMatch(match, .oxm(version), to: &$0) }
     }
 

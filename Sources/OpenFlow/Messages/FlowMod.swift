@@ -35,7 +35,7 @@ public struct FlowMod: Equatable, Sendable {
     public var command: Command
     /// 0xff: not said (add: table 0; modify and delete: all tables).
     public var tableID: UInt8
-    public var match: Match
+    @KeptCompact public var match: Match
     public var priority: UInt16
     /// The cookie that an add (or a modify with `modifyChangesCookie`) gives.
     public var newCookie: UInt64
@@ -117,7 +117,7 @@ public struct FlowRemoved: Equatable, Sendable {
         case meterDelete = 4
         case eviction = 5
     }
-    public var match: Match
+    @KeptCompact public var match: Match
     public var cookie: UInt64
     public var priority: UInt16
     public var reason: Reason

@@ -22,7 +22,7 @@ public struct PacketIn: Equatable, Sendable {
     /// All ones if no rule sent it.
     public var cookie: UInt64
     /// `in_port`, registers, metadata and tunnel fields.
-    public var metadata: Match
+    @KeptCompact public var metadata: Match
     public var userdata: [UInt8]
     public var data: [UInt8]
     public init(
@@ -47,13 +47,14 @@ public struct PacketIn: Equatable, Sendable {
 public struct PacketOut: Equatable, Sendable {
     public var bufferID: UInt32
     /// `in_port` and, from 1.5 on, other pipeline fields.
-    public var metadata: Match
+    @KeptCompact public var metadata: Match
     public var actions: [Action]
     public var data: [UInt8]
     public init(bufferID: UInt32 = FlowMod.noBuffer, inPort: OpenFlowPort, actions: [Action], data: [UInt8]) {
         self.bufferID = bufferID
-        metadata = Match()
+        var metadata = Match()
         metadata.set(.inPort, UInt128(inPort.rawValue))
+        self.metadata = metadata
         self.actions = actions
         self.data = data
     }

@@ -10,7 +10,7 @@ public struct FlowStatsRequest: Equatable, Sendable {
     public var outGroup: UInt32
     public var cookie: UInt64
     public var cookieMask: UInt64
-    public var match: Match
+    @KeptCompact public var match: Match
     /// NXST_FLOW or NXST_AGGREGATE; the reply has the same form.
     public var isNXM: Bool
     public init(
@@ -30,7 +30,7 @@ public struct FlowStatsRequest: Equatable, Sendable {
 /// One flow of a flow reply.
 public struct FlowStats: Equatable, Sendable {
     public var tableID: UInt8
-    public var match: Match
+    @KeptCompact public var match: Match
     public var priority: UInt16
     public var cookie: UInt64
     public var durationSeconds: UInt32 = 0

@@ -29,7 +29,8 @@ extension OpenFlowService {
         // Nothing is ever buffered. A delete carries no packet, whatever its buffer id says.
         if !isDelete, mod.bufferID != FlowMod.noBuffer { throw OpenFlowError(.brcBufferUnknown, "there is no buffer \(mod.bufferID)") }
         return FlowModification(
-            command: OpenFlowService.command(mod.command), table: table, match: mod.match, priority: mod.priority, cookie: mod.cookie,
+            command: OpenFlowService.command(mod.command), table: table, compactMatch: mod.$match, priority: mod.priority,
+            cookie: mod.cookie,
             cookieMask: mod.cookieMask, newCookie: mod.newCookie, idleTimeoutSeconds: mod.idleTimeout,
             hardTimeoutSeconds: mod.hardTimeout, importance: mod.importance, flags: FlowModFlags(rawValue: mod.flags.rawValue),
             outPort: mod.outPort == .any ? nil : mod.outPort, outGroup: mod.outGroup == FlowMod.anyGroup ? nil : mod.outGroup,
