@@ -58,4 +58,15 @@ public protocol DatapathControl: AnyObject, Sendable {
     /// Hands all counts since the last time to the translator (`credit`) before it returns, so that flow statistics and
     /// idle timeouts are exact. The caller holds no lock that `credit` takes.
     func pushStatistics()
+
+    /// Marks the megaflows that changes of rules may concern, and sees to it that decisions under way are looked at too.
+    /// The changes are visible to translations already.
+    ///
+    /// - Returns: false if nothing was done: the caller must stamp what the changes concern. That is so where looking
+    ///   would cost more than it saves.
+    func invalidate(_ changes: [TableChange]) -> Bool
+}
+
+extension DatapathControl {
+    public func invalidate(_ changes: [TableChange]) -> Bool { false }
 }

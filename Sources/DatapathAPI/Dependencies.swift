@@ -5,7 +5,6 @@
 // decision. It is stale if one of its slots has been stamped since. One stamp marks any number of megaflows, before the
 // barrier reply, in nanoseconds. Slots may be shared: that costs needless re-translation, never a stale decision.
 
-public import Base
 public import Synchronization
 
 /// Some of the 64 slots.
@@ -41,19 +40,28 @@ public struct DependencySet: OptionSet, Hashable, Sendable {
 /// `sequence` (acquire) and finds the value it remembers knows that none of its slots changed since. The memory lives as
 /// long as the process: readers hold raw pointers to it.
 public final class DependencyVersions: Sendable {
-    /// Word 0 is the sequence; words 8 to 71 are the slots (so that the sequence has a cache line of its own).
+    /// Word 0 is the sequence; words 8 to 71 are the slots (so that the sequence has a cache line of its own); word 72 is the
+    /// number of the latest `TableChange`.
     /// Sound: written only by atomic operations, never freed.
     public nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
 
     public init() {
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: 72 * 8, alignment: 64)
-        raw.initializeMemory(as: UInt64.self, repeating: 0, count: 72)
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: 80 * 8, alignment: 64)
+        raw.initializeMemory(as: UInt64.self, repeating: 0, count: 80)
         raw.storeBytes(of: 1, as: UInt64.self)
         words = raw.assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
     /// The number of the latest change. Never 0.
     @inlinable public var sequence: UInt64 { words.pointee.load(ordering: .acquiring) }
+
+    /// The number of the latest `TableChange` that a datapath was told of; it counts them.
+    @inlinable public var tableSequence: UInt64 { words[72].load(ordering: .acquiring) }
+
+    /// Counts a `TableChange`: for the datapath, before it looks which megaflows the change concerns.
+    @inlinable public func advanceTableSequence() -> UInt64 {
+        words[72].wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
+    }
 
     /// Marks every megaflow that depends on one of `slots` and was decided before now.
     public func stamp(_ slots: DependencySet) {

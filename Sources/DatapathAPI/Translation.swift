@@ -37,6 +37,11 @@ public struct Translation: Sendable {
     public var dependencies = DependencySet()
     /// `DependencyVersions.sequence` as it was before the decision began: a change in between makes the megaflow stale at once.
     public var sequence: UInt64 = 0
+    /// `DependencyVersions.tableSequence` as it was before the decision began.
+    public var tableSequence: UInt64 = 0
+    /// Bit n: some table lookup saw word n of the key otherwise than it was received, so that the megaflow's match says
+    /// nothing about what a rule finds there. Bit `TableChange.inPortWord`: some lookup was not made with the input port.
+    public var rewrittenWords: UInt64 = .max
     public var effects: (any TranslationEffects)?
     /// False: carry the actions out for this packet and install nothing.
     public var isCacheable = true
@@ -49,6 +54,8 @@ public struct Translation: Sendable {
         mask = FlowMask()
         dependencies = DependencySet()
         sequence = 0
+        tableSequence = 0
+        rewrittenWords = .max
         effects = nil
         isCacheable = true
     }

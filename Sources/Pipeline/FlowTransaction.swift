@@ -19,6 +19,8 @@ struct FlowTransaction {
     private let version: UInt64
     private var steps: [Step] = []
     private var changes: [(FlowRule, FlowChange)] = []
+    /// Changed rules, one of each match; for `commit`.
+    private var concerned: [FlowRule] = []
     private var touched = InlineArray<4, UInt64>(repeating: 0)
     private(set) var result = FlowModResult()
 
@@ -53,22 +55,23 @@ struct FlowTransaction {
         let table = change.table ?? 0
         let classifier = bridge.makeClassifier(table)
         let priority = Int32(change.priority)
-        let old = classifier.find(change.match, priority: priority, version: version).map { unsafeDowncast($0, to: FlowRule.self) }
+        let old = classifier.find(change.$match, priority: priority, version: version).map { unsafeDowncast($0, to: FlowRule.self) }
         if old == nil, change.flags.contains(.checkOverlap), classifier.hasOverlap(change.match, priority: priority, version: version) {
             throw .overlap
         }
         if old == nil, state.ruleCount >= PipelineLimits.rulesPerBridge { throw .tableFull(limit: PipelineLimits.rulesPerBridge) }
         let counters = change.flags.contains(.resetCounts) ? FlowCounters() : old?.counters ?? FlowCounters()
         let rule = FlowRule(
-            match: change.match, priority: change.priority, shape: old?.shape ?? classifier.shape(for: change.match.mask), table: table,
+            match: change.$match, priority: change.priority, shape: old?.shape ?? classifier.shape(for: change.$match), table: table,
             cookie: change.newCookie ?? change.cookie, idleTimeoutSeconds: change.idleTimeoutSeconds,
-            hardTimeoutSeconds: change.hardTimeoutSeconds, importance: change.importance, flags: change.flags, actions: change.actions,
-            counters: counters, created: now, modified: now)
+            hardTimeoutSeconds: change.hardTimeoutSeconds, importance: change.importance, flags: change.flags,
+            actions: state.lists.shared(change.actions), counters: counters, created: now, modified: now)
         if let old {
             replace(old, by: rule, .added, &state)
             result.added += 1
         } else {
             insert(rule, &state)
+            note(rule)
             changes.append((rule, .added))
             state.ruleCount += 1
             state.activeCounts[Int(table)] += 1
@@ -78,7 +81,7 @@ struct FlowTransaction {
 
     private func modified(_ rule: FlowRule, _ change: FlowModification) -> FlowRule {
         FlowRule(
-            match: rule.match, priority: rule.priority, shape: rule.shape, table: rule.table,
+            match: rule.compactPattern, priority: rule.priority, shape: rule.shape, table: rule.table,
             cookie: change.modifyChangesCookie ? change.newCookie ?? change.cookie : rule.cookie,
             idleTimeoutSeconds: rule.idleTimeoutSeconds, hardTimeoutSeconds: rule.hardTimeoutSeconds, importance: rule.importance,
             flags: rule.flags, actions: change.actions, counters: change.flags.contains(.resetCounts) ? FlowCounters() : rule.counters,
@@ -88,6 +91,7 @@ struct FlowTransaction {
     /// The rules that a modify or delete is about.
     private func select(_ change: FlowModification, strictly: Bool) -> [FlowRule] {
         let isDelete = change.command == .delete || change.command == .deleteStrict
+        let match = change.match
         let filter = FlowFilter(
             cookie: change.cookie, cookieMask: change.cookieMask, outPort: isDelete ? change.outPort : nil,
             outGroup: isDelete ? change.outGroup : nil)
@@ -95,11 +99,11 @@ struct FlowTransaction {
         for table in change.table.map({ $0...$0 }) ?? 0...UInt8(PipelineLimits.tableCount - 1) {
             guard let classifier = bridge.classifier(table)?.takeUnretainedValue() else { continue }
             if strictly {
-                guard let found = classifier.find(change.match, priority: Int32(change.priority), version: version) else { continue }
+                guard let found = classifier.find(change.$match, priority: Int32(change.priority), version: version) else { continue }
                 let rule = unsafeDowncast(found, to: FlowRule.self)
                 if rule.isSelected(by: filter) { rules.append(rule) }
             } else {
-                classifier.forEach(at: version, matching: change.match) { found in
+                classifier.forEach(at: version, matching: match) { found in
                     let rule = unsafeDowncast(found, to: FlowRule.self)
                     if rule.isSelected(by: filter) { rules.append(rule) }
                 }
@@ -129,11 +133,13 @@ struct FlowTransaction {
     private mutating func replace(_ old: FlowRule, by rule: FlowRule, _ change: FlowChange, _ state: inout Bridge.Writer) {
         takeOut(old, &state)
         insert(rule, &state)
+        note(rule)
         changes.append((rule, change))
     }
 
     mutating func remove(_ rule: FlowRule, reason: FlowRemovedReason, _ state: inout Bridge.Writer) {
         takeOut(rule, &state)
+        note(rule)
         changes.append((rule, .deleted(reason)))
         state.ruleCount -= 1
         state.activeCounts[Int(rule.table)] -= 1
@@ -151,9 +157,19 @@ struct FlowTransaction {
 
     // MARK: End
 
+    /// Notes a rule that packets are to be compared with; too many are not worth it.
+    private mutating func note(_ rule: FlowRule) {
+        if concerned.count <= PipelineLimits.comparedChanges { concerned.append(rule) }
+    }
+
     private func forEachTouched(_ body: (UInt8, Classifier) -> Void) {
-        for table in 0..<UInt8(PipelineLimits.tableCount) where touched[Int(table >> 6)] >> UInt64(table & 63) & 1 == 1 {
-            if let classifier = bridge.classifier(table)?.takeUnretainedValue() { body(table, classifier) }
+        for word in 0..<4 {
+            var rest = touched[word]
+            while rest != 0 {
+                let table = UInt8(word * 64 + rest.trailingZeroBitCount)
+                rest &= rest - 1
+                if let classifier = bridge.classifier(table)?.takeUnretainedValue() { body(table, classifier) }
+            }
         }
     }
 
@@ -164,9 +180,28 @@ struct FlowTransaction {
         bridge.publishedVersion.store(version, ordering: .releasing)
         var dependencies = DependencySet()
         forEachTouched {
-            dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settle()
+            dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settleIfDue()
+        }
+        if concerned.count <= PipelineLimits.comparedChanges, let datapath = bridge.pipeline.attachedDatapath,
+            datapath.invalidate(concerned.map(tableChange))
+        {
+            return
         }
         bridge.pipeline.stamp(dependencies)
+    }
+
+    /// What a changed rule matches, in the datapath's terms.
+    private func tableChange(_ rule: FlowRule) -> TableChange {
+        let match = rule.compactPattern
+        var inPort: DatapathPort?
+        if match.present >> UInt64(TableChange.inPortWord) & 1 == 1 {
+            let place = match.place(of: TableChange.inPortWord)
+            let (key, mask) = (match.words[place].byteSwapped, match.words[place + 1].byteSwapped)
+            if mask >> 32 == 0xffff_ffff {
+                inPort = bridge.pipeline.datapathPort(of: OpenFlowPort(UInt32(truncatingIfNeeded: key >> 32)), in: bridge.identifier)
+            }
+        }
+        return TableChange(slots: .table(bridge: bridge.identifier, table: rule.table), match: match, inPort: inPort)
     }
 
     /// Takes everything back; nothing of it was visible.
@@ -187,10 +222,11 @@ struct FlowTransaction {
         }
         forEachTouched {
             $1.prepare()
-            $1.settle()
+            $1.settleIfDue()
         }
         steps.removeAll()
         changes.removeAll()
+        concerned.removeAll()
     }
 
     /// Tells the bridge's event receiver; without the writer lock.

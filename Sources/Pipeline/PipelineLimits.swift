@@ -6,6 +6,8 @@ public enum PipelineLimits {
     public static let tableCount = 254
     /// Rules of one bridge, all tables together: about 1 GiB at 512 bytes a rule.
     public static let rulesPerBridge = 2_000_000
+    /// Changed rules of one commit that megaflows are compared with; more make everything stale that looked in their tables.
+    public static let comparedChanges = 32
     /// How deep resubmits, patch ports and clones may nest within one translation.
     public static let translationDepth = 64
     /// Table lookups within one translation: 64 levels of 64.

@@ -24,6 +24,18 @@ extension SwitchPipeline {
         return currentTopology._withUnsafeGuaranteedRef { body(scratches[slot], $0) }
     }
 
+    /// The datapath's number of a bridge's port; nil if there is none.
+    func datapathPort(of number: OpenFlowPort, in bridge: UInt32) -> DatapathPort? {
+        let slot = epochs.enter()
+        defer { epochs.leave(slot) }
+        return currentTopology._withUnsafeGuaranteedRef { topology in
+            guard let port = topology.bridges[bridge]?.byNumber[number.rawValue], case .datapath(let found) = port.port.attachment else {
+                return nil
+            }
+            return found
+        }
+    }
+
     public func translate(
         _ key: borrowing FlowKey, packet: UnsafeRawBufferPointer, hasSideEffects: Bool, into translation: inout Translation
     ) {
@@ -32,6 +44,7 @@ extension SwitchPipeline {
         defer { epochs.leave(slot) }
         let translator = scratches[slot]
         translation.sequence = versions.sequence
+        translation.tableSequence = versions.tableSequence
         translator.begin(key, pipeline: self, hasSideEffects: hasSideEffects)
         let inPort = key.word32(at: FlowOffset.datapathInPort)
         let isRecirculated = key.word32(at: FlowOffset.recircID) != 0

@@ -78,6 +78,11 @@ final class Translator: @unchecked Sendable {
     var outputCount = 0
     var dropReason: DropReason?
     var dependencies = DependencySet()
+    /// As `Translation.rewrittenWords`.
+    var rewrittenWords: UInt64 = 0
+    /// The bridge and port by which the packet came in; 0 is not said.
+    var entryBridge: UInt32 = 0
+    var entryPort: UInt32 = 0
     var visits: [TableVisit] = []
     var stations: [StationSighting] = []
     var newStations: [StationSighting] = []
@@ -131,6 +136,8 @@ final class Translator: @unchecked Sendable {
         outputCount = 0
         dropReason = nil
         dependencies = .topology
+        rewrittenWords = 0
+        entryBridge = 0
         (memory + 2 * FlowKey.byteCount).initializeMemory(as: UInt64.self, repeating: 0, count: 4 * FlowKey.wordCount)
         withUnsafeBytes(of: packet) { (memory).copyMemory(from: $0.baseAddress!, byteCount: FlowKey.byteCount) }
         clearPipelineLines()
@@ -151,6 +158,8 @@ final class Translator: @unchecked Sendable {
     func runPipeline(from port: PortView) {
         view = port.bridge
         store32(FlowOffset.inPort, port.number.rawValue)
+        entryBridge = view.bridge.identifier
+        entryPort = port.number.rawValue
         enter(view)
         guard port.receives else {
             report(.error, "port \(port.port.name) is closed for packets that come in")
@@ -180,6 +189,7 @@ final class Translator: @unchecked Sendable {
         translation.mask = looked.pointee
         for word in 40..<FlowKey.wordCount { translation.mask.bits.words[word] = 0 }
         translation.dependencies = dependencies
+        translation.rewrittenWords = rewrittenWords
         translation.isCacheable = true
         if keepsRecord {
             translation.effects = TranslationRecord(
@@ -296,11 +306,18 @@ final class Translator: @unchecked Sendable {
                 UnsafeMutableRawPointer(lookupMask).storeBytes(of: 0, toByteOffset: FlowOffset.tpSrc, as: UInt32.self)
             }
             for word in 0..<40 { all[word] |= seen[word] & ~own[word] }
+            noteRewritten(own, port: load32(FlowOffset.inPort))
             if port != nil { store32(FlowOffset.inPort, savedPort) }
             found = result.map { unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self) }
         }
         visits.append(TableVisit(bridge: bridge, table: table, rule: found))
         return found
+    }
+
+    /// Notes which words of the key a lookup sees otherwise than they were received.
+    @inline(__always) private func noteRewritten(_ own: UnsafePointer<UInt64>, port: UInt32) {
+        for word in 0..<40 where own[word] != 0 { rewrittenWords |= 1 << UInt64(word) }
+        if port != entryPort || view.bridge.identifier != entryBridge { rewrittenWords |= 1 << UInt64(TableChange.inPortWord) }
     }
 
     private func miss(_ table: UInt8, canMissToController: Bool) {

@@ -127,8 +127,10 @@ import Testing
         }
     }
 
-    @Test(arguments: [1, 2, 3, 4] as [UInt64])
+    /// Changes every 25 steps with the first seeds; with the last ones they come faster than packets repeat.
+    @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
     func verdictsEqualThePipelines(seed: UInt64) throws {
+        let interval = seed < 5 ? 25 : 2
         let clock = Clock(stoppedAt: Instant(nanoseconds: 1_000_000_000))
         let pipeline = SwitchPipeline(clock: clock, seed: seed)
         var settings = DatapathSettings()
@@ -169,7 +171,7 @@ import Testing
             if generator.below(8) == 0 {
                 flows[generator.below(12)] = (UInt32(1 + generator.below(4)), generator.frame(tag: UInt32(step)))
             }
-            if step % 25 == 0 {
+            if step % interval == 0 {
                 for _ in 0..<(1 + generator.below(4)) {
                     let text = generator.rule()
                     do {
@@ -213,6 +215,6 @@ import Testing
             #expect(c.receivedPackets == c.forwardedPackets + c.puntedPackets + c.drops.reduce(0, +))
         }
         let threads = datapath.threadStatistics()
-        #expect(threads.reduce(0) { $0 + $1.megaflowHits + $1.cacheHits } > 400)
+        #expect(threads.reduce(0) { $0 + $1.megaflowHits + $1.cacheHits } > (interval > 2 ? 400 : 20))
     }
 }

@@ -32,6 +32,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     let translator: any PacketTranslator
     let clock: Clock
     let versions: DependencyVersions
+    let invalidationBudget = Mutex(InvalidationBudget())
     let sharedMemory: UnsafeMutablePointer<SharedState>
     let quiescent: QuiescentState
     let table: FlowTable

@@ -3,7 +3,8 @@
 // ## Entry, 128 bytes, never moved; number 0 is none
 //
 //     line 0    key line 0, masked
-//     line 1     0  checked      the dependencies' sequence at which it was last found current; 0: no such megaflow
+//     line 1     0  checked      the dependencies' sequence at which it was last found current; 0: no such megaflow,
+//                             all ones: stale, whatever its slots say
 //                8  sequence     the sequence its decision was taken at
 //               16  dependencies slots of `DependencyVersions`
 //               24  mask         subtable number (4 bytes)
@@ -73,6 +74,8 @@ enum EntryFlag {
 enum FlowLayout {
     static var entryBytes: Int { @_noLocks @inline(__always) get { 128 } }
     static var checked: Int { @_noLocks @inline(__always) get { 64 } }
+    /// A `checked` that says that the megaflow is stale whatever its slots say.
+    static var stale: UInt64 { @_noLocks @inline(__always) get { .max } }
     static var sequence: Int { @_noLocks @inline(__always) get { 72 } }
     static var dependencies: Int { @_noLocks @inline(__always) get { 80 } }
     static var mask: Int { @_noLocks @inline(__always) get { 88 } }
@@ -289,6 +292,7 @@ enum FlowReader {
     /// Whether entry `index`, last found current at `checked`, still is; `sequence` is the newest change. Remembers if so.
     @_noLocks @inline(never)
     static func refresh(_ shared: UnsafePointer<SharedState>, _ index: UInt32, _ checked: UInt64, _ sequence: UInt64) -> Bool {
+        if checked == FlowLayout.stale { return false }
         let entry = entry(shared, index)
         let decided = entry.load(fromByteOffset: FlowLayout.sequence, as: UInt64.self)
         var rest = entry.load(fromByteOffset: FlowLayout.dependencies, as: UInt64.self)

@@ -32,7 +32,7 @@ final class FlowTable: @unchecked Sendable {
         var successor: UInt32
     }
 
-    private struct Subtable {
+    struct Subtable {
         var mask: FlowMask
         var flows = 0
         var buckets = 0
@@ -71,10 +71,14 @@ final class FlowTable: @unchecked Sendable {
     private let lockWord: UnsafeMutablePointer<Atomic<UInt32>>
 
     // Under the lock
+    /// Counts the masks that got a number.
+    private(set) var maskGeneration = 1
+    /// The latest changes of single rules.
+    var changes = ChangeLog()
     private var free: [UInt32] = []
     private(set) var nextUnused: UInt32 = 1
     private(set) var flowCount = 0
-    private var subtables: [Subtable?] = [nil]
+    private(set) var subtables: [Subtable?] = [nil]
     private var freeSubtables: [UInt32] = []
     private var subtablesByHash: [UInt64: [UInt32]] = [:]
     private var uses: [UInt32: [PortUse]] = [:]
@@ -114,6 +118,7 @@ final class FlowTable: @unchecked Sendable {
         for number in subtables.indices where subtables[number] != nil { bucketTable(UInt32(number))?.deallocate() }
         retired.forEach { $0.deallocate() }
         recordRegion.unmap()
+        changes.deallocate()
         UnsafeMutableRawPointer(lockWord).deallocate()
         afterDeinit()
     }
@@ -322,7 +327,10 @@ final class FlowTable: @unchecked Sendable {
             subtable: subtable, installedAt: now)
         records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
         // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
-        memory.atomicWord(FlowLayout.checked).pointee.store(max(translation.sequence, 1), ordering: .releasing)
+        changes.note(entry, translation)
+        let isConcerned = changes.hasConcerned(entry, mask: match.mask, port: port, translation, shared)
+        memory.atomicWord(FlowLayout.checked).pointee.store(
+            isConcerned ? FlowLayout.stale : max(translation.sequence, 1), ordering: .releasing)
         return entry
     }
 
@@ -409,6 +417,7 @@ final class FlowTable: @unchecked Sendable {
         } else {
             return nil
         }
+        maskGeneration += 1
         subtables[Int(number)] = Subtable(mask: mask, buckets: 4)
         subtablesByHash[hashOfMask(mask), default: []].append(number)
         let memory = FlowReader.subtable(shared, number)
