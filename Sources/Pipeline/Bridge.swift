@@ -17,6 +17,15 @@ public enum FailMode: String, Sendable {
     case standalone
 }
 
+/// What is done with fragments of IP packets (`OFPC_FRAG_*`).
+public enum FragmentHandling: Sendable {
+    /// Their transport ports read as zero.
+    case normal
+    case drop
+    /// The first fragment's ports are what they are, later ones' zero; rules tell fragments apart by `ip_frag`.
+    case match
+}
+
 /// What can be set on a bridge and what translations read.
 public struct BridgeSettings: Equatable, Sendable {
     /// Whether NORMAL forwards 01:80:c2:00:00:0x (`other_config:forward-bpdu`).
@@ -26,6 +35,10 @@ public struct BridgeSettings: Equatable, Sendable {
     public var sendsTableMissToController = false
     /// `OFPC_INVALID_TTL_TO_CONTROLLER`: whether `dec_ttl` without controller ids tells controllers of expired packets.
     public var sendsInvalidTTLToController = false
+    /// Whether every packet is handled as NORMAL says, whatever the tables: the controllers are gone.
+    public var hasFailedOpen = false
+    /// What is done with fragments of IP packets.
+    public var fragments = FragmentHandling.normal
     public init() {}
 }
 
@@ -119,6 +132,13 @@ public final class Bridge: @unchecked Sendable {
             return changes
         }
         if flushes { flushFlows() }
+    }
+
+    /// Says whether the bridge forwards by itself because its controllers are gone; its flow tables are emptied when it begins to.
+    public func setFailedOpen(_ hasFailed: Bool) {
+        guard settings.hasFailedOpen != hasFailed else { return }
+        if hasFailed { flushFlows() }
+        updateSettings { $0.hasFailedOpen = hasFailed }
     }
 
     /// Where events go; held weakly by nobody: pass nil to end.

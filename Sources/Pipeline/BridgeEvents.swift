@@ -55,6 +55,8 @@ public enum PortStatusReason: UInt8, Sendable {
 /// How the flow tables changed, for flow monitors.
 public enum FlowChange: Sendable {
     case added, deleted(FlowRemovedReason), modified
+    /// The rule took the place of `old`: by a modify, or by adding it again.
+    case replaced(old: FlowRule, isAdd: Bool)
 }
 
 /// Receives a bridge's events.

@@ -134,7 +134,8 @@ struct FlowTransaction {
         takeOut(old, &state)
         insert(rule, &state)
         note(rule)
-        changes.append((rule, change))
+        let isAdd = if case .added = change { true } else { false }
+        changes.append((rule, .replaced(old: old, isAdd: isAdd)))
     }
 
     mutating func remove(_ rule: FlowRule, reason: FlowRemovedReason, _ state: inout Bridge.Writer) {

@@ -166,6 +166,11 @@ final class Translator: @unchecked Sendable {
             drop(.inputPortClosed)
             return
         }
+        if view.settings.hasFailedOpen {
+            report(.detail, "the controllers are gone: the bridge forwards by itself")
+            normal()
+            return
+        }
         runTable(0, port: nil, canMissToController: true)
         runActionSet()
     }
@@ -258,6 +263,12 @@ final class Translator: @unchecked Sendable {
             rule = savedRule
             trace = savedTrace
         }
+        // The fragment's class is always in the mask.
+        if view.settings.fragments == .drop, load8(FlowOffset.ipFragment) != 0 {
+            report(.detail, "fragments are dropped (set-frags)")
+            drop(.policy)
+            return
+        }
         if depth > PipelineLimits.translationDepth {
             fail("resubmits nest deeper than \(PipelineLimits.translationDepth)")
             return
@@ -296,8 +307,8 @@ final class Translator: @unchecked Sendable {
             let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt64.self)
             let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt64.self)
             for word in 0..<FlowKey.wordCount { seen[word] = 0 }
-            // Fragments are handled as "normal": to the tables none of them has ports or types, the first one neither.
-            let isFragment = load8(FlowOffset.ipFragment) != 0
+            // Handled as "normal", no fragment has ports or types for the tables, the first one neither.
+            let isFragment = load8(FlowOffset.ipFragment) != 0 && view.settings.fragments == .normal
             let savedTransport = load32(FlowOffset.tpSrc)
             if isFragment { store32(FlowOffset.tpSrc, 0) }
             let result = classifier._withUnsafeGuaranteedRef { $0.lookup(key, version: version, mask: lookupMask) }

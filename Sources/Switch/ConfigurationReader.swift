@@ -24,15 +24,21 @@ struct ConfigurationReader {
 
     init(table: @escaping (String) -> [UUID: ConfigurationRow]) { self.table = table }
 
+    /// Keeps a sentence about a value that was ignored.
+    mutating func complain(_ sentence: String) { complaints.append(sentence) }
+
     mutating func read() -> (global: WantedGlobals, bridges: [WantedBridge]) {
         guard let root = table("Open_vSwitch").values.first else { return (WantedGlobals(), []) }
         let bridgeRows = table("Bridge")
         let portRows = table("Port")
         let interfaceRows = table("Interface")
+        let controllerRows = table("Controller")
         let bridges = root["bridges"].uuids.compactMap { bridgeRows[$0] }
             .map { bridge($0, ports: portRows, interfaces: interfaceRows) }
             .sorted { $0.name < $1.name }
-        return (global(root), bridges)
+        var globals = global(root)
+        if let row = root["ssl"].uuids.first.flatMap({ table("SSL")[$0] }) { globals.tls = tls(row) }
+        return (globals, bridges.map { connections($0, root, bridgeRows[$0.uuid], controllerRows) })
     }
 
     private mutating func global(_ row: ConfigurationRow) -> WantedGlobals {
@@ -120,7 +126,7 @@ struct ConfigurationReader {
 
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
-        "controller": "connections to controllers", "mirrors": "mirrors", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
+        "mirrors": "mirrors", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
         "flood_vlans": "flood_vlans", "flow_tables": "flow table settings", "auto_attach": "auto-attach",
     ]
     private static let unsupportedPortColumns = ["qos": "QoS", "lacp": "LACP", "cvlans": "cvlans"]

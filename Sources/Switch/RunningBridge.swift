@@ -30,6 +30,8 @@ struct RunningInterface {
 struct RunningBridge {
     var wanted: WantedBridge
     let bridge: Bridge
+    /// What the observer was told last.
+    var connections: BridgeConnections?
     var numbers = OpenFlowPortAllocator()
     /// By interface name.
     var interfaces: [String: RunningInterface] = [:]

@@ -22,6 +22,15 @@ public import Pipeline
 public protocol SwitchObserver: AnyObject {
     func bridgeAdded(_ bridge: Bridge)
     func bridgeRemoved(_ bridge: Bridge)
+    /// What the bridge's connections are to be: after `bridgeAdded`, and whenever it has changed.
+    func bridgeConfigured(_ bridge: Bridge, _ connections: BridgeConnections)
+    /// The files for TLS: before the first bridge, and whenever they have changed.
+    func tlsConfigured(_ files: TLSFiles)
+}
+
+extension SwitchObserver {
+    public func bridgeConfigured(_ bridge: Bridge, _ connections: BridgeConnections) {}
+    public func tlsConfigured(_ files: TLSFiles) {}
 }
 
 public final class Switch {
@@ -51,6 +60,7 @@ public final class Switch {
     private var monitor: (any ConfigurationMonitor)?
     private var wantedBefore: [WantedBridge] = []
     private var isFirstRound = true
+    private var isFirstApplication = true
     private var knownComplaints: Set<String> = []
     private var isStarted = false
 
@@ -75,7 +85,7 @@ public final class Switch {
     public func start() {
         isStarted = true
         writeOnce()
-        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface"]
+        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL"]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
             self?.replica.apply(update)
             self?.reconcile()
@@ -156,6 +166,8 @@ public final class Switch {
         } catch {
             log.error("\(error); the settings before stay in force")
         }
+        if isFirstApplication || wanted.tls != globals.tls { observer?.tlsConfigured(wanted.tls) }
+        isFirstApplication = false
         globals = wanted
     }
 
@@ -183,6 +195,11 @@ public final class Switch {
         running.bridge.updateSettings { $0.forwardsReservedMulticast = wanted.forwardBPDU }
         bridges[wanted.name]?.wanted = wanted
         bringUpInterfaces(wanted)
+        // Last: who connects finds the ports there.
+        if running.connections != wanted.connections {
+            bridges[wanted.name]?.connections = wanted.connections
+            observer?.bridgeConfigured(running.bridge, wanted.connections)
+        }
     }
 
     func removeBridge(_ name: String) {

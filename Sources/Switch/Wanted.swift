@@ -25,6 +25,7 @@ struct WantedGlobals: Equatable {
     var maxIdleMilliseconds: UInt64 = 10_000
     var flowLimit: UInt64 = 200_000
     var statsUpdateIntervalMilliseconds: UInt64 = 5_000
+    var tls = TLSFiles()
 }
 
 /// A `Bridge` row with its ports.
@@ -38,6 +39,7 @@ struct WantedBridge: Equatable {
     var macTableSize = 8192
     var macAgingSeconds: UInt64 = 300
     var forwardBPDU = false
+    var connections = BridgeConnections()
     var ports: [WantedPort] = []
 }
 

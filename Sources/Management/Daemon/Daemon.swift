@@ -166,6 +166,7 @@ public final class Daemon {
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
             runDirectory: directory, dummies: options.dummies, observer: openFlow)
+        openFlow.onReport = { [unowned theSwitch] in theSwitch.publish($0) }
         let control = try ControlServer(
             loop: loop, path: options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl", log: registry,
             program: "apusd (Apus) \(version)"

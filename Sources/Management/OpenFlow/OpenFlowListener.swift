@@ -1,99 +1,18 @@
-// The OpenFlow sockets of one bridge: `BRIDGE.mgmt`, where flows are managed, and `BRIDGE.snoop`, where what is said there
-// can be listened to.
+// The OpenFlow sockets of one bridge: `BRIDGE.mgmt`, where flows are managed; `BRIDGE.snoop`, where what its controllers say can
+// be listened to; and the controllers.
 
 internal import Base
 internal import Logging
+internal import OVSDB
 internal import OpenFlow
 internal import Pipeline
-
-/// Joins an OpenFlow connection to a socket: bytes in, bytes out, its timer, its end.
-private final class OpenFlowSession: StreamSession {
-    let connection: StreamConnection
-    private(set) var openFlow: OpenFlowConnection!
-    private let loop: ControlLoop
-    private let logger: Logger
-    private var timer: (deadline: Instant, token: TimerQueue.Token)?
-    private var isOver = false
-    /// Called when the connection is over.
-    var onEnd: (() -> Void)?
-
-    init(
-        connection: StreamConnection, loop: ControlLoop, logger: Logger, versions: OpenFlowVersionSet,
-        handler: any OpenFlowConnectionHandler
-    ) {
-        self.connection = connection
-        self.loop = loop
-        self.logger = logger
-        openFlow = OpenFlowConnection(
-            configuration: OpenFlowConnection.Configuration(name: connection.name, versions: versions), clock: loop.clock, handler: handler,
-            output: { [unowned connection] in connection.send($0) })
-        openFlow.isCongested = { [unowned connection] in connection.isCongested }
-        openFlow.pendingOutputBytes = { [unowned connection] in connection.pendingBytes }
-    }
-
-    func start() {
-        openFlow.start()
-        settle()
-    }
-
-    func received(_ bytes: [UInt8]) {
-        openFlow.receive(bytes)
-        settle()
-    }
-
-    func outputDrained() {
-        openFlow.outputDrained()
-        settle()
-    }
-
-    func connectionClosed() {
-        openFlow.close("the peer closed the connection")
-        end()
-    }
-
-    /// After everything that may have changed the connection's deadline or ended it.
-    private func settle() {
-        if let reason = openFlow.closeReason {
-            if !isOver { logger.info("\(connection.name): connection ended: \(reason)") }
-            connection.close()
-            return end()
-        }
-        guard let deadline = openFlow.nextDeadline else { return cancelTimer() }
-        // A deadline that moved later is looked at when the earlier one comes; that spares a timer a message.
-        if let timer, timer.deadline <= deadline { return }
-        cancelTimer()
-        let token = loop.timers.schedule(at: deadline) { [weak self] in self?.timerFired() }
-        timer = (deadline, token)
-    }
-
-    private func timerFired() {
-        timer = nil
-        openFlow.tick()
-        settle()
-    }
-
-    /// The service ended the connection: nothing may have arrived that would have told.
-    func check() { settle() }
-
-    private func end() {
-        guard !isOver else { return }
-        isOver = true
-        cancelTimer()
-        onEnd?()
-        onEnd = nil
-    }
-
-    private func cancelTimer() {
-        if let timer { loop.timers.cancel(timer.token) }
-        timer = nil
-    }
-}
+internal import Switch
 
 /// Listens to nothing and wants nothing: the far end of a snoop connection.
 private final class SnoopHandler: OpenFlowConnectionHandler {
     func connectionOpened(_ connection: OpenFlowConnection) {}
     func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError) {}
-    func commit(_ bundle: Bundle, on connection: OpenFlowConnection) throws(OpenFlowError) {}
+    func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {}
     func subscriptionChanged(_ connection: OpenFlowConnection) {}
     func connectionClosed(_ connection: OpenFlowConnection) {}
 }
@@ -101,35 +20,36 @@ private final class SnoopHandler: OpenFlowConnectionHandler {
 /// Serves one bridge. Only on the control loop's thread.
 final class OpenFlowListener {
     private let service: OpenFlowService
+    private let loop: ControlLoop
+    private let logger: Logger
+    private let controllers: BridgeControllers
     private var management: StreamServer?
     private var snoop: StreamServer?
     private var sessions: [ObjectIdentifier: OpenFlowSession] = [:]
     private var snoopers: [ObjectIdentifier: OpenFlowSession] = [:]
     private let snoopHandler = SnoopHandler()
+    private var connections = BridgeConnections()
 
     /// Opens both sockets.
     init(
-        loop: ControlLoop, directory: String, service: OpenFlowService, versions: OpenFlowVersionSet, logger: Logger
+        loop: ControlLoop, directory: String, tls: TLSContext, service: OpenFlowService, logger: Logger
     ) throws(UnixSocketError) {
         self.service = service
+        self.loop = loop
+        self.logger = logger
+        controllers = BridgeControllers(loop: loop, directory: directory, tls: tls, service: service, logger: logger)
+        controllers.tap = { [weak self] in self?.relay($0) }
         let path = directory + "/" + service.bridge.name
         management = try StreamServer(loop: loop, path: path + ".mgmt", limits: .openFlow, logger: logger) { [unowned self] connection in
-            let session = OpenFlowSession(connection: connection, loop: loop, logger: logger, versions: versions, handler: self.service)
-            let id = ObjectIdentifier(session)
-            self.sessions[id] = session
-            session.onEnd = { [weak self] in self?.sessions[id] = nil }
-            session.openFlow.tap = { [weak self] in self?.relay($0) }
+            let session = serve(connection, handler: self.service, among: \.sessions)
             session.start()
             return session
         }
         do throws(UnixSocketError) {
             snoop = try StreamServer(loop: loop, path: path + ".snoop", limits: .snoop, logger: logger) { [unowned self] connection in
-                let session = OpenFlowSession(
-                    connection: connection, loop: loop, logger: logger, versions: versions, handler: self.snoopHandler)
-                let id = ObjectIdentifier(session)
-                self.snoopers[id] = session
-                session.onEnd = { [weak self] in self?.snoopers[id] = nil }
-                session.start()
+                let session = serve(connection, handler: snoopHandler, among: \.snoopers)
+                // Without a controller there is nothing that could ever be heard.
+                if controllers.isConnected { session.start() } else { session.close("there is no controller connection to snoop") }
                 return session
             }
         } catch {
@@ -138,9 +58,42 @@ final class OpenFlowListener {
         }
     }
 
+    /// Called when a controller's state has changed.
+    var onReport: (([UUID: ControllerReport]) -> Void)? {
+        get { controllers.onReport }
+        set { controllers.onReport = newValue }
+    }
+
+    private func serve(
+        _ connection: StreamConnection, handler: any OpenFlowConnectionHandler,
+        among list: ReferenceWritableKeyPath<OpenFlowListener, [ObjectIdentifier: OpenFlowSession]>
+    ) -> OpenFlowSession {
+        var configuration = OpenFlowConnection.Configuration(name: connection.name, versions: connections.versions)
+        configuration.bundleIdleSeconds = connections.bundleIdleSeconds
+        let session = OpenFlowSession(
+            connection: connection, loop: loop, logger: logger, configuration: configuration, handler: handler)
+        let id = ObjectIdentifier(session)
+        self[keyPath: list][id] = session
+        session.onEnd = { [weak self] _ in self?[keyPath: list][id] = nil }
+        return session
+    }
+
+    /// Takes what the configuration says. Clients that speak a version that is not enabled any more are disconnected.
+    func configure(_ wanted: BridgeConnections) {
+        connections = wanted
+        service.describe(datapath: wanted.datapathDescription, serialNumber: wanted.serialNumber)
+        for session in Array(sessions.values) {
+            if let version = session.openFlow.version, !wanted.versions.contains(version) {
+                session.close("the bridge's protocols have changed")
+            }
+        }
+        controllers.configure(wanted)
+    }
+
     /// Closes the sockets and ends every connection.
     func close() {
         service.shutDown()
+        controllers.close()
         for session in Array(sessions.values) { session.check() }
         management?.close()
         snoop?.close()

@@ -3,6 +3,7 @@
 internal import Base
 public import DatapathAPI
 internal import Logging
+public import OVSDB
 internal import OpenFlow
 public import Pipeline
 public import Switch
@@ -15,7 +16,10 @@ public final class OpenFlowServers: SwitchObserver {
     private let directory: String
     private let datapath: any DatapathControl
     private let logger: Logger
+    private let tls = TLSContext()
     private var listeners: [String: OpenFlowListener] = [:]
+    /// Called when controllers' states have changed.
+    public var onReport: (([UUID: ControllerReport]) -> Void)?
 
     /// - Parameter directory: the run directory, where the sockets are made.
     public init(loop: ControlLoop, directory: String, datapath: any DatapathControl, log: LogRegistry) {
@@ -41,11 +45,23 @@ public final class OpenFlowServers: SwitchObserver {
                     datapath: "None"),
                 log: { logger.info("\(name): \($0)") }))
         do throws(UnixSocketError) {
-            listeners[name] = try OpenFlowListener(loop: loop, directory: directory, service: service, versions: .all, logger: logger)
+            let listener = try OpenFlowListener(loop: loop, directory: directory, tls: tls, service: service, logger: logger)
+            listener.onReport = { [weak self] in self?.onReport?($0) }
+            listeners[name] = listener
         } catch {
             service.shutDown()
             logger.error("bridge \(name): no OpenFlow socket: \(error)")
         }
+    }
+
+    public func bridgeConfigured(_ bridge: Bridge, _ connections: BridgeConnections) {
+        listeners[bridge.name]?.configure(connections)
+    }
+
+    public func tlsConfigured(_ files: TLSFiles) {
+        tls.settings = TLSSettings(
+            privateKey: files.privateKey, certificate: files.certificate, caCertificate: files.caCertificate,
+            bootstrapsCA: files.bootstrapsCA)
     }
 
     public func bridgeRemoved(_ bridge: Bridge) { listeners.removeValue(forKey: bridge.name)?.close() }

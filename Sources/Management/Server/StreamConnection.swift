@@ -202,6 +202,7 @@ public final class StreamConnection {
 
     private func written(_ count: Int) {
         pendingBytes -= count
+        if pendingBytes == 0, isOpen { session?.outputEmptied() }
         if isCongested && isOpen && pendingBytes <= limits.pauseBytes / 2 {
             isCongested = false
             deliver { session?.outputDrained() }

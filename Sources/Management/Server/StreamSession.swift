@@ -13,6 +13,9 @@ public protocol StreamSession: AnyObject {
     /// `StreamConnection.isCongested` goes on with them.
     func outputDrained()
 
+    /// The peer has taken everything that was sent.
+    func outputEmptied()
+
     /// The peer will send nothing more. What was answered is still sent; then the server closes.
     func inputEnded()
 
@@ -22,6 +25,7 @@ public protocol StreamSession: AnyObject {
 
 extension StreamSession {
     public func outputDrained() {}
+    public func outputEmptied() {}
     public func inputEnded() {}
     public func connectionClosed() {}
 }

@@ -5,7 +5,7 @@ internal import Flow
 enum ExperimenterCodec {
     static func decode(_ reader: inout ByteReader, _ version: OpenFlowVersion, flowModTableID: Bool) throws(OpenFlowError) -> Message {
         let id = try reader.u32()
-        if id == Experimenter.onf, version >= .v1_3 { return try decodeONF(&reader) }
+        if id == Experimenter.onf, version >= .v1_3 { return try decodeONF(&reader, version) }
         guard id == Experimenter.nicira else {
             throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(id, radix: 16)) is unknown")
         }
@@ -35,19 +35,42 @@ enum ExperimenterCodec {
         case NiciraMessage.setControllerID:
             try reader.skip(6)
             message = .setControllerID(try reader.u16())
+        case NiciraMessage.flowMonitorCancel where version <= .v1_2: message = .flowMonitorCancel(id: try reader.u32())
+        case NiciraMessage.flowMonitorPaused where version <= .v1_2: message = .flowMonitorPaused
+        case NiciraMessage.flowMonitorResumed where version <= .v1_2: message = .flowMonitorResumed
+        case NiciraMessage.tlvTableMod: message = .tlvTableMod(try NoticeCodec.decodeTLVTableMod(&reader))
+        case NiciraMessage.tlvTableRequest: message = .tlvTableRequest
+        case NiciraMessage.tlvTableReply: message = .tlvTableReply(try NoticeCodec.decodeTLVTable(&reader))
+        case NiciraMessage.resume: return .resume(try PacketCodec.decodeNXPacketIn2(&reader))
+        case NiciraMessage.flushConntrackZone:
+            guard try reader.array(6).allSatisfy({ $0 == 0 }) else {
+                throw OpenFlowError(.nxbrcMustBeZero, "padding of a conntrack flush is not zero")
+            }
+            message = .flushConntrackZone(try reader.u16())
+        case NiciraMessage.flushConntrack:
+            let number = try reader.u8()
+            guard try reader.array(7).allSatisfy({ $0 == 0 }) else {
+                throw OpenFlowError(.nxbrcMustBeZero, "padding of a conntrack flush is not zero")
+            }
+            message = .flushConntrack(protocolNumber: number, properties: reader.rest())
+        case NiciraMessage.requestForward where version <= .v1_2: return .requestForward(try NoticeCodec.decodeForwarded(&reader))
         default: throw OpenFlowError(.brcBadSubtype, "Nicira message \(subtype) is not one that this switch knows")
         }
         try reader.expectEnd()
         return message
     }
 
-    private static func decodeONF(_ reader: inout ByteReader) throws(OpenFlowError) -> Message {
+    private static func decodeONF(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> Message {
         let type = try reader.u32()
         let message: Message
         switch type {
         case ONFMessage.bundleControl: message = .bundleControl(try SwitchCodec.decodeBundleControl(&reader))
         case ONFMessage.bundleAdd: message = .bundleAdd(try SwitchCodec.decodeBundleAdd(&reader))
         case ONFMessage.roleStatus: message = .roleStatus(try SwitchCodec.decodeRoleStatus(&reader))
+        case ONFMessage.flowMonitorCancel: message = .flowMonitorCancel(id: try reader.u32())
+        case ONFMessage.flowMonitorPaused: message = .flowMonitorPaused
+        case ONFMessage.flowMonitorResumed: message = .flowMonitorResumed
+        case ONFMessage.requestForward: return .requestForward(try NoticeCodec.decodeForwarded(&reader))
         default: throw OpenFlowError(.brcBadSubtype, "ONF message \(type) is not one that this switch knows")
         }
         try reader.expectEnd()
@@ -108,6 +131,35 @@ enum ExperimenterCodec {
         case .roleStatus(let status) where version == .v1_3:
             onf(ONFMessage.roleStatus)
             SwitchCodec.encodeRoleStatus(status, &writer)
+        case .flowMonitorCancel(let id) where version <= .v1_3:
+            if version == .v1_3 { onf(ONFMessage.flowMonitorCancel) } else { nicira(NiciraMessage.flowMonitorCancel) }
+            writer.u32(id)
+        case .flowMonitorPaused where version <= .v1_3:
+            if version == .v1_3 { onf(ONFMessage.flowMonitorPaused) } else { nicira(NiciraMessage.flowMonitorPaused) }
+        case .flowMonitorResumed where version <= .v1_3:
+            if version == .v1_3 { onf(ONFMessage.flowMonitorResumed) } else { nicira(NiciraMessage.flowMonitorResumed) }
+        case .requestForward(let request) where version <= .v1_3:
+            if version == .v1_3 { onf(ONFMessage.requestForward) } else { nicira(NiciraMessage.requestForward) }
+            return NoticeCodec.encode(request, version, &writer)
+        case .resume(let packet):
+            nicira(NiciraMessage.resume)
+            PacketCodec.encodeProperties(packet, version, &writer)
+        case .tlvTableMod(let mod):
+            nicira(NiciraMessage.tlvTableMod)
+            NoticeCodec.encode(mod, &writer)
+        case .tlvTableRequest: nicira(NiciraMessage.tlvTableRequest)
+        case .tlvTableReply(let table):
+            nicira(NiciraMessage.tlvTableReply)
+            NoticeCodec.encode(table, &writer)
+        case .flushConntrackZone(let zone):
+            nicira(NiciraMessage.flushConntrackZone)
+            writer.zeros(6)
+            writer.u16(zone)
+        case .flushConntrack(let number, let properties):
+            nicira(NiciraMessage.flushConntrack)
+            writer.u8(number)
+            writer.zeros(7)
+            writer.raw(properties)
         default: return false
         }
         return true

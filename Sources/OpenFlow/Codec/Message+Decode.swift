@@ -72,8 +72,9 @@ extension Message {
         case .meterMod: message = .meterMod(try GroupCodec.decodeMeterMod(&reader))
         case .bundleControl: message = .bundleControl(try SwitchCodec.decodeBundleControl(&reader))
         case .bundleAdd: message = .bundleAdd(try SwitchCodec.decodeBundleAdd(&reader))
-        case .tableStatus, .requestForward:
-            throw OpenFlowError(.brcBadType, "message type \(type) is not one that this switch reads")
+        case .tableStatus: message = .tableStatus(try NoticeCodec.decodeTableStatus(&reader))
+        case .requestForward: message = .requestForward(try NoticeCodec.decodeForwarded(&reader))
+        case .controllerStatus: message = .controllerStatus(try NoticeCodec.decodeController(&reader))
         }
         try reader.expectEnd()
         return message

@@ -91,14 +91,22 @@ extension Message {
             SwitchCodec.encodeBundleAdd(add, &writer)
             return .bundleAdd
         case .roleRequest(let role) where !role.isNicira:
-            SwitchCodec.encodeRole(role, &writer)
+            SwitchCodec.encodeRole(role, version, &writer)
             return .roleRequest
         case .roleReply(let role) where !role.isNicira:
-            SwitchCodec.encodeRole(role, &writer)
+            SwitchCodec.encodeRole(role, version, &writer)
             return .roleReply
         case .roleStatus(let status) where version >= .v1_4:
             SwitchCodec.encodeRoleStatus(status, &writer)
             return .roleStatus
+        case .tableStatus(let status):
+            NoticeCodec.encode(status, &writer)
+            return .tableStatus
+        case .requestForward(let request) where version >= .v1_4:
+            return NoticeCodec.encode(request, version, &writer) ? .requestForward : nil
+        case .controllerStatus(let status):
+            NoticeCodec.encode(status, &writer)
+            return .controllerStatus
         case .getAsyncRequest: return .getAsyncRequest
         case .getAsyncReply(let config):
             SwitchCodec.encodeAsync(config, version, &writer)
@@ -107,7 +115,8 @@ extension Message {
             SwitchCodec.encodeAsync(config, version, &writer)
             return .setAsync
         case .experimenter, .roleRequest, .roleReply, .roleStatus, .setAsync, .bundleControl, .bundleAdd, .setFlowFormat, .flowModTableID,
-            .setPacketInFormat, .setControllerID, .flowAge:
+            .setPacketInFormat, .setControllerID, .flowAge, .requestForward, .resume, .tlvTableMod, .tlvTableRequest, .tlvTableReply,
+            .flushConntrackZone, .flushConntrack, .flowMonitorCancel, .flowMonitorPaused, .flowMonitorResumed:
             return ExperimenterCodec.encode(self, version, &writer) ? .experimenter : nil
         }
     }

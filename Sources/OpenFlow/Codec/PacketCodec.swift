@@ -1,6 +1,6 @@
 // Packet-in and packet-out: bodies after the header.
 
-internal import Flow
+public import Flow
 
 enum PacketCodec {
     // MARK: Packet-in
@@ -77,7 +77,9 @@ enum PacketCodec {
                 body.lengthError = .bmcBadLen
                 packet.metadata = try OXMCodec.decodeMatch(&body).match
             case Property.userdata: packet.userdata = body.rest()
-            case Property.continuation: break
+            case Property.continuation:
+                try body.skip(4)
+                packet.continuation = body.rest()
             default: throw OpenFlowError(.bpcBadType, "property \(type) of a packet-in")
             }
         }
@@ -90,14 +92,7 @@ enum PacketCodec {
         return reason
     }
 
-    /// The reason as `version` knows it: what came later was "an action said so".
-    private static func reason(_ reason: PacketInReason, _ version: OpenFlowVersion) -> UInt8 {
-        switch reason {
-        case .noMatch, .action: reason.rawValue
-        case .invalidTTL: version >= .v1_2 ? reason.rawValue : PacketInReason.action.rawValue
-        default: version >= .v1_4 ? reason.rawValue : PacketInReason.action.rawValue
-        }
-    }
+    private static func reason(_ reason: PacketInReason, _ version: OpenFlowVersion) -> UInt8 { reason.wireValue(in: version) }
 
     static func encodePacketIn(_ packet: PacketIn, _ version: OpenFlowVersion, _ writer: inout ByteWriter) -> MessageType {
         let totalLength = UInt16(clamping: packet.totalLength)
@@ -122,21 +117,7 @@ enum PacketCodec {
         case .nicira2:
             writer.u32(Experimenter.nicira)
             writer.u32(NiciraMessage.packetIn2)
-            writer.property(Property.packet) { $0.raw(packet.data) }
-            if packet.totalLength != packet.data.count {
-                writer.property(Property.fullLength) { $0.u32(UInt32(clamping: packet.totalLength)) }
-            }
-            if packet.bufferID != FlowMod.noBuffer { writer.property(Property.bufferID) { $0.u32(packet.bufferID) } }
-            writer.property(Property.tableID) { $0.u8(packet.tableID) }
-            if packet.cookie != .max {
-                writer.property(Property.cookie) {
-                    $0.u32(0)
-                    $0.u64(packet.cookie)
-                }
-            }
-            writer.property(Property.reason) { $0.u8(reason(packet.reason, version)) }
-            writer.property(Property.metadata) { OXMCodec.encodeMatch(packet.$metadata, .oxm(version), to: &$0) }
-            if !packet.userdata.isEmpty { writer.property(Property.userdata) { $0.raw(packet.userdata) } }
+            encodeProperties(packet, version, &writer)
             return .experimenter
         case .standard: break
         }
@@ -163,6 +144,32 @@ enum PacketCodec {
         }
         writer.raw(packet.data)
         return .packetIn
+    }
+
+    /// The properties of NXT_PACKET_IN2 and NXT_RESUME.
+    static func encodeProperties(_ packet: PacketIn, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
+        writer.property(Property.packet) { $0.raw(packet.data) }
+        if packet.totalLength != packet.data.count {
+            writer.property(Property.fullLength) { $0.u32(UInt32(clamping: packet.totalLength)) }
+        }
+        if packet.bufferID != FlowMod.noBuffer { writer.property(Property.bufferID) { $0.u32(packet.bufferID) } }
+        writer.property(Property.tableID) { $0.u8(packet.tableID) }
+        if packet.cookie != .max {
+            writer.property(Property.cookie) {
+                $0.u32(0)
+                $0.u64(packet.cookie)
+            }
+        }
+        writer.property(Property.reason) { $0.u8(reason(packet.reason, version)) }
+        writer.property(Property.metadata) { OXMCodec.encodeMatch(packet.$metadata, .oxm(version), to: &$0) }
+        if !packet.userdata.isEmpty { writer.property(Property.userdata) { $0.raw(packet.userdata) } }
+        if !packet.continuation.isEmpty {
+            // Behind four bytes of padding, so that what is in it is aligned.
+            writer.property(Property.continuation) {
+                $0.u32(0)
+                $0.raw(packet.continuation)
+            }
+        }
     }
 
     // MARK: Packet-out
@@ -212,5 +219,16 @@ enum PacketCodec {
         ActionEncoder(version: version).encode(packet.actions, to: &writer)
         writer.patch16(writer.count - start, at: lengthOffset)
         writer.raw(packet.data)
+    }
+}
+
+extension PacketInReason {
+    /// The reason as `version` knows it: what came later was "an action said so".
+    public func wireValue(in version: OpenFlowVersion) -> UInt8 {
+        switch self {
+        case .noMatch, .action: rawValue
+        case .invalidTTL: rawValue
+        default: version >= .v1_4 ? rawValue : PacketInReason.action.rawValue
+        }
     }
 }

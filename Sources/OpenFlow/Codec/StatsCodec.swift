@@ -20,6 +20,9 @@ enum StatsType {
     static let portDescription: UInt16 = 13
     static let tableDescription: UInt16 = 14
     static let queueDescription: UInt16 = 15
+    static let flowMonitor: UInt16 = 16
+    static let controllerStatus: UInt16 = 18
+    static let bundleFeatures: UInt16 = 19
     static let experimenter: UInt16 = 0xffff
 
     /// The first version that has `type`. Port descriptions are 1.3's, but 1.0 and later are answered too, as the field does.
@@ -29,7 +32,8 @@ enum StatsType {
         case group, groupDescription: version >= .v1_1
         case groupFeatures: version >= .v1_2
         case meter, meterConfig, meterFeatures, tableFeatures: version >= .v1_3
-        case tableDescription, queueDescription: version >= .v1_4
+        case tableDescription, queueDescription, flowMonitor: version >= .v1_4
+        case controllerStatus, bundleFeatures: version >= .v1_5
         default: false
         }
     }
@@ -120,8 +124,18 @@ enum StatsCodec {
         case StatsType.queueDescription:
             let port = OpenFlowPort(try reader.u32())
             request = .queueDescription(port: port, queueID: try reader.u32())
+        case StatsType.flowMonitor: request = .flowMonitor(try decodeMonitors(&reader, version))
+        case StatsType.controllerStatus: request = .controllerStatus
+        case StatsType.bundleFeatures:
+            // What is asked about scheduling gets the same answer.
+            _ = reader.rest()
+            request = .bundleFeatures
         default:
             let (id, subtype) = try experimenterHeader(&reader)
+            if id == Experimenter.onf, subtype == ONFStats.flowMonitor, version == .v1_3 {
+                request = .flowMonitor(try decodeMonitors(&reader, version))
+                break
+            }
             guard id == Experimenter.nicira else {
                 throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(id, radix: 16)) is unknown")
             }
@@ -129,10 +143,32 @@ enum StatsCodec {
             switch subtype {
             case NiciraStats.flow: request = .flow(try decodeNXFlowRequest(&reader))
             case NiciraStats.aggregate: request = .aggregate(try decodeNXFlowRequest(&reader))
+            case NiciraStats.flowMonitor where version <= .v1_2: request = .flowMonitor(try decodeMonitors(&reader, version))
+            case NiciraStats.ipfixBridge, NiciraStats.ipfixFlow: request = .ipfix(isBridge: subtype == NiciraStats.ipfixBridge)
             default: throw OpenFlowError(.brcBadSubtype, "Nicira statistics \(subtype) are not ones that this switch keeps")
             }
         }
         return (request, more)
+    }
+
+    private static func decodeMonitors(
+        _ reader: inout ByteReader, _ version: OpenFlowVersion
+    ) throws(OpenFlowError) -> [FlowMonitorRequest] {
+        var monitors: [FlowMonitorRequest] = []
+        while !reader.isAtEnd { monitors.append(try FlowMonitorCodec.decode(&reader, version)) }
+        return monitors
+    }
+
+    /// The header of flow monitor requests and replies: the standard's, ONF's or Nicira's.
+    static func encodeMonitorHeader(more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
+        switch version {
+        case .v1_0, .v1_1, .v1_2: encodeNiciraHeader(NiciraStats.flowMonitor, more: more, version, &writer)
+        case .v1_3:
+            encodeHeader(StatsType.experimenter, more: more, version, &writer)
+            writer.u32(Experimenter.onf)
+            writer.u32(ONFStats.flowMonitor)
+        case .v1_4, .v1_5: encodeHeader(StatsType.flowMonitor, more: more, version, &writer)
+        }
     }
 
     static func encodeRequest(_ request: StatsRequest, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) -> Bool {
@@ -192,6 +228,17 @@ enum StatsCodec {
                 writer.u32(queue)
             }
             return header(StatsType.queueDescription)
+        case .flowMonitor(let monitors):
+            encodeMonitorHeader(more: more, version, &writer)
+            for monitor in monitors { FlowMonitorCodec.encode(monitor, version, &writer) }
+            return true
+        case .controllerStatus: return header(StatsType.controllerStatus)
+        case .bundleFeatures:
+            defer { writer.zeros(8) }
+            return header(StatsType.bundleFeatures)
+        case .ipfix(let isBridge):
+            encodeNiciraHeader(isBridge ? NiciraStats.ipfixBridge : NiciraStats.ipfixFlow, more: more, version, &writer)
+            return true
         case .experimenter(let message):
             defer {
                 writer.u32(message.experimenter)
@@ -280,18 +327,31 @@ enum StatsCodec {
 
     /// Writes header and body; false if the version has no such reply.
     static func encodeReply(_ reply: StatsReply, more: Bool, _ version: OpenFlowVersion, _ writer: inout ByteWriter) -> Bool {
-        guard let type = StatsReplyCodec.type(of: reply), StatsType.isKnown(type, in: version) else { return false }
+        guard let type = StatsReplyCodec.type(of: reply, version), StatsType.isKnown(type, in: version) else { return false }
         switch reply {
         case .flow(_, isNXM: true): encodeNiciraHeader(NiciraStats.flow, more: more, version, &writer)
         case .aggregate(_, isNXM: true): encodeNiciraHeader(NiciraStats.aggregate, more: more, version, &writer)
+        case .flowMonitor: encodeMonitorHeader(more: more, version, &writer)
         default: encodeHeader(type, more: more, version, &writer)
         }
         StatsReplyCodec.encode(reply, version, &writer)
         return true
     }
 
+    static func decodeUpdates(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> [FlowUpdate] {
+        var updates: [FlowUpdate] = []
+        while !reader.isAtEnd { updates.append(try FlowMonitorCodec.decodeUpdate(&reader, version)) }
+        return updates
+    }
+
     static func decodeNicira(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> StatsReply {
         let (id, subtype) = try experimenterHeader(&reader)
+        if version == .v1_3 ? id == Experimenter.onf && subtype == ONFStats.flowMonitor
+            : id == Experimenter.nicira && subtype == NiciraStats.flowMonitor && version <= .v1_2
+        {
+            if version == .v1_0 { try reader.skip(4) }
+            return .flowMonitor(try decodeUpdates(&reader, version))
+        }
         guard id == Experimenter.nicira, subtype == NiciraStats.flow || subtype == NiciraStats.aggregate else {
             return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))
         }

@@ -4,7 +4,7 @@ internal import Flow
 
 enum StatsReplyCodec {
     /// The reply's number; Nicira's forms are experimenters'.
-    static func type(of reply: StatsReply) -> UInt16? {
+    static func type(of reply: StatsReply, _ version: OpenFlowVersion) -> UInt16? {
         switch reply {
         case .description: StatsType.description
         case .flow(_, let isNXM): isNXM ? StatsType.experimenter : StatsType.flow
@@ -22,6 +22,9 @@ enum StatsReplyCodec {
         case .portDescription: StatsType.portDescription
         case .tableDescription: StatsType.tableDescription
         case .queueDescription: StatsType.queueDescription
+        case .flowMonitor: version >= .v1_4 ? StatsType.flowMonitor : StatsType.experimenter
+        case .controllerStatus: StatsType.controllerStatus
+        case .bundleFeatures: StatsType.bundleFeatures
         case .experimenter: StatsType.experimenter
         }
     }
@@ -57,6 +60,13 @@ enum StatsReplyCodec {
         case StatsType.tableDescription:
             return .tableDescription(try list(&reader) { (r) throws(OpenFlowError) in try decodeTableDescription(&r) })
         case StatsType.queueDescription: return .queueDescription(reader.rest())
+        case StatsType.flowMonitor: return .flowMonitor(try StatsCodec.decodeUpdates(&reader, version))
+        case StatsType.controllerStatus:
+            return .controllerStatus(try list(&reader) { (r) throws(OpenFlowError) in try NoticeCodec.decodeController(&r) })
+        case StatsType.bundleFeatures:
+            let features = BundleFeatures(capabilities: try reader.u16())
+            _ = reader.rest()
+            return .bundleFeatures(features)
         default: return try StatsCodec.decodeNicira(&reader, version)
         }
     }
@@ -80,6 +90,11 @@ enum StatsReplyCodec {
         case .portDescription(let ports): for port in ports { PortCodec.encodePort(port, version, &writer) }
         case .tableDescription(let tables): for table in tables { encode(table, &writer) }
         case .queueDescription(let bytes): writer.raw(bytes)
+        case .flowMonitor(let updates): for update in updates { FlowMonitorCodec.encode(update, version, &writer) }
+        case .controllerStatus(let controllers): for controller in controllers { NoticeCodec.encode(controller, &writer) }
+        case .bundleFeatures(let features):
+            writer.u16(features.capabilities)
+            writer.zeros(6)
         case .experimenter(let message):
             writer.u32(message.experimenter)
             writer.u32(message.type)
@@ -178,7 +193,7 @@ enum StatsReplyCodec {
         static let fields12: UInt64 = 0x7f_ffff_fffd
     }
 
-    private static func decodeTableDescription(_ reader: inout ByteReader) throws(OpenFlowError) -> TableDescription {
+    static func decodeTableDescription(_ reader: inout ByteReader) throws(OpenFlowError) -> TableDescription {
         let length = Int(try reader.u16())
         guard length >= 8 else { throw OpenFlowError(.brcBadLen, "table description of \(length) bytes") }
         var body = try reader.sub(length - 2)

@@ -136,15 +136,18 @@ enum SwitchCodec {
 
     static func decodeRole(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> RoleMessage {
         let number = try reader.u32()
-        try reader.skip(4)
+        // 1.5 has put a short id into the padding.
+        let shortID = try reader.u16()
+        try reader.skip(2)
         let generation = try reader.u64()
         guard let role = ControllerRole(rawValue: number) else { throw OpenFlowError(.rrfcBadRole, "controller role \(number)") }
-        return RoleMessage(role: role, generationID: generation)
+        return RoleMessage(role: role, generationID: generation, shortID: version >= .v1_5 ? shortID : 0)
     }
 
-    static func encodeRole(_ role: RoleMessage, _ writer: inout ByteWriter) {
+    static func encodeRole(_ role: RoleMessage, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
         writer.u32(role.role.rawValue)
-        writer.u32(0)
+        writer.u16(version >= .v1_5 ? role.shortID : 0)
+        writer.u16(0)
         writer.u64(role.generationID ?? .max)
     }
 

@@ -9,6 +9,8 @@ public struct ConnectionSettings: Equatable, Sendable {
     public var packetInFormat = PacketInFormat.standard
     public var asynchronous: AsyncConfig
     public var role = ControllerRole.equal
+    /// 1.5: what the controller wants to be known by; 0 is not set.
+    public var shortID: UInt16 = 0
     /// Which `controller(id=...)` actions reach it.
     public var controllerID: UInt16 = 0
     /// Bytes of a packet that missed. On a bridge's own socket 0 also means "no asynchronous messages", until it is set.

@@ -38,7 +38,7 @@ extension OpenFlowConnection {
         case .commitRequest:
             try checkOwner(control)
             // Whatever comes of it, the bundle is gone.
-            if let bundle = bundles.removeValue(forKey: id) { try commit(bundle) }
+            if let bundle = bundles.removeValue(forKey: id) { try commit(bundle, xid: xid) }
         case .discardRequest:
             guard bundles.removeValue(forKey: id) != nil else { throw OpenFlowError(.bfcBadId, "bundle \(id) is not open") }
         case .openReply, .closeReply, .commitReply, .discardReply:

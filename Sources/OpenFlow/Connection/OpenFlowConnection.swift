@@ -10,6 +10,7 @@
 // None: a connection belongs to one thread, the control loop's.
 
 public import Base
+internal import Flow
 
 /// Who carries out what a connection asks for.
 public protocol OpenFlowConnectionHandler: AnyObject {
@@ -21,7 +22,8 @@ public protocol OpenFlowConnectionHandler: AnyObject {
     func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError)
 
     /// Carries out a bundle. Nothing of it may remain if this throws and the bundle is atomic.
-    func commit(_ bundle: Bundle, on connection: OpenFlowConnection) throws(OpenFlowError)
+    /// - Parameter xid: of the request to commit it.
+    func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError)
 
     /// A setting that decides which asynchronous messages the connection gets has changed.
     func subscriptionChanged(_ connection: OpenFlowConnection)
@@ -40,6 +42,12 @@ public final class OpenFlowConnection {
         public var isService: Bool
         /// Silence after which the peer is probed, and after as much again the connection is closed; 0 never.
         public var probeMilliseconds: UInt64
+        /// How many packet-ins it may get; nil is any number.
+        public var packetInLimit: PacketInLimit?
+        /// Whether it gets asynchronous messages at all.
+        public var receivesAsynchronous = true
+        /// Seconds after which a bundle that nobody adds to is thrown away.
+        public var bundleIdleSeconds = OpenFlowLimits.bundleIdleSeconds
         public init(
             name: String, versions: OpenFlowVersionSet = .all, isService: Bool = true,
             probeMilliseconds: UInt64 = OpenFlowLimits.serviceProbeMilliseconds
@@ -51,7 +59,20 @@ public final class OpenFlowConnection {
         }
     }
 
-    public let configuration: Configuration
+    /// Packets a second, packets at once, and packets that may wait (0 takes the default of the latter two).
+    public struct PacketInLimit: Equatable, Sendable {
+        public var rate: Int
+        public var burst: Int
+        public var queueSize: Int
+        public init(rate: Int, burst: Int = 0, queueSize: Int = 0) {
+            self.rate = rate
+            self.burst = burst
+            self.queueSize = queueSize
+        }
+    }
+
+    /// May be changed at any time; versions count for the next connection only.
+    public var configuration: Configuration { didSet { limitPacketIns() } }
     /// Nil until both hellos have been seen.
     public private(set) var version: OpenFlowVersion?
     public var settings: ConnectionSettings
@@ -65,6 +86,10 @@ public final class OpenFlowConnection {
     public var pendingOutputBytes: () -> Int = { 0 }
     /// Sees every message in both directions (the snoop socket).
     public var tap: (([UInt8]) -> Void)?
+    /// Called, if set, when the peer has taken everything that was sent.
+    public var onOutputEmpty: (() -> Void)?
+    /// Called when the connection has changed without anything having come in: it may have another deadline, another role.
+    public var onUpdate: (() -> Void)?
     /// Asynchronous messages that were dropped because the peer does not read.
     public private(set) var droppedMessageCount: UInt64 = 0
 
@@ -74,7 +99,18 @@ public final class OpenFlowConnection {
     private var framer = Framer()
     private var nextXID: UInt32 = 1
     private var lastReceived: Instant
-    private var isProbed = false
+    /// Whether the peer is silent and was asked for an echo.
+    public private(set) var isProbed = false
+    /// Whether the peer has asked for anything that only a controller that takes the switch would (or has held for
+    /// `admissionMilliseconds`). A controller that turns the switch away closes the connection before.
+    public private(set) var isAdmitted = false
+    private var opened: Instant?
+    private static let admissionMilliseconds: UInt64 = 30_000
+    /// Packet-ins that wait, misses and others apart, so that neither keeps the other's away.
+    private var missScheduler: PacketInScheduler?
+    private var actionScheduler: PacketInScheduler?
+    /// Parts of a multipart request that is not whole yet.
+    private var multipart = MultipartAssembler()
     private var isHandling = false
     /// The rest of a long reply that the peer has not room for yet.
     private var pendingReply: (() -> [UInt8]?)?
@@ -89,6 +125,7 @@ public final class OpenFlowConnection {
         self.output = output
         settings = ConnectionSettings(version: .v1_0, isService: configuration.isService)
         lastReceived = clock.now
+        limitPacketIns()
     }
 
     public var isOpen: Bool { version != nil && closeReason == nil }
@@ -120,6 +157,40 @@ public final class OpenFlowConnection {
             return
         }
         send(message)
+    }
+
+    /// Sends a packet-in, or has it wait for its turn if the connection's are limited.
+    public func sendPacketIn(_ packet: PacketIn) {
+        let path = packet.reason == .noMatch ? \OpenFlowConnection.missScheduler : \OpenFlowConnection.actionScheduler
+        guard self[keyPath: path] != nil else { return sendAsynchronously(.packetIn(packet)) }
+        if let now = self[keyPath: path]?.admit(packet, now: clock.now) { sendAsynchronously(.packetIn(now)) } else { onUpdate?() }
+    }
+
+    private func limitPacketIns() {
+        guard let limit = configuration.packetInLimit else {
+            // What waited is not lost.
+            for packet in (missScheduler?.takeAll() ?? []) + (actionScheduler?.takeAll() ?? []) { sendAsynchronously(.packetIn(packet)) }
+            (missScheduler, actionScheduler) = (nil, nil)
+            return
+        }
+        for path in [\OpenFlowConnection.missScheduler, \OpenFlowConnection.actionScheduler] {
+            if self[keyPath: path] == nil {
+                self[keyPath: path] = PacketInScheduler(rate: limit.rate, burst: limit.burst, queueSize: limit.queueSize, now: clock.now)
+            } else {
+                self[keyPath: path]?.set(rate: limit.rate, burst: limit.burst, queueSize: limit.queueSize)
+            }
+        }
+    }
+
+    /// What the limits of packet-ins have done so far, by the names of the `status` column; empty without limits.
+    public var packetInStatus: [(name: String, value: UInt64)] {
+        [("miss", missScheduler), ("action", actionScheduler)].flatMap { name, scheduler in
+            guard let scheduler else { return [(name: String, value: UInt64)]() }
+            return [
+                ("packet-in-\(name)-backlog", UInt64(scheduler.backlog)), ("packet-in-\(name)-bypassed", scheduler.bypassedCount),
+                ("packet-in-\(name)-queued", scheduler.queuedCount), ("packet-in-\(name)-dropped", scheduler.droppedCount),
+            ]
+        }
     }
 
     /// Sends an encoded message.
@@ -215,10 +286,19 @@ public final class OpenFlowConnection {
         }
         do {
             let (message, xid) = try Message.decode(raw, flowModTableID: settings.flowModTableID)
-            try handle(message, xid, raw, version)
+            if !isAdmitted { isAdmitted = message.showsAdmission }
+            if let whole = try assemble(message, xid) { try handle(whole, xid, raw, version) }
         } catch {
             sendError(error, to: raw)
         }
+    }
+
+    /// A multipart request that comes in parts is handled when it is whole; anything else at once.
+    private func assemble(_ message: Message, _ xid: UInt32) throws(OpenFlowError) -> Message? {
+        guard case .statsRequest(let request, let more) = message, let version else { return message }
+        guard more || !multipart.isEmpty else { return message }
+        guard let whole = try multipart.add(request, xid: xid, more: more, version: version, now: clock.now) else { return nil }
+        return .statsRequest(whole, more: false)
     }
 
     private func negotiate(_ raw: [UInt8], _ header: Header) {
@@ -235,6 +315,7 @@ public final class OpenFlowConnection {
             return close("no OpenFlow version in common: \(text)")
         }
         version = agreed
+        opened = clock.now
         settings = ConnectionSettings(version: agreed, isService: configuration.isService)
         handler?.connectionOpened(self)
     }
@@ -264,21 +345,24 @@ public final class OpenFlowConnection {
         case .bundleControl(let control): try handle(control, xid)
         case .bundleAdd(let add): try handle(add, xid, version)
         case .flowAge, .featuresReply, .getConfigReply, .barrierReply, .statsReply, .queueGetConfigReply, .roleReply, .getAsyncReply,
-            .packetIn, .flowRemoved, .portStatus, .roleStatus:
+            .packetIn, .flowRemoved, .portStatus, .roleStatus, .tableStatus, .requestForward, .controllerStatus, .tlvTableReply,
+            .flowMonitorPaused, .flowMonitorResumed:
             throw OpenFlowError(.brcBadType, "a message for controllers, not for switches")
         default: try handler?.handle(message, xid: xid, raw: raw, on: self)
         }
     }
 
     /// Hands a bundle to the handler.
-    func commit(_ bundle: Bundle) throws(OpenFlowError) { try handler?.commit(bundle, on: self) }
+    func commit(_ bundle: Bundle, xid: UInt32) throws(OpenFlowError) { try handler?.commit(bundle, xid: xid, on: self) }
 
     // MARK: Time
 
     /// When `tick` wants to be called next; nil if nothing is due ever.
     public var nextDeadline: Instant? {
         guard closeReason == nil else { return nil }
-        var deadlines = bundles.values.map { $0.lastUsed.adding(milliseconds: OpenFlowLimits.bundleIdleSeconds * 1000) }
+        var deadlines = bundles.values.map { $0.lastUsed.adding(milliseconds: configuration.bundleIdleSeconds * 1000) }
+        deadlines += [missScheduler?.nextDeadline, actionScheduler?.nextDeadline, multipart.deadline].compactMap { $0 }
+        if !isAdmitted, let opened { deadlines.append(opened.adding(milliseconds: OpenFlowConnection.admissionMilliseconds)) }
         if configuration.probeMilliseconds > 0 {
             deadlines.append(lastReceived.adding(milliseconds: configuration.probeMilliseconds * (isProbed ? 2 : 1)))
         }
@@ -289,13 +373,21 @@ public final class OpenFlowConnection {
     public func tick() {
         guard closeReason == nil else { return }
         let now = clock.now
-        for (id, bundle) in bundles where now.milliseconds(since: bundle.lastUsed) >= OpenFlowLimits.bundleIdleSeconds * 1000 {
+        for (id, bundle) in bundles where now.milliseconds(since: bundle.lastUsed) >= configuration.bundleIdleSeconds * 1000 {
             bundles[id] = nil
             if let version {
                 let error = ErrorMessage(
                     .bfcTimeout, version: version, data: Array(bundle.openRequest.prefix(OpenFlowLimits.errorDataBytes)))
                 send(.error(error), xid: Header(bundle.openRequest)?.xid)
             }
+        }
+        if let opened, now.milliseconds(since: opened) >= OpenFlowConnection.admissionMilliseconds { isAdmitted = true }
+        for packet in (missScheduler?.takeDue(now: now) ?? []) + (actionScheduler?.takeDue(now: now) ?? []) {
+            sendAsynchronously(.packetIn(packet))
+        }
+        if let late = multipart.expire(now: now), let version {
+            // What it asked is not kept; the xid tells the peer which request it was.
+            send(.error(ErrorMessage(.brcMultipartRequestTimeout, version: version, data: [])), xid: late)
         }
         let probe = configuration.probeMilliseconds
         guard probe > 0 else { return }

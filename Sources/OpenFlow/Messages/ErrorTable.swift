@@ -86,6 +86,13 @@ public enum ErrorTable {
         NXR_STALE                        N1/534  N1/534  N35/0   N35/0   N35/0   N35/0
         NXST_NOT_CONFIGURED              N1/535  N1/535  N36/0   N36/0   N36/0   N36/0
         NXTFFC_DUP_TABLE                 -       -       -       N44/0   N44/0   N44/0
+        NXTTMFC_ALREADY_MAPPED           N1/531  N1/531  N20/0   N20/0   N20/0   N20/0
+        NXTTMFC_BAD_COMMAND              N1/527  N1/527  N16/0   N16/0   N16/0   N16/0
+        NXTTMFC_BAD_FIELD_IDX            N1/529  N1/529  N18/0   N18/0   N18/0   N18/0
+        NXTTMFC_BAD_OPT_LEN              N1/528  N1/528  N17/0   N17/0   N17/0   N17/0
+        NXTTMFC_DUP_ENTRY                N1/532  N1/532  N21/0   N21/0   N21/0   N21/0
+        NXTTMFC_INVALID_TLV_DEL          N1/537  N1/537  N38/0   N38/0   N38/0   N38/0
+        NXTTMFC_TABLE_FULL               N1/530  N1/530  N19/0   N19/0   N19/0   N19/0
         OFPACFC_EPERM                    -       -       -       O2372/0 15/2    15/2
         OFPACFC_INVALID                  -       -       -       O2370/0 15/0    15/0
         OFPACFC_UNSUPPORTED              -       -       -       O2371/0 15/1    15/1

@@ -28,7 +28,7 @@ enum MessageType: Sendable {
     case hello, error, echoRequest, echoReply, experimenter, featuresRequest, featuresReply, getConfigRequest, getConfigReply, setConfig
     case packetIn, flowRemoved, portStatus, packetOut, flowMod, groupMod, portMod, tableMod, statsRequest, statsReply, barrierRequest
     case barrierReply, queueGetConfigRequest, queueGetConfigReply, roleRequest, roleReply, getAsyncRequest, getAsyncReply, setAsync
-    case meterMod, roleStatus, tableStatus, requestForward, bundleControl, bundleAdd
+    case meterMod, roleStatus, tableStatus, requestForward, bundleControl, bundleAdd, controllerStatus
 
     private static let table10: [MessageType] = [
         .hello, .error, .echoRequest, .echoReply, .experimenter, .featuresRequest, .featuresReply, .getConfigRequest, .getConfigReply,
@@ -40,6 +40,7 @@ enum MessageType: Sendable {
         .setConfig, .packetIn, .flowRemoved, .portStatus, .packetOut, .flowMod, .groupMod, .portMod, .tableMod, .statsRequest, .statsReply,
         .barrierRequest, .barrierReply, .queueGetConfigRequest, .queueGetConfigReply, .roleRequest, .roleReply, .getAsyncRequest,
         .getAsyncReply, .setAsync, .meterMod, .roleStatus, .tableStatus, .requestForward, .bundleControl, .bundleAdd,
+        .controllerStatus,
     ]
 
     /// How many types a version has.
@@ -49,7 +50,8 @@ enum MessageType: Sendable {
         case .v1_1: 24
         case .v1_2: 26
         case .v1_3: 30
-        case .v1_4, .v1_5: 35
+        case .v1_4: 35
+        case .v1_5: 36
         }
     }
 
@@ -82,19 +84,41 @@ enum NiciraMessage {
     static let flowAge: UInt32 = 18
     static let setAsync: UInt32 = 19
     static let setControllerID: UInt32 = 20
+    static let flowMonitorCancel: UInt32 = 21
+    static let flowMonitorPaused: UInt32 = 22
+    static let flowMonitorResumed: UInt32 = 23
+    static let tlvTableMod: UInt32 = 24
+    static let tlvTableRequest: UInt32 = 25
+    static let tlvTableReply: UInt32 = 26
     static let setAsync2: UInt32 = 27
+    static let resume: UInt32 = 28
+    static let flushConntrackZone: UInt32 = 29
     static let packetIn2: UInt32 = 30
+    static let flushConntrack: UInt32 = 32
+    static let requestForward: UInt32 = 132
 }
 
 /// Subtypes of Nicira's statistics (`NXST_*`).
 enum NiciraStats {
     static let flow: UInt32 = 0
     static let aggregate: UInt32 = 1
+    static let flowMonitor: UInt32 = 2
+    static let ipfixBridge: UInt32 = 3
+    static let ipfixFlow: UInt32 = 4
+}
+
+/// Types of ONF's statistics for 1.3.
+enum ONFStats {
+    static let flowMonitor: UInt32 = 1870
 }
 
 /// Subtypes of ONF's messages for 1.3.
 enum ONFMessage {
+    static let flowMonitorCancel: UInt32 = 1870
+    static let flowMonitorPaused: UInt32 = 1871
+    static let flowMonitorResumed: UInt32 = 1872
     static let roleStatus: UInt32 = 1911
+    static let requestForward: UInt32 = 2350
     static let bundleControl: UInt32 = 2300
     static let bundleAdd: UInt32 = 2301
 }

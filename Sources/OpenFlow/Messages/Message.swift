@@ -43,6 +43,10 @@ public enum Message: Equatable, Sendable {
     case roleRequest(RoleMessage)
     case roleReply(RoleMessage)
     case roleStatus(RoleStatus)
+    case tableStatus(TableStatus)
+    case requestForward(ForwardedRequest)
+    /// 1.5.
+    case controllerStatus(ControllerStatusEntry)
     case getAsyncRequest
     case getAsyncReply(AsyncConfig)
     /// `isNicira`: NXT_SET_ASYNC_CONFIG, whose numbering is 1.3's.
@@ -56,4 +60,16 @@ public enum Message: Equatable, Sendable {
     case setPacketInFormat(PacketInFormat)
     case setControllerID(UInt16)
     case flowAge
+    /// NXT_RESUME: a packet-in with a continuation, given back.
+    indirect case resume(PacketIn)
+    case tlvTableMod(TLVTableMod)
+    case tlvTableRequest
+    case tlvTableReply(TLVTable)
+    case flushConntrackZone(UInt16)
+    /// NXT_CT_FLUSH: an IP protocol and properties, which connection tracking reads.
+    case flushConntrack(protocolNumber: UInt8, properties: [UInt8])
+    // Flow monitors before 1.4, which has them among the multipart messages
+    case flowMonitorCancel(id: UInt32)
+    case flowMonitorPaused
+    case flowMonitorResumed
 }

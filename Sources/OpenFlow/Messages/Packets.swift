@@ -24,6 +24,8 @@ public struct PacketIn: Equatable, Sendable {
     /// `in_port`, registers, metadata and tunnel fields.
     @KeptCompact public var metadata: Match
     public var userdata: [UInt8]
+    /// What the switch needs to go on with the packet; opaque to controllers. Empty if it cannot. `nicira2` only.
+    public var continuation: [UInt8] = []
     public var data: [UInt8]
     public init(
         format: PacketInFormat = .standard, bufferID: UInt32 = FlowMod.noBuffer, totalLength: Int, reason: PacketInReason,

@@ -206,6 +206,12 @@ public indirect enum StatsRequest: Equatable, Sendable {
     case portDescription(OpenFlowPort)
     case tableDescription
     case queueDescription(port: OpenFlowPort, queueID: UInt32)
+    case flowMonitor([FlowMonitorRequest])
+    /// 1.5.
+    case controllerStatus
+    case bundleFeatures
+    /// NXST_IPFIX_BRIDGE or NXST_IPFIX_FLOW.
+    case ipfix(isBridge: Bool)
     case experimenter(ExperimenterMessage)
 }
 
@@ -228,5 +234,8 @@ public indirect enum StatsReply: Equatable, Sendable {
     case tableDescription([TableDescription])
     /// Apus has no queues; replies of others are kept as bytes.
     case queueDescription([UInt8])
+    case flowMonitor([FlowUpdate])
+    case controllerStatus([ControllerStatusEntry])
+    case bundleFeatures(BundleFeatures)
     case experimenter(ExperimenterMessage)
 }

@@ -88,9 +88,12 @@ public struct RoleMessage: Equatable, Sendable {
     public var role: ControllerRole
     /// Nil in Nicira's form, which has none. All ones in a reply: none seen yet.
     public var generationID: UInt64?
-    public init(role: ControllerRole, generationID: UInt64?) {
+    /// 1.5: what the controller wants to be known by; 0 is not set.
+    public var shortID: UInt16
+    public init(role: ControllerRole, generationID: UInt64?, shortID: UInt16 = 0) {
         self.role = role
         self.generationID = generationID
+        self.shortID = shortID
     }
     public var isNicira: Bool { generationID == nil }
 }
@@ -140,7 +143,9 @@ public struct AsyncConfig: Equatable, Sendable {
         primary.packetIn &= ~(1 << 2)  // an invalid TTL goes up only if asked for
         primary.roleStatus = 0x7
         primary.tableStatus = 0x18
-        return AsyncConfig(primary: primary, secondary: Masks(packetIn: 0, portStatus: 0x7, flowRemoved: 0))
+        var secondary = Masks(packetIn: 0, portStatus: 0x7, flowRemoved: 0)
+        secondary.roleStatus = 0x7
+        return AsyncConfig(primary: primary, secondary: secondary)
     }
 }
 

@@ -7,13 +7,14 @@ internal import OpenFlow
 
 extension OpenFlowService {
     /// On a bridge's own socket nobody gets asynchronous messages before setting a miss-send length.
-    private func listens(_ connection: OpenFlowConnection) -> Bool {
-        connection.isOpen && (!connection.configuration.isService || connection.settings.missSendLength > 0)
+    func listens(_ connection: OpenFlowConnection) -> Bool {
+        connection.isOpen && connection.configuration.receivesAsynchronous
+            && (!connection.configuration.isService || connection.settings.missSendLength > 0)
     }
 
     /// Whether a connection wants packet-ins for `reason`.
     func wants(_ reason: PacketInReason, _ connection: OpenFlowConnection) -> Bool {
-        listens(connection) && connection.settings.masks.packetIn >> UInt32(reason.rawValue) & 1 == 1
+        listens(connection) && connection.settings.masks.packetIn >> UInt32(reason.wireValue(in: connection.version ?? .v1_0)) & 1 == 1
     }
 
     // MARK: Packet-in
@@ -26,11 +27,10 @@ extension OpenFlowService {
             // How much of the packet: a rule says so by itself, for a miss the connection did.
             let limit = event.reason == .noMatch ? min(event.maxLength, connection.settings.missSendLength) : event.maxLength
             let data = limit == .max ? event.packet : Array(event.packet.prefix(Int(limit)))
-            connection.sendAsynchronously(
-                .packetIn(
-                    PacketIn(
-                        format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: event.reason,
-                        tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data)))
+            connection.sendPacketIn(
+                PacketIn(
+                    format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: event.reason,
+                    tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data))
         }
     }
 
@@ -40,6 +40,25 @@ extension OpenFlowService {
         .reg4,
         .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15, .pktMark,
     ]
+
+    /// Sends a packet of our own to every connection that has not shown yet that its controller takes the switch. One that only
+    /// waits for packets will answer it, with a rule or a packet-out.
+    public func sendProbePacketIns() {
+        // A request for our own address (RARP), from an address that nobody has: harmless wherever it is flooded.
+        let source = bridge.datapathID & 0xfcff_ffff_ffff | 0x0200_0000_0000
+        var packet = [UInt8](repeating: 0xff, count: 6)
+        let address = (0..<6).map { UInt8(truncatingIfNeeded: source >> UInt64(40 - 8 * $0)) }
+        packet += address + [0x80, 0x35, 0, 1, 0x08, 0, 6, 4, 0, 3]
+        packet += address + [0, 0, 0, 0] + address + [0, 0, 0, 0]
+        var metadata = Match()
+        metadata.set(.inPort, UInt128(OpenFlowPort.local.rawValue))
+        for connection in connections where !connection.isAdmitted && !connection.configuration.isService && wants(.noMatch, connection) {
+            connection.sendPacketIn(
+                PacketIn(
+                    format: connection.settings.packetInFormat, totalLength: packet.count, reason: .noMatch, metadata: metadata,
+                    data: packet))
+        }
+    }
 
     // MARK: Flow-removed
 

@@ -78,9 +78,13 @@ extension OpenFlowService {
 
     /// Carries a bundle out. Its flow-mods become visible together, or none of them does; port-mods and packet-outs, which
     /// cannot be taken back, follow once all flow-mods are in.
-    public func commit(_ bundle: Bundle, on connection: OpenFlowConnection) throws(OpenFlowError) {
+    public func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
         currentSource = connection
-        defer { currentSource = nil }
+        currentXID = xid
+        defer {
+            currentSource = nil
+            flushMonitors()
+        }
         try requireWritable(connection)
         let version = connection.version ?? .v1_0
         var changes: [FlowModification] = []

@@ -18,15 +18,25 @@ extension OpenFlowService {
             }
             connection.settings.role = request.role
             updateBridgeSettings()
+            connection.onUpdate?()
+            announce(connection, .role)
+        }
+        if !request.isNicira, (connection.version ?? .v1_0) >= .v1_5, request.shortID != connection.settings.shortID {
+            connection.settings.shortID = request.shortID
+            announce(connection, .shortID)
         }
         let role = connection.settings.role
-        let reply = RoleMessage(role: role, generationID: request.isNicira ? nil : generationID ?? .max)
+        let reply = RoleMessage(
+            role: role, generationID: request.isNicira ? nil : generationID ?? .max, shortID: connection.settings.shortID)
         connection.send(.roleReply(reply), xid: xid)
     }
 
     /// A primary whose place another takes is told so, where the version has words for it.
     private func demote(_ connection: OpenFlowConnection) {
         connection.settings.role = .secondary
+        connection.onUpdate?()
+        announce(connection, .role)
+        if connection.settings.masks.roleStatus >> UInt32(RoleStatus.Reason.primaryRequest.rawValue) & 1 == 0 { return }
         connection.send(.roleStatus(RoleStatus(role: .secondary, reason: .primaryRequest, generationID: generationID ?? .max)))
     }
 }

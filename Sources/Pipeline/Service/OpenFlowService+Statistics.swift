@@ -64,6 +64,12 @@ extension OpenFlowService {
                 StatsReply.tableDescription([TableDescription(tableID: $0, config: 0)])
             }
             sendParts(.tableDescription([]), tables, xid, connection)
+        case .flowMonitor(let requests): try answer(requests, xid: xid, on: connection)
+        case .controllerStatus: connection.send(.statsReply(.controllerStatus(controllerStatuses()), more: false), xid: xid)
+        case .bundleFeatures:
+            // Atomic and ordered; not scheduled.
+            connection.send(.statsReply(.bundleFeatures(BundleFeatures(capabilities: 3)), more: false), xid: xid)
+        case .ipfix: throw OpenFlowError(.nxstNotConfigured, "IPFIX is not configured")
         case .experimenter(let message):
             throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(message.experimenter, radix: 16)) is unknown")
         }

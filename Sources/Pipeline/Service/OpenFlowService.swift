@@ -45,18 +45,23 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
     public let bridge: Bridge
     let clock: Clock
     let datapath: (any DatapathControl)?
-    let environment: ServiceEnvironment
+    var environment: ServiceEnvironment
     /// Open connections, in the order in which they opened.
     public private(set) var connections: [OpenFlowConnection] = []
     /// The connection whose request is being carried out: before 1.5 it is not told of what it did to a port itself.
     var currentSource: OpenFlowConnection?
+    /// The request's xid.
+    var currentXID: UInt32 = 0
+    /// Flow monitors by connection; an entry has at least one.
+    var monitors: [ObjectIdentifier: FlowMonitors] = [:]
+    /// Geneve options that are mapped to fields, by the field's index.
+    var optionMaps: [UInt16: TLVMap] = [:]
     /// The newest generation that a primary or secondary claimed; nil before the first.
     var generationID: UInt64?
-    var fragments = SwitchConfig.Fragments.normal
     /// When each port was first seen here; durations count from it.
     var portsSince: [OpenFlowPort: Instant] = [:]
     let started: Instant
-    private var events: ServiceEvents?
+    private(set) var events: ServiceEvents?
 
     /// Makes a service and has the bridge's events come to it.
     public init(
@@ -80,15 +85,24 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         for connection in connections { connection.close("bridge \(bridge.name) is gone") }
     }
 
+    /// Sets what `dump-desc` says of this bridge; nil is the default.
+    public func describe(datapath: String?, serialNumber: String?) {
+        environment.description.datapath = datapath ?? "None"
+        environment.description.serialNumber = serialNumber ?? "None"
+    }
+
     // MARK: Connections
 
     public func connectionOpened(_ connection: OpenFlowConnection) {
         connections.append(connection)
         updateBridgeSettings()
+        announce(connection, .channelStatus)
     }
 
     public func connectionClosed(_ connection: OpenFlowConnection) {
         connections.removeAll { $0 === connection }
+        forgetMonitors(of: connection)
+        announce(connection, .channelStatus)
         updateBridgeSettings()
     }
 
@@ -113,7 +127,11 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
 
     public func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError) {
         currentSource = connection
-        defer { currentSource = nil }
+        currentXID = xid
+        defer {
+            currentSource = nil
+            flushMonitors()
+        }
         switch message {
         case .featuresRequest: connection.send(.featuresReply(features(for: connection)), xid: xid)
         case .getConfigRequest: connection.send(.getConfigReply(configuration(for: connection)), xid: xid)
@@ -133,9 +151,11 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         case .groupMod(let mod):
             try requireWritable(connection)
             try refuse(mod)
+            forward(.group(mod, xid: xid), from: connection)
         case .meterMod(let mod):
             try requireWritable(connection)
             try refuse(mod)
+            forward(.meter(mod, xid: xid), from: connection)
         case .statsRequest(let request, _): try answer(request, xid: xid, on: connection)
         case .queueGetConfigRequest(let port):
             guard port == .any || bridge.port(port) != nil else {
@@ -143,6 +163,16 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             }
             connection.send(.queueGetConfigReply(port: port, queues: []), xid: xid)
         case .roleRequest(let request): try change(role: request, xid: xid, on: connection)
+        case .flowMonitorCancel(let id): try cancelMonitor(id, on: connection)
+        case .tlvTableMod(let mod):
+            try requireWritable(connection)
+            try change(mod)
+        case .tlvTableRequest:
+            let maps = optionMaps.values.sorted { $0.index < $1.index }
+            connection.send(.tlvTableReply(TLVTable(maps: maps)), xid: xid)
+        case .flushConntrackZone, .flushConntrack:
+            // No connection is tracked yet, so none is left.
+            try requireWritable(connection)
         case .experimenter(let message):
             throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(message.experimenter, radix: 16)) is unknown")
         default: throw OpenFlowError(.brcBadType, "a message that this switch does not handle")
@@ -168,7 +198,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
 
     private func configuration(for connection: OpenFlowConnection) -> SwitchConfig {
         SwitchConfig(
-            fragments: fragments,
+            fragments: OpenFlowService.wire(bridge.settings.fragments),
             invalidTTLToController: connection.settings.asynchronous.primary.packetIn & 1 << UInt32(PacketInReason.invalidTTL.rawValue)
                 != 0,
             missSendLength: connection.settings.missSendLength)
@@ -187,9 +217,24 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             }
         }
         updateBridgeSettings()
-        // A secondary controller's settings are its own; the switch's it may not change.
-        if connection.settings.role != .secondary, config.fragments != .normal {
-            throw OpenFlowError(.scfcBadFlags, "fragments are handled as \"normal\" only")
+        // A secondary controller's settings are its own; the switch's it may not change. Reassembly is not offered: asking for
+        // it changes nothing, which `get-config` then tells.
+        if connection.settings.role == .secondary { return }
+        let handling: FragmentHandling? =
+            switch config.fragments {
+            case .normal: .normal
+            case .drop: .drop
+            case .nxMatch: .match
+            case .reassemble: nil
+            }
+        if let handling, handling != bridge.settings.fragments { bridge.updateSettings { $0.fragments = handling } }
+    }
+
+    private static func wire(_ handling: FragmentHandling) -> SwitchConfig.Fragments {
+        switch handling {
+        case .normal: .normal
+        case .drop: .drop
+        case .match: .nxMatch
         }
     }
 }

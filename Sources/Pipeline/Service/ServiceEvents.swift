@@ -18,6 +18,7 @@ final class ServiceEvents: BridgeEvents {
     private let executor: any ServiceExecutor
     private let pending = Atomic<Int>(0)
     private let dropped = Atomic<UInt64>(0)
+    private let isMonitored = Atomic<Bool>(false)
 
     init(service: OpenFlowService, executor: any ServiceExecutor) {
         self.service = service
@@ -26,6 +27,9 @@ final class ServiceEvents: BridgeEvents {
 
     /// Packet-ins that the control loop did not keep up with.
     var droppedPacketIns: UInt64 { dropped.load(ordering: .relaxed) }
+
+    /// Says whether any connection monitors flows.
+    func setMonitored(_ isOn: Bool) { isMonitored.store(isOn, ordering: .relaxed) }
 
     private func deliver(_ work: @escaping @Sendable (OpenFlowService) -> Void) {
         if executor.isCurrent {
@@ -52,6 +56,12 @@ final class ServiceEvents: BridgeEvents {
     }
 
     func flowRemoved(_ rule: FlowRule, reason: FlowRemovedReason, from bridge: Bridge) { deliver { $0.send(rule, reason) } }
+
+    func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge) {
+        // Most changes are nobody's business; those of a request are told on its own thread.
+        guard isMonitored.load(ordering: .relaxed) else { return }
+        deliver { $0.note(rule, change) }
+    }
 
     func portStatus(_ port: BridgePort, reason: PortStatusReason, from bridge: Bridge) { deliver { $0.send(port, reason) } }
 }
