@@ -47,15 +47,21 @@ class Listener:
         self.socket.listen(8)
 
     def accept(self, version=4, hello=True, seconds=20, bitmap=None):
-        self.socket.settimeout(seconds)
-        try:
-            peer, _ = self.socket.accept()
-        except TimeoutError as error:
-            raise HarnessError(f"no switch connected to {self.target} in {seconds} s") from error
-        if self.tls:
-            peer.settimeout(seconds)
-            peer = self.tls.wrap_socket(peer, server_side=True)
-        return Controller(peer, version, hello, seconds, bitmap)
+        deadline = time.monotonic() + seconds
+        while True:
+            self.socket.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                peer, _ = self.socket.accept()
+            except TimeoutError as error:
+                raise HarnessError(f"no switch connected to {self.target} in {seconds} s") from error
+            if self.tls:
+                peer.settimeout(seconds)
+                peer = self.tls.wrap_socket(peer, server_side=True)
+            try:
+                return Controller(peer, version, hello, seconds, bitmap)
+            except ConnectionError:
+                # A busy machine: the switch had given this attempt up before we took it.
+                continue
 
     def waits(self, seconds):
         """Whether somebody connects within some seconds."""
@@ -82,6 +88,8 @@ class Controller:
             body = struct.pack("!HHI", 1, 8, bitmap if bitmap is not None else 1 << version)
             self.send(HELLO, body, xid=1)
             first = self.receive()
+            if first is None:
+                raise ConnectionError("the switch closed before its hello")
             if first[1] != HELLO:
                 raise HarnessError(f"the first message is of type {first[1]}, not a HELLO")
             self.hello = first

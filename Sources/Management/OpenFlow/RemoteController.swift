@@ -98,7 +98,8 @@ final class RemoteController {
     /// names other than `BRIDGE.something` are not taken.
     private static func refusal(_ settings: ControllerSettings, _ target: StreamTarget?, directory: String, bridge: String) -> String? {
         guard let target else {
-            return "the target is not one of tcp:HOST[:PORT], ssl:HOST[:PORT], unix:FILE, ptcp:[PORT][:HOST], pssl:[PORT][:HOST], punix:FILE"
+            return
+                "the target is not one of tcp:HOST[:PORT], ssl:HOST[:PORT], unix:FILE, ptcp:[PORT][:HOST], pssl:[PORT][:HOST], punix:FILE"
         }
         if settings.wantsInBand {
             return "connection_mode=in-band is not supported; set connection_mode=out-of-band and reach the controller by another network"
@@ -147,7 +148,9 @@ final class RemoteController {
         reconnection.ended(reason, now: loop.clock.now)
         let wait = reconnection.waitMilliseconds
         if wait < settings.maximumBackoffMilliseconds {
-            logger.info("\(service.bridge.name)<->\(settings.target): \(reason ?? "connection closed by peer"); waiting \(wait / 1000) seconds before reconnect")
+            logger.info(
+                "\(service.bridge.name)<->\(settings.target): \(reason ?? "connection closed by peer"); waiting \(wait / 1000) seconds before reconnect"
+            )
         }
         retry()
         onChange?()

@@ -70,7 +70,7 @@ enum FlowMonitorCodec {
             writer.u16(request.flags.rawValue)
             writer.u8(request.tableID)
             writer.u8(request.command.rawValue)
-            OXMCodec.encodeStandardMatch(request.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(CompactMatch(request.match), version: version, to: &writer)
             return
         }
         writer.u16(request.flags.rawValue & 0x3f)
@@ -87,10 +87,10 @@ enum FlowMonitorCodec {
     private static func encodeMatch(_ match: Match, _ version: OpenFlowVersion, lengthOffset: Int, _ writer: inout ByteWriter) {
         let start = writer.count
         if version >= .v1_3 {
-            OXMCodec.encodeStandardMatch(match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(CompactMatch(match), version: version, to: &writer)
             writer.patch16(writer.count - start, at: lengthOffset)
         } else {
-            OXMCodec.encodeMatch(match, .nxm, to: &writer)
+            OXMCodec.encodeMatch(CompactMatch(match), .nxm, to: &writer)
             writer.patch16(writer.count - start, at: lengthOffset)
             writer.pad(to: 8, from: start)
         }
@@ -191,7 +191,7 @@ enum FlowMonitorCodec {
             writer.u16(update.priority)
             writer.u32(0)
             writer.u64(update.cookie)
-            OXMCodec.encodeStandardMatch(update.match, version: version, to: &writer)
+            OXMCodec.encodeStandardMatch(CompactMatch(update.match), version: version, to: &writer)
         } else {
             writer.u16(UInt16(reason))
             writer.u16(update.priority)

@@ -116,7 +116,8 @@ enum NoticeCodec {
     private static func decodeMaps(_ reader: inout ByteReader) throws(OpenFlowError) -> [TLVMap] {
         var maps: [TLVMap] = []
         while !reader.isAtEnd {
-            let map = TLVMap(optionClass: try reader.u16(), optionType: try reader.u8(), optionLength: try reader.u8(), index: try reader.u16())
+            let map = TLVMap(
+                optionClass: try reader.u16(), optionType: try reader.u8(), optionLength: try reader.u8(), index: try reader.u16())
             try reader.skip(2)
             guard map.optionLength % 4 == 0, map.optionLength <= maximumOptionBytes else {
                 throw OpenFlowError(

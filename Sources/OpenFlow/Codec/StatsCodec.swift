@@ -346,7 +346,8 @@ enum StatsCodec {
 
     static func decodeNicira(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> StatsReply {
         let (id, subtype) = try experimenterHeader(&reader)
-        if version == .v1_3 ? id == Experimenter.onf && subtype == ONFStats.flowMonitor
+        if version == .v1_3
+            ? id == Experimenter.onf && subtype == ONFStats.flowMonitor
             : id == Experimenter.nicira && subtype == NiciraStats.flowMonitor && version <= .v1_2
         {
             if version == .v1_0 { try reader.skip(4) }

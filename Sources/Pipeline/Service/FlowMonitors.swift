@@ -39,7 +39,9 @@ struct FlowMonitors {
 
     mutating func add(_ monitor: FlowMonitorRequest) throws(OpenFlowError) {
         if byID[monitor.id] != nil { throw OpenFlowError(.mofcMonitorExists, "flow monitor \(monitor.id) exists already") }
-        if byID.count >= FlowMonitors.limit { throw OpenFlowError(.mofcUnknown, "a connection has at most \(FlowMonitors.limit) flow monitors") }
+        if byID.count >= FlowMonitors.limit {
+            throw OpenFlowError(.mofcUnknown, "a connection has at most \(FlowMonitors.limit) flow monitors")
+        }
         byID[monitor.id] = monitor
     }
 

@@ -20,7 +20,10 @@ extension OpenFlowService {
     // MARK: Packet-in
 
     func send(_ event: PacketInEvent) {
+        // A miss without a rule is for those versions that mean the controller by it; from 1.3 on a miss needs a rule to go there.
+        let isImplicitMiss = event.reason == .noMatch && event.cookie == .max
         for connection in connections where connection.settings.controllerID == event.controllerID && wants(event.reason, connection) {
+            if isImplicitMiss, (connection.version ?? .v1_0) >= .v1_3 { continue }
             var metadata = Match()
             for field in OpenFlowService.metadataFields where event.metadata[field] != 0 { metadata.set(field, event.metadata[field]) }
             metadata.set(.inPort, UInt128(event.inPort.rawValue))

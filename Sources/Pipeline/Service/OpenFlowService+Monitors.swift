@@ -10,7 +10,9 @@ extension OpenFlowService {
         let id = ObjectIdentifier(connection)
         var changed = monitors[id] ?? FlowMonitors()
         for request in requests {
-            if request.command != .delete, request.tableID != 0xff, Int(request.tableID) >= PipelineLimits.tableCount, request.tableID != 254 {
+            if request.command != .delete, request.tableID != 0xff, Int(request.tableID) >= PipelineLimits.tableCount,
+                request.tableID != 254
+            {
                 throw OpenFlowError(
                     (connection.version ?? .v1_0) >= .v1_4 ? .mofcBadTableId : .brcBadTableId, "table \(request.tableID) does not exist")
             }

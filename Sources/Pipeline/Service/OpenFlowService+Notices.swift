@@ -64,7 +64,8 @@ extension OpenFlowService {
                 let used = table.values.reduce(0) { $0 + Int($1.optionLength) }
                 if used + Int(map.optionLength) > TLVTable.optionSpace {
                     throw OpenFlowError(
-                        .nxttmfcTableFull, "options of \(used + Int(map.optionLength)) bytes together; there is room for \(TLVTable.optionSpace)")
+                        .nxttmfcTableFull,
+                        "options of \(used + Int(map.optionLength)) bytes together; there is room for \(TLVTable.optionSpace)")
                 }
                 table[map.index] = map
             }
