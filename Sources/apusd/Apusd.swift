@@ -31,11 +31,35 @@ struct Apusd: ParsableCommand {
     var rundir: String?
 
     @Option(
+        name: .customLong("db"),
         help: """
             The configuration database's file, created if there is none. Default: conf.db in $OVS_DBDIR; without that, in the \
-            run directory if one is given, else in /var/lib/apus.
+            run directory if one is given, else in /var/lib/apus. May be given again: the others are served as they are.
             """)
-    var db: String?
+    var databases: [String] = []
+
+    @Flag(help: "Serve the databases only, whatever their schemas: no switch.")
+    var noSwitch = false
+
+    @Option(
+        name: .customLong("remote"),
+        help: """
+            Serve the databases also at punix:FILE, ptcp:[PORT][:IP] or pssl:[PORT][:IP], at unix:FILE, tcp:IP:PORT or ssl:IP:PORT \
+            (connecting there), or at what db:DATABASE,TABLE,COLUMN names. May be given again. With --no-switch nothing else is served.
+            """)
+    var remotes: [String] = []
+
+    @Option(help: "The private key for TLS: a PEM file, or the column db:DATABASE,TABLE,COLUMN that names it.")
+    var privateKey: String?
+
+    @Option(help: "The certificate for TLS: likewise.")
+    var certificate: String?
+
+    @Option(help: "The certificates of the authorities that peers' certificates must come from: likewise.")
+    var caCert: String?
+
+    @Option(help: "The same, taken from the first server connected to if the file does not exist.")
+    var bootstrapCaCert: String?
 
     @Option(help: "The least severe level to log: off, emer, err, warn, info or dbg.")
     var logLevel = "info"
@@ -69,15 +93,27 @@ struct Apusd: ParsableCommand {
         let givenDirectory = rundir ?? environment("OVS_RUNDIR")
         let directory = givenDirectory ?? "/var/run/apus"
         let databasePath =
-            db ?? environment("OVS_DBDIR").map { $0 + "/conf.db" } ?? environment("OVS_SYSCONFDIR").map { $0 + "/openvswitch/conf.db" }
+            databases.first ?? environment("OVS_DBDIR").map { $0 + "/conf.db" } ?? environment("OVS_SYSCONFDIR").map {
+                $0 + "/openvswitch/conf.db"
+            }
             ?? (givenDirectory ?? "/var/lib/apus") + "/conf.db"
         var options = DaemonOptions(
-            runDirectory: directory, databasePath: databasePath, logLevel: logLevel,
+            runDirectory: directory, databasePath: noSwitch ? databases.first ?? "" : databasePath, logLevel: logLevel,
             logFile: field.logFile.map {
                 $0.isEmpty ? (environment("OVS_LOGDIR") ?? givenDirectory ?? "/var/log/apus") + "/\(program).log" : $0
             }, dummies: field.dummy)
         options.program = program
-        options.externalDatabase = database
+        options.externalDatabase = noSwitch ? nil : database
+        options.otherDatabases = Array(databases.dropFirst())
+        options.hasSwitch = !noSwitch
+        // The switch's own table of certificates, unless others are named.
+        let isEmbedded = !noSwitch && database == nil
+        func file(_ given: String?, _ column: String) -> String { given ?? (isEmbedded ? "db:Open_vSwitch,SSL," + column : "") }
+        options.database = DatabaseOptions(
+            remotes: remotes,
+            tls: TLSSettings(
+                privateKey: file(privateKey, "private_key"), certificate: file(certificate, "certificate"),
+                caCertificate: file(bootstrapCaCert ?? caCert, "ca_cert"), bootstrapsCA: bootstrapCaCert != nil))
         options.pidFile = field.pidFile.map { $0.hasPrefix("/") ? $0 : directory + "/" + $0 }
         options.controlSocket = field.controlSocket.map { $0.hasPrefix("/") || $0 == "none" ? $0 : directory + "/" + $0 }
         options.logSpecifications = field.logSpecifications

@@ -103,8 +103,8 @@ private final class Peer {
         #expect(host.sink.text.contains("|jsonrpc|WARN|db.sock#0: "))
     }
 
-    @Test func aMonitorThatNeverReadsIsDisconnected() throws {
-        let host = try Host(limits: StreamLimits(connections: 8, pauseBytes: 1 << 16, outputBytes: 1 << 20))
+    @Test func aMonitorThatNeverReadsCollectsAndIsDisconnected() throws {
+        let host = try Host(limits: StreamLimits(connections: 8, pauseBytes: 1 << 16, outputBytes: 1 << 20, stallMilliseconds: 500))
         let silent = try Peer(host, receiveBufferBytes: 4096)
         silent.send(#"{"id":1,"method":"monitor","params":["Notes","m",{"Note":{}}]}"#)
         #expect(try silent.receive()["id"] == 1)

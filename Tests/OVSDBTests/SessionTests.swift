@@ -205,6 +205,7 @@ import Testing
         #expect(try result(session, "list_dbs", []).first?["result"] == ["_Server", "test"])
         // Extra parameters are ignored: Python's client sends one.
         #expect(try result(session, "get_schema", ["_Server", "x"]).first?["result"]?["version"] == "1.2.0")
+        _ = try result(session, "set_db_change_aware", [true])
         _ = try result(session, "monitor", ["_Server", "s", ["Database": ["columns": ["name", "schema"] as JSON] as JSON] as JSON])
         try server.add(
             Database(schema: DatabaseSchema(JSON(parsing: #"{"name":"more","tables":{"A":{"columns":{"a":{"type":"string"}}}}}"#))))

@@ -20,6 +20,11 @@ public struct DaemonOptions: Sendable {
     public var program = "apusd"
     /// An OVSDB server to be configured from; nil for the database of its own.
     public var externalDatabase: String?
+    /// More databases, served as they are.
+    public var otherDatabases: [String] = []
+    /// Serve databases only: no switch, no schema of its own.
+    public var hasSwitch = true
+    public var database = DatabaseOptions()
     /// A pid file beside the one in the run directory.
     public var pidFile: String?
     /// The control socket; nil for `PROGRAM.PID.ctl` in the run directory.
@@ -55,9 +60,16 @@ public final class Daemon {
 
     /// What runs on the control loop, in the order in which it was started.
     private struct Parts {
-        var databaseServer: DatabaseServer
-        var databaseSocket: DatabaseListener
+        var databases: DatabaseService
         var control: ControlServer
+        /// Nil if only databases are served.
+        var running: RunningSwitch?
+        /// The server the switch is configured from, if that is not this process.
+        var external: ExternalDatabase?
+    }
+
+    /// The switch half.
+    private struct RunningSwitch {
         /// The switch holds its observer weakly.
         var openFlow: OpenFlowServers
         var theSwitch: Switch
@@ -103,7 +115,8 @@ public final class Daemon {
         let loop = ControlLoop(clock: clock)
         defer { loop.shutDown() }
 
-        log.notice("apusd (Apus) \(version), run directory \(directory.path), database \(options.databasePath)")
+        log.notice(
+            "apusd (Apus) \(version), run directory \(directory.path), database \(options.externalDatabase ?? options.databasePath)")
         let directoryPath = directory.path
         let parts: Confined<Parts> = try loop.run {
             Confined(try start(options, directoryPath, loop, registry, log), to: loop)
@@ -121,12 +134,15 @@ public final class Daemon {
 
         try loop.run {
             let parts = parts.value
-            parts.databaseSocket.close()
+            parts.databases.stopListening()
             parts.control.close()
-            parts.theSwitch.stop()
-            parts.openFlow.close()
-            parts.datapath.shutdown()
-            parts.databaseServer.remove("Open_vSwitch")
+            if let running = parts.running {
+                running.theSwitch.stop()
+                running.openFlow.close()
+                running.datapath.shutdown()
+            }
+            parts.external?.close()
+            parts.databases.close()
         }
         DPDKRuntime.shutDown()
         log.notice("stopped")
@@ -135,17 +151,70 @@ public final class Daemon {
     private static func start(
         _ options: DaemonOptions, _ directory: String, _ loop: ControlLoop, _ registry: LogRegistry, _ log: Logger
     ) throws -> Parts {
-        if let server = options.externalDatabase {
-            throw DaemonError("\(server): configuration from another OVSDB server is not supported yet")
-        }
+        let databases = DatabaseService(loop: loop, directory: directory, tls: options.database.tls, log: registry)
+        let external = try options.externalDatabase.map { try connect($0, databases, directory, loop, registry) }
         // The database first: without it nothing else makes sense, and its lock says whether another server has it.
+        var configuration: (any ConfigurationSource)?
+        if options.hasSwitch { configuration = try external?.configuration ?? openConfiguration(options, databases, log) }
+        for path in (options.hasSwitch ? [] : [options.databasePath]) + options.otherDatabases where !path.isEmpty {
+            try databases.open(path)
+        }
+        try serve(options, databases, directory, log)
+        let control = try ControlServer(
+            loop: loop, path: options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl", log: registry,
+            program: "apusd (Apus) \(version)"
+        ) { _ in kill(getpid(), SIGUSR2) }
+        databases.register(on: control.registry)
+        guard let configuration else {
+            if options.dummies != .none { control.registerTimeCommands(loop: loop) {} }
+            return Parts(databases: databases, control: control)
+        }
+        let running = try makeSwitch(options, directory, loop, registry, configuration, control)
+        if let external = external?.configuration {
+            external.onReady = { running.theSwitch.start() }
+        } else {
+            running.theSwitch.start()
+        }
+        return Parts(databases: databases, control: control, running: running, external: external)
+    }
+
+    /// Where clients find the databases.
+    private static func serve(_ options: DaemonOptions, _ databases: DatabaseService, _ directory: String, _ log: Logger) throws {
+        // The daemon's own socket is there unless a server of databases alone was told where to listen.
+        if options.externalDatabase == nil, options.hasSwitch || options.database.remotes.isEmpty {
+            try databases.listen(at: directory + "/db.sock")
+        }
+        for remote in options.database.remotes {
+            do throws(CommandError) { try databases.remotes.add(remote) } catch { throw DaemonError("--remote \(error)") }
+        }
+        guard options.hasSwitch, options.externalDatabase == nil else { return databases.remotes.reconfigure() }
+        do throws(CommandError) {
+            try databases.remotes.add("db:Open_vSwitch,Open_vSwitch,manager_options")
+        } catch {
+            log.error("\(error)")
+        }
+    }
+
+    /// Begins to connect to the server that has the switch's configuration.
+    private static func connect(
+        _ server: String, _ databases: DatabaseService, _ directory: String, _ loop: ControlLoop, _ registry: LogRegistry
+    ) throws -> ExternalDatabase {
+        guard let target = StreamTarget(databases.remotes.resolved(server), defaultPort: DatabaseRemotes.defaultPort), !target.isPassive
+        else {
+            throw DaemonError("\(server): not a database server's address; valid are unix:FILE, tcp:IP[:PORT] and ssl:IP[:PORT]")
+        }
+        // The lock that keeps two switches from one configuration.
+        let configuration = ExternalConfiguration(database: "Open_vSwitch", lock: "ovs_vswitchd")
+        return ExternalDatabase(loop: loop, target: target, configuration: configuration, tls: databases.remotes.tls, log: registry)
+    }
+
+    /// Opens the switch's database, and sees to it that it has its one row.
+    private static func openConfiguration(
+        _ options: DaemonOptions, _ databases: DatabaseService, _ log: Logger
+    ) throws -> any ConfigurationSource {
         try makeParent(of: options.databasePath)
-        let opened = try FileStorage.open(path: options.databasePath, schema: makeOpenVSwitchSchema())
-        for warning in opened.warnings { log.warning("\(warning)") }
-        opened.database.onWarning = { log.warning("\($0)") }
-        let server = DatabaseServer(clock: loop.clock)
-        try server.add(opened.database, isPinned: true)
-        guard let configuration = EmbeddedConfiguration(server, database: "Open_vSwitch") else {
+        let opened = try databases.open(options.databasePath, schema: makeOpenVSwitchSchema())
+        guard let configuration = EmbeddedConfiguration(databases.server, database: "Open_vSwitch") else {
             throw DaemonError("\(options.databasePath) is not an Open_vSwitch database")
         }
         if opened.isNew || opened.database.rows("Open_vSwitch").isEmpty {
@@ -155,32 +224,29 @@ public final class Daemon {
                 if let error = reply.error { log.error("the database's first row could not be written: \(error)") }
             }
         }
+        return configuration
+    }
 
+    private static func makeSwitch(
+        _ options: DaemonOptions, _ directory: String, _ loop: ControlLoop, _ registry: LogRegistry,
+        _ configuration: any ConfigurationSource, _ control: ControlServer
+    ) throws -> RunningSwitch {
         var random = SystemRandomNumberGenerator()
         let pipeline = SwitchPipeline(clock: loop.clock, seed: random.next())
         let datapath = Datapath(translator: pipeline, clock: loop.clock, versions: pipeline.versions)
         pipeline.attach(datapath)
-
-        let databaseSocket = try DatabaseListener(loop: loop, path: directory + "/db.sock", database: server, log: registry)
         let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
             runDirectory: directory, dummies: options.dummies, observer: openFlow)
         openFlow.onReport = { [unowned theSwitch] in theSwitch.publish($0) }
-        let control = try ControlServer(
-            loop: loop, path: options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl", log: registry,
-            program: "apusd (Apus) \(version)"
-        ) { _ in kill(getpid(), SIGUSR2) }
         SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop, program: options.program)
             .register(on: control.registry)
         if options.dummies != .none {
             control.registerTimeCommands(loop: loop) { datapath.runMaintenance(isWhole: false) }
             DummyCommands(theSwitch: theSwitch, datapath: datapath).register(on: control.registry)
         }
-        theSwitch.start()
-        return Parts(
-            databaseServer: server, databaseSocket: databaseSocket, control: control, openFlow: openFlow, theSwitch: theSwitch,
-            datapath: datapath)
+        return RunningSwitch(openFlow: openFlow, theSwitch: theSwitch, datapath: datapath)
     }
 
     private static func makeParent(of path: String) throws {

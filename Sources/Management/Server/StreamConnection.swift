@@ -42,6 +42,8 @@ public final class StreamConnection {
     private var closesWhenFlushed = false
     private var isGone = false
     private var linger: TimerQueue.Token?
+    /// Runs while the peer is congested; restarted whenever it takes something.
+    private var stall: TimerQueue.Token?
     /// How long a peer may take to read the last answers.
     private static let lingerMilliseconds: UInt64 = 10_000
 
@@ -91,6 +93,7 @@ public final class StreamConnection {
         if !isReceiving { channel.flush() }
         if pendingBytes > limits.pauseBytes && !isCongested {
             isCongested = true
+            watchForStall()
             channel.setOption(ChannelOptions.autoRead, value: false).whenFailure { _ in }
         }
     }
@@ -198,13 +201,27 @@ public final class StreamConnection {
         descriptor = -1
         isGone = true
         if let linger { loop.timers.cancel(linger) }
+        if let stall { loop.timers.cancel(stall) }
+    }
+
+    private func watchForStall() {
+        stall.map(loop.timers.cancel)
+        stall = nil
+        guard isCongested, isOpen, let limit = limits.stallMilliseconds else { return }
+        stall = loop.timers.schedule(afterMilliseconds: limit) { [weak self] in
+            guard let self, self.isOpen, self.isCongested else { return }
+            self.logger.warning("\(self.name): disconnecting, a peer that does not read has taken nothing for \(limit / 1000) seconds")
+            self.abort()
+        }
     }
 
     private func written(_ count: Int) {
         pendingBytes -= count
         if pendingBytes == 0, isOpen { session?.outputEmptied() }
+        if isCongested { watchForStall() }
         if isCongested && isOpen && pendingBytes <= limits.pauseBytes / 2 {
             isCongested = false
+            watchForStall()
             deliver { session?.outputDrained() }
             if !isCongested {
                 if closesWhenDrained { close() }

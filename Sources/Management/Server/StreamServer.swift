@@ -87,6 +87,26 @@ public final class StreamServer {
         for connection in connections.values { connection.close() }
     }
 
+    /// Listens at a passive target of any kind.
+    ///
+    /// - Throws: `UnixSocketError` or `InternetSocketError`, in particular if the place is taken.
+    static func listening(
+        at target: StreamTarget, loop: ControlLoop, tls: TLSContext?, limits: StreamLimits, logger: Logger,
+        makeSession: @escaping (StreamConnection) -> any StreamSession
+    ) throws -> StreamServer {
+        precondition(target.isPassive, "a server listens")
+        switch target.place {
+        case .unix(let path): return try StreamServer(loop: loop, path: path, limits: limits, logger: logger, makeSession: makeSession)
+        case .internet(let host, let port):
+            return try StreamServer(
+                loop: loop, host: host, port: port, tls: target.usesTLS ? tls : nil, limits: limits, logger: logger,
+                makeSession: makeSession)
+        }
+    }
+
+    /// Ends every connection, without its answers, and goes on listening.
+    func dropConnections() { for connection in connections.values { connection.abort() } }
+
     private func start() {
         let me = Confined(self, to: loop)
         ServerBootstrap(group: loop.eventLoop)

@@ -40,17 +40,22 @@ public struct StreamLimits: Sendable {
     public var outputBytes: Int
     /// How long the next request of a peer is awaited at its socket, without going to sleep; 0 is not at all.
     public var followMicroseconds: UInt64
+    /// A congested peer that takes nothing for so long is disconnected; nil waits for ever.
+    public var stallMilliseconds: UInt64?
 
-    public init(connections: Int, pauseBytes: Int, outputBytes: Int, followMicroseconds: UInt64 = 0) {
+    public init(
+        connections: Int, pauseBytes: Int, outputBytes: Int, followMicroseconds: UInt64 = 0, stallMilliseconds: UInt64? = nil
+    ) {
         precondition(connections > 0 && pauseBytes > 0 && outputBytes >= pauseBytes, "limits of a server")
         self.connections = connections
         self.pauseBytes = pauseBytes
         self.outputBytes = outputBytes
         self.followMicroseconds = followMicroseconds
+        self.stallMilliseconds = stallMilliseconds
     }
 
     /// The database: a snapshot of a big database for each of many monitors.
-    public static let database = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20)
+    public static let database = StreamLimits(connections: 4096, pauseBytes: 1 << 20, outputBytes: 256 << 20, stallMilliseconds: 120_000)
     /// A bridge's OpenFlow socket: a dump of 100,000 flows is some 20 MB.
     public static let openFlow = StreamLimits(connections: 512, pauseBytes: 4 << 20, outputBytes: 64 << 20, followMicroseconds: 30)
     /// Copies of other connections' traffic: whoever does not keep up loses the connection.

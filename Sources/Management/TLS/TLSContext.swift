@@ -36,6 +36,9 @@ public final class TLSContext {
         settings.bootstrapsCA && !settings.caCertificate.isEmpty && TLSContext.stamp(of: settings.caCertificate).bytes < 0
     }
 
+    /// Whether connections can be accepted as things stand.
+    func check() throws(TLSError) { _ = try contexts() }
+
     /// A handler for a connection that we make.
     ///
     /// While the authorities' certificate is to be taken from the server, the connection serves that alone: it fails with a

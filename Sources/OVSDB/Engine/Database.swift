@@ -48,6 +48,8 @@ public final class Database {
     private var hasUnsynchronized = false
     /// Set by a compaction that failed: the size of the log from which on the next one is tried.
     private var compactionRetryBytes = 0
+    /// Why the last write to storage failed; nil if it did not.
+    public private(set) var storageProblem: String?
     /// Receives a sentence for the log when storage work that no client waits for fails.
     public var onWarning: (String) -> Void = { _ in }
 
@@ -115,7 +117,14 @@ public final class Database {
             return nil
         }
         if let storage, let record = logRecord(prepared.changes, comment: transaction.comment) {
-            try storage.append(record, durable: transaction.isDurable)
+            do throws(OVSDBError) {
+                try storage.append(record, durable: transaction.isDurable)
+                storageProblem = nil
+            } catch {
+                if storageProblem == nil { onWarning("database \(name): \(error); changes are refused, reading goes on") }
+                storageProblem = error.details ?? error.error
+                throw error
+            }
             hasUnsynchronized = !transaction.isDurable
         } else if transaction.isDurable {
             try synchronize()

@@ -59,7 +59,7 @@ extension Transaction {
 
     private func count(_ id: RowID, from old: Row?, to new: Row?, _ deltas: inout [RowID: Int]) throws(OVSDBError) {
         let schema = database.tables[id.table].schema
-        for column in schema.strongColumns {
+        for column in schema.strongColumnsInFieldOrder {
             var before = old?.fields[column] ?? .empty
             var after = new?.fields[column] ?? .empty
             if before == after { continue }
@@ -216,7 +216,18 @@ extension Transaction {
         return updates
     }
 
-    private func duplicate(_ table: Table, _ columns: [Int], _ first: UUID, _ second: UUID) -> OVSDBError {
+    private func duplicate(_ table: Table, _ columns: [Int], _ one: UUID, _ other: UUID) -> OVSDBError {
+        // The greater row comes first, so that the sentence does not depend on what was found first.
+        var (first, second) = (one, other)
+        if let left = table.rows[one], let right = table.rows[other] {
+            for index in table.schema.fieldOrder {
+                let column = index >= 0 ? table.schema.columns[index] : index == ColumnSchema.uuidIndex ? .uuid : .version
+                let order = left[column].compare(right[column])
+                if order == 0 { continue }
+                if order < 0 { (first, second) = (other, one) }
+                break
+            }
+        }
         func list(_ texts: [String]) -> String {
             switch texts.count {
             case 1: texts[0]

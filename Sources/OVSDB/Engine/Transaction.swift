@@ -13,6 +13,8 @@ struct TransactionContext {
     var holdsLock: (String) -> Bool = { _ in false }
     /// Whether only reading is allowed, as in `_Server`.
     var isReadOnly = false
+    /// Whether this client may only read.
+    var isReadOnlySession = false
 }
 
 /// What became of one row within a transaction.
@@ -194,7 +196,22 @@ final class Transaction {
         let what = "ovsdb operation \(number) of \(count)"
         guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.") }
         var members = MemberReader(json, name: what)
-        let operation = try members.required("op", .string).string!
+        let operation = try members.required("op", .identifier).string!
+        let result = try run(operation, json, &members, what)
+        if context.isReadOnly || context.isReadOnlySession { try checkAllowed(operation) }
+        return result
+    }
+
+    private func checkAllowed(_ operation: String) throws(OVSDBError) {
+        guard !mustWait, ["insert", "update", "mutate", "delete", "commit"].contains(operation) else { return }
+        throw OVSDBError(
+            "not allowed",
+            context.isReadOnlySession
+                ? "\(operation) operation not allowed when database server is in read only mode"
+                : "\(operation) operation not allowed on table in reserved database \(database.name)")
+    }
+
+    private func run(_ operation: String, _ json: JSON, _ members: inout MemberReader, _ what: String) throws(OVSDBError) -> JSON {
         switch operation {
         case "insert": return try runInsert(json, &members, what)
         case "select": return try runSelect(json, &members, what)
@@ -226,15 +243,9 @@ final class Transaction {
     }
 
     private func table(_ json: JSON, _ members: inout MemberReader, _ what: String) throws(OVSDBError) -> Table {
-        let name = try members.required("table", .string).string!
+        let name = try members.required("table", .identifier).string!
         guard let schema = database.schema.table(name) else { throw .syntax("Parsing \(what) failed: No table named \(name).", json) }
         return database.tables[schema.index]
-    }
-
-    private func checkWritable(_ operation: StaticString) throws(OVSDBError) {
-        guard !context.isReadOnly else {
-            throw OVSDBError("not allowed", "\(operation) operation not allowed on table in reserved database \(database.name)")
-        }
     }
 
     /// Parses `<row>`: values by column, in column order.
@@ -242,13 +253,23 @@ final class Transaction {
         guard case .object(let object) = json else { throw .syntax("row must be JSON object", json) }
         var values: [(ColumnSchema, Datum)] = []
         values.reserveCapacity(object.count)
-        for (name, value) in object.members {
-            guard let column = table.column(name) else {
-                throw OVSDBError("unknown column", "No column \(name) in table \(table.name).", syntax: json)
+        do throws(OVSDBError) {
+            for (name, value) in object.members { values.append(try field(name, value, json, table)) }
+            return values
+        } catch {
+            // Of several faults the field's server names one: the first in its order.
+            for position in FieldOrder.positions(object.members.map(\.key)) {
+                _ = try field(object.members[position].key, object.members[position].value, json, table)
             }
-            values.append((column, try Datum(value, column.type, symbols: symbols)))
+            throw error
         }
-        return values
+    }
+
+    private func field(_ name: String, _ value: JSON, _ row: JSON, _ table: TableSchema) throws(OVSDBError) -> (ColumnSchema, Datum) {
+        guard let column = table.column(name) else {
+            throw OVSDBError("unknown column", "No column \(name) in table \(table.name).", syntax: row)
+        }
+        return (column, try Datum(value, column.type, symbols: symbols))
     }
 
     /// Parses a list of distinct column names; all columns where there is none.
@@ -272,7 +293,6 @@ final class Transaction {
         let name = try members.optional("uuid-name", .identifier)
         let rowJSON = try members.required("row", .object)
         try members.finish()
-        try checkWritable("insert")
         var uuid: UUID?
         if let wanted {
             guard let chosen = UUID(wanted.string!) else { throw .syntax("bad uuid", wanted) }
@@ -292,7 +312,7 @@ final class Transaction {
             uuid = defined
         }
         let schema = table.schema
-        let row = Row(table.shared, uuid: uuid ?? database.makeUUID(), version: .zero, fields: schema.defaults)
+        let row = Row(table.shared, uuid: uuid ?? database.makeUUID(), version: database.makeUUID(), fields: schema.defaults)
         let values = try self.row(rowJSON, schema)
         for (column, value) in values where column.index >= 0 { row.fields[column.index] = value }
         for column in schema.columnsWithoutDefault where !values.contains(where: { $0.0.index == column }) {
@@ -306,10 +326,22 @@ final class Transaction {
         let table = try table(json, &members, what)
         let whereJSON = try members.required("where", .array)
         let columnsJSON = try members.optional("columns", .array)
+        let sortJSON = try members.optional("sort", .array)
         try members.finish()
         let condition = try Condition(whereJSON, table.schema, symbols)
         let columns = try Transaction.columns(columnsJSON, table.schema)
-        let matches = rows(table, condition)
+        var matches = rows(table, condition)
+        // Not in the RFC, but in the field's server.
+        if let sortJSON {
+            let keys = try Transaction.columns(sortJSON, table.schema)
+            matches.sort { left, right in
+                for key in keys {
+                    let order = left[key].compare(right[key])
+                    if order != 0 { return order < 0 }
+                }
+                return false
+            }
+        }
         guard !columns.contains(where: { $0.index == ColumnSchema.uuidIndex }) else {
             return .object(JSONObject([("rows", .array(matches.map { $0.json(columns) }))]))
         }
@@ -327,10 +359,11 @@ final class Transaction {
         let whereJSON = try members.required("where", .array)
         let rowJSON = try members.required("row", .object)
         try members.finish()
-        try checkWritable("update")
         let values = try row(rowJSON, table.schema)
-        for (column, _) in values where !column.isMutable {
-            throw .constraint("Cannot update immutable column \(column.name) in table \(table.schema.name).", json)
+        if values.contains(where: { !$0.0.isMutable }) {
+            for position in FieldOrder.positions(values.map(\.0.name)) where !values[position].0.isMutable {
+                throw .constraint("Cannot update immutable column \(values[position].0.name) in table \(table.schema.name).", json)
+            }
         }
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
         guard !values.isEmpty else { return count(matches.count) }
@@ -346,7 +379,6 @@ final class Transaction {
         let whereJSON = try members.required("where", .array)
         let mutationsJSON = try members.required("mutations", .array)
         try members.finish()
-        try checkWritable("mutate")
         var mutations: [Mutation] = []
         for element in mutationsJSON.array! { mutations.append(try Mutation(element, table.schema, symbols)) }
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
@@ -361,10 +393,9 @@ final class Transaction {
     }
 
     private func runDelete(_ json: JSON, _ members: inout MemberReader, _ what: String) throws(OVSDBError) -> JSON {
-        let table = try table(json, &members, what)
         let whereJSON = try members.required("where", .array)
+        let table = try table(json, &members, what)
         try members.finish()
-        try checkWritable("delete")
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
         for row in matches { delete(row.uuid, table) }
         return count(matches.count)
@@ -372,15 +403,15 @@ final class Transaction {
 
     private func runWait(_ json: JSON, _ members: inout MemberReader, _ what: String) throws(OVSDBError) -> JSON {
         let timeoutJSON = try members.optional("timeout", .integer)
-        let table = try table(json, &members, what)
         let whereJSON = try members.required("where", .array)
         let columnsJSON = try members.optional("columns", .array)
         let untilJSON = try members.required("until", .string)
         let rowsJSON = try members.required("rows", .array)
+        let table = try table(json, &members, what)
         try members.finish()
-        if let timeoutJSON, timeoutJSON.integer! < 0 { throw .syntax("timeout must be nonnegative", timeoutJSON) }
         let condition = try Condition(whereJSON, table.schema, symbols)
         let columns = try Transaction.columns(columnsJSON, table.schema)
+        if let timeoutJSON, timeoutJSON.integer! < 0 { throw .syntax("timeout must be nonnegative", timeoutJSON) }
         guard let until = untilJSON.string, until == "==" || until == "!=" else {
             throw .syntax("\"until\" must be \"==\" or \"!=\"", untilJSON)
         }

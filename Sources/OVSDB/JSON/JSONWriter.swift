@@ -5,8 +5,11 @@ internal import Glibc
 /// Serializes JSON values into a growing byte array.
 public struct JSONWriter: Sendable {
     public private(set) var bytes: [UInt8] = []
+    /// Whether reals are written so that they read back as the same double, as a file must have them; else with 15 digits, as the
+    /// field's server tells them.
+    private let isExact: Bool
 
-    public init() {}
+    public init(exact: Bool = false) { isExact = exact }
 
     /// Appends `value` as compact text.
     ///
@@ -69,10 +72,16 @@ public struct JSONWriter: Sendable {
         }
     }
 
-    /// The shortest text that reads back as the same double, always recognizable as a real ("1.0", "1e+30").
-    /// Infinities and NaN do not exist in JSON and become null.
+    /// A real; one without a fraction looks like an integer. Infinities and NaN do not exist in JSON and become null.
     public mutating func write(real: Double) {
-        if real.isFinite { bytes.append(contentsOf: real.description.utf8) } else { raw("null") }
+        guard real.isFinite else { return raw("null") }
+        if let integer = Int64(exactly: real) { return write(integer: integer) }
+        if isExact { return bytes.append(contentsOf: real.description.utf8) }
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { text in
+            // 15 digits, sign, point and exponent have room in 32 bytes.
+            let count = withVaList([real]) { vsnprintf(text.baseAddress!, 32, "%.15g", $0) }
+            bytes.append(contentsOf: text[..<Int(count)].lazy.map { UInt8(bitPattern: $0) })
+        }
     }
 
     public mutating func write(string: String) {

@@ -36,6 +36,17 @@ extension MonitorSpecification {
 
     /// What several transactions together mean to a client that knows the state before them.
     func updates(_ history: ArraySlice<ChangeSet>, _ schema: DatabaseSchema) -> JSON {
+        mergedUpdates(history, schema) ?? .object(JSONObject())
+    }
+
+    /// The same; nil if it is nothing.
+    func mergedUpdates(_ history: ArraySlice<ChangeSet>, _ schema: DatabaseSchema) -> JSON? {
+        if history.count == 1 { return updates(history[history.startIndex], schema) }
+        return updates(MonitorSpecification.merge(history), schema)
+    }
+
+    /// Several transactions' changes as one change a row; rows that came and went are left out.
+    static func merge(_ history: ArraySlice<ChangeSet>) -> [RowChange] {
         var merged: [RowID: (old: Row?, new: Row?)] = [:]
         var order: [RowID] = []
         for changes in history {
@@ -54,7 +65,7 @@ extension MonitorSpecification {
             let (old, new) = merged[id]!
             if old != nil || new != nil { rows.append(RowChange(table: id.table, uuid: id.uuid, old: old, new: new)) }
         }
-        return updates(rows, schema) ?? .object(JSONObject())
+        return rows
     }
 
     /// What replacing conditions by others means: rows that come into sight, and rows that leave it. Nil if none do.
@@ -99,7 +110,9 @@ extension MonitoredTable {
     fileprivate func update(_ kind: MonitorSelect, old: Row?, new: Row?, changed: [Int], _ version: MonitorVersion) -> JSON? {
         guard select.contains(kind) else { return nil }
         func isChanged(_ column: ColumnSchema) -> Bool { changed.contains(column.index) || column.index == ColumnSchema.versionIndex }
-        if kind == .modify, !columns.contains(where: { isChanged($0.column) }) { return nil }
+        if kind == .modify, !columns.contains(where: { isChanged($0.column) }), !changed.contains(where: conditionColumns.contains) {
+            return nil
+        }
         return version == .rows ? rowUpdate(kind, old, new, isChanged) : rowUpdate2(kind, old, new, isChanged)
     }
 

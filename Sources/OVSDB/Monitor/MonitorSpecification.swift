@@ -39,6 +39,12 @@ struct MonitoredTable {
     var condition: [Clause] = []
     /// The alternatives' text, to tell equal monitors.
     var conditionText = ""
+    /// Columns any condition has named so far: of a row that stays in sight they are told to have changed, though not what to.
+    var conditionColumns: Set<Int> = []
+
+    mutating func noteConditionColumns() {
+        for case .comparison(let column, _, _) in condition { conditionColumns.insert(column.index) }
+    }
 
     /// Whether the monitor sees `row`.
     func sees(_ row: Row) -> Bool { condition.isEmpty || condition.contains { $0.holds(row) } }
@@ -60,7 +66,7 @@ struct MonitorSpecification {
     /// Parses `<monitor-requests>`.
     init(_ json: JSON, version: MonitorVersion, schema: DatabaseSchema) throws(OVSDBError) {
         self.version = version
-        guard case .object(let requests) = json else { throw .syntax("<monitor-requests> object expected", json) }
+        guard case .object(let requests) = json else { throw .syntax("monitor-requests must be object", json) }
         for (name, value) in requests.members {
             guard let table = schema.table(name) else { throw .syntax("no table named \(name)") }
             var monitored = MonitoredTable(table: table.index)
@@ -80,6 +86,7 @@ struct MonitorSpecification {
             text += "|\(index)"
             for (column, select) in table.columns { text += ",\(column.index):\(select.rawValue)" }
             text += table.conditionText
+            for column in table.conditionColumns.sorted() { text += ";\(column)" }
         }
         return text
     }
@@ -89,11 +96,11 @@ extension MonitoredTable {
     fileprivate mutating func add(_ json: JSON, _ table: TableSchema, _ version: MonitorVersion, _ seen: inout Set<Int>) throws(OVSDBError)
     {
         let what = "table \(table.name)"
-        guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.", json) }
+        guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.") }
         var members = MemberReader(json, name: what)
+        let whereJSON = version == .rows ? nil : try members.optional("where", .array)
         let columnsJSON = try members.optional("columns", .array)
         let selectJSON = try members.optional("select", .object)
-        let whereJSON = version == .rows ? nil : try members.optional("where", .any)
         try members.finish()
         var select = MonitorSelect.all
         if let selectJSON {
@@ -106,21 +113,29 @@ extension MonitoredTable {
             try flags.finish()
         }
         self.select.formUnion(select)
-        let named: [ColumnSchema]
-        if let columnsJSON {
-            named = try Transaction.columns(columnsJSON, table)
-        } else {
-            named = table.columns + [.version]
-        }
-        for column in named {
+        for column in try named(columnsJSON, table) {
             guard seen.insert(column.index).inserted else {
-                throw .syntax("column \(column.name) mentioned more than once", columnsJSON ?? json)
+                throw .syntax("column \(column.name) mentioned more than once", columnsJSON)
             }
             columns.append((column, select))
         }
         if let whereJSON {
             condition.append(contentsOf: try MonitoredTable.condition(whereJSON, table))
             conditionText += whereJSON.text
+            noteConditionColumns()
         }
+    }
+
+    private func named(_ json: JSON?, _ table: TableSchema) throws(OVSDBError) -> [ColumnSchema] {
+        guard let elements = json?.array else { return table.columns + [.version] }
+        var columns: [ColumnSchema] = []
+        var names: Set<String> = []
+        for element in elements {
+            guard case .string(let name) = element else { throw .syntax("array of column names expected", json) }
+            guard let column = table.column(name) else { throw .syntax("\(name) is not a valid column name", json) }
+            guard names.insert(name).inserted else { throw .syntax("column \(name) mentioned more than once", json) }
+            columns.append(column)
+        }
+        return columns
     }
 }

@@ -37,9 +37,9 @@ public struct BaseType: Hashable, Sendable {
             type = try BaseType.atomType(json, name)
             return
         }
-        guard case .object = json else { throw .syntax("Parsing ovsdb type failed: Object or string expected.", json) }
+        guard case .object = json else { throw .syntax("Parsing ovsdb type failed: Object expected.") }
         var members = MemberReader(json, name: "ovsdb type")
-        guard case .string(let name) = try members.required("type", .string) else { throw .syntax("type must be a string", json) }
+        guard case .string(let name) = try members.required("type", .any) else { throw .syntax("type must be a string", json) }
         type = try BaseType.atomType(.string(name), name)
         if let list = try members.optional("enum", .any) {
             let set = try Datum(list, ColumnType(BaseType(type), min: 1, max: .max))
@@ -177,7 +177,7 @@ public struct ColumnType: Hashable, Sendable {
             self.init(try BaseType(json))
             return
         }
-        guard case .object = json else { throw .syntax("Parsing ovsdb type failed: Object or string expected.", json) }
+        guard case .object = json else { throw .syntax("Parsing ovsdb type failed: Object expected.") }
         var members = MemberReader(json, name: "ovsdb type")
         let key = try BaseType(try members.required("key", .any))
         var value: BaseType?
@@ -201,7 +201,11 @@ public struct ColumnType: Hashable, Sendable {
     }
 
     /// The value of a new row's column.
-    public var defaultDatum: Datum { min == 0 || isMap ? .empty : Datum(key.type.defaultAtom) }
+    public var defaultDatum: Datum {
+        if min == 0 { return .empty }
+        guard let value else { return Datum(key.type.defaultAtom) }
+        return Datum(sortedKeys: [key.type.defaultAtom], values: [value.type.defaultAtom])
+    }
 
     /// `<type>` as JSON.
     public var json: JSON {

@@ -32,7 +32,7 @@ public struct ColumnSchema: Hashable, Sendable {
     }
 
     init(_ json: JSON, name: String) throws(OVSDBError) {
-        guard case .object = json else { throw .syntax("Parsing schema for column \(name) failed: Object expected.", json) }
+        guard case .object = json else { throw .syntax("Parsing schema for column \(name) failed: Object expected.") }
         var members = MemberReader(json, name: "schema for column \(name)")
         isMutable = try members.optional("mutable", .boolean)?.boolean ?? true
         isEphemeral = try members.optional("ephemeral", .boolean)?.boolean ?? false
@@ -66,6 +66,9 @@ public struct TableSchema: Sendable {
     /// Columns that hold references, for the work at commit.
     public internal(set) var strongColumns: [Int] = []
     public internal(set) var weakColumns: [Int] = []
+    private(set) var strongColumnsInFieldOrder: [Int] = []
+    /// All columns (by index, `_uuid` and `_version` among them) in the field's order.
+    let fieldOrder: [Int]
     /// Defaults of a new row.
     let defaults: [Datum]
     /// Columns whose default their own constraints forbid: an insert has to give them.
@@ -87,8 +90,13 @@ public struct TableSchema: Sendable {
         guard positions.count == columns.count else { throw .syntax("table \(name) has two columns of one name") }
         self.columns = columns
         self.positions = positions
+        let inserted = ["_uuid", "_version"] + FieldOrder.positions(columns.map(\.name)).map { columns[$0].name }
+        fieldOrder = FieldOrder.positions(inserted).map {
+            $0 == 0 ? ColumnSchema.uuidIndex : $0 == 1 ? ColumnSchema.versionIndex : positions[inserted[$0]]!
+        }
         defaults = columns.map(\.type.defaultDatum)
-        columnsWithoutDefault = columns.indices.filter { index in
+        columnsWithoutDefault = fieldOrder.filter { index in
+            guard index >= 0 else { return false }
             do throws(OVSDBError) {
                 try columns[index].type.defaultDatum.check(columns[index].type)
                 return false
@@ -121,7 +129,7 @@ public struct TableSchema: Sendable {
 
     init(_ json: JSON, name: String) throws(OVSDBError) {
         let what = "table schema for table \(name)"
-        guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.", json) }
+        guard case .object = json else { throw .syntax("Parsing \(what) failed: Object expected.") }
         var members = MemberReader(json, name: what)
         guard case .object(let given) = try members.required("columns", .object) else { throw .syntax("columns must be an object", json) }
         let maxRows = try members.optional("maxRows", .integer)?.integer
@@ -182,6 +190,7 @@ public struct TableSchema: Sendable {
             if type.key.isStrongReference || type.value?.isStrongReference == true { strongColumns.append(position) }
             if type.key.isWeakReference || type.value?.isWeakReference == true { weakColumns.append(position) }
         }
+        strongColumnsInFieldOrder = fieldOrder.filter(strongColumns.contains)
     }
 
     private static func resolve(_ type: inout BaseType, _ what: String, _ tables: [String: Int]) throws(OVSDBError) {

@@ -44,8 +44,10 @@ struct MemberReader {
     /// Complains about members nobody asked for.
     func finish() throws(OVSDBError) {
         guard let object = json.object, object.count > asked.count else { return }
+        let unasked = object.count - asked.count
         for member in object.members where !asked.contains(where: { $0.description == member.key }) {
-            throw .syntax("Parsing \(name) failed: Member '\(member.key)' is present but not allowed here.", json)
+            let others = unasked == 1 ? " is" : " and \(unasked - 1) other member\(unasked > 2 ? "s" : "") are"
+            throw .syntax("Parsing \(name) failed: Member '\(member.key)'\(others) present but not allowed here.", json)
         }
     }
 }

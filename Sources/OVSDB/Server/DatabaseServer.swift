@@ -25,6 +25,9 @@ public final class DatabaseServer {
     private var deferred: [() -> Void] = []
     private var deferredStart = 0
     private var depth = 0
+    /// Called after each commit with the database's name and the tables it touched, and without tables when a database has come, gone
+    /// or got another schema.
+    public var onChange: ((String, Set<String>?) -> Void)?
     private var dirty: [ObjectIdentifier: Session] = [:]
 
     /// Creates a server with nothing but its own `_Server` database.
@@ -45,17 +48,34 @@ public final class DatabaseServer {
     /// - Parameter isPinned: whether its schema must stay as it is ("convert" is refused)
     public func add(_ database: Database, isPinned: Bool = false) throws(OVSDBError) {
         guard hosted[database.name] == nil else { throw OVSDBError("duplicate database", "database \(database.name) is served already") }
-        perform { host(database, isReadOnly: false, isPinned: isPinned) }
+        perform {
+            disconnectUnaware("adding \(database.name) database")
+            host(database, isReadOnly: false, isPinned: isPinned)
+            announce(database.name)
+        }
     }
 
+    private func disconnectUnaware(_ reason: String) {
+        for session in Array(sessions.values) { session.databasesChanged(reason) }
+    }
+
+    private func announce(_ name: String) { if let onChange { later { onChange(name, nil) } } }
+
     /// Stops serving a database: its monitors are cancelled, its waiting transactions too.
-    public func remove(_ name: String) {
+    ///
+    /// - Parameter force: also if somebody in this process relies on it
+    /// - Returns: whether it is gone
+    @discardableResult
+    public func remove(_ name: String, force: Bool = false) -> Bool {
         perform {
-            guard name != "_Server", let database = hosted[name] else { return }
-            hosted[name] = nil
+            guard name != "_Server", let database = hosted[name], force || !database.isPinned else { return false }
+            for session in Array(sessions.values) { session.databaseGoes(database) }
             for waiting in database.waiting { finish(waiting, nil, database) }
-            for session in Array(sessions.values) { session.databaseChanged(database) }
+            disconnectUnaware("removing \(name) database by user request")
+            hosted[name] = nil
             removeServerRow(name)
+            announce(name)
+            return true
         }
     }
 
@@ -149,6 +169,7 @@ public final class DatabaseServer {
     ) -> WaitingTransaction? {
         var context = TransactionContext()
         context.isReadOnly = entry.isReadOnly
+        context.isReadOnlySession = session?.isReadOnly ?? false
         context.holdsLock = holdsLock(session)
         switch entry.database.execute(operations, context) {
         case .finished(let results, _):
@@ -180,6 +201,7 @@ public final class DatabaseServer {
         guard !waiting.isFinished else { return }
         var context = TransactionContext()
         context.isReadOnly = entry.isReadOnly
+        context.isReadOnlySession = waiting.session?.isReadOnly ?? false
         context.holdsLock = holdsLock(waiting.session)
         context.elapsedMilliseconds = clock.now.milliseconds(since: waiting.started)
         switch entry.database.execute(waiting.operations, context) {
@@ -208,6 +230,10 @@ public final class DatabaseServer {
         perform {
             entry.notify(changes)
             for local in entry.locals { local.enqueue(changes, self) }
+            if let onChange {
+                let names = Set(changes.rows.map { entry.database.schema.tables[$0.table].name })
+                later { onChange(entry.database.name, names) }
+            }
             // Its cost is spread over the growth that made it necessary.
             later { entry.database.compactIfNeeded() }
             if !entry.waiting.isEmpty {
@@ -236,12 +262,17 @@ public final class DatabaseServer {
         let database = Database(schema: schema, storage: old.storage, limits: limits, uuids: nextGenerator())
         try database.adopt(old)
         try database.compact()
+        for session in Array(sessions.values) { session.databaseGoes(entry) }
         for waiting in entry.waiting { finish(waiting, nil, entry) }
         entry.replace(database)
         observe(entry)
-        for session in Array(sessions.values) { session.databaseChanged(entry) }
-        removeServerRow(old.name)
-        addServerRow(database)
+        // The one who asked for it gets an answer first.
+        later { [unowned self] in disconnectUnaware("committed \(old.name) database schema conversion") }
+        serverTransact([
+            "op": "update", "table": "Database", "where": [["name", "==", .string(old.name)] as JSON] as JSON,
+            "row": ["schema": .string(database.schemaJSON.text)] as JSON,
+        ])
+        announce(old.name)
     }
 
     private func nextGenerator() -> UUIDGenerator { UUIDGenerator(seed: uuids.next().high) }

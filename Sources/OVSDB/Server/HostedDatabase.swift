@@ -9,6 +9,12 @@ final class Monitor {
     /// The id the client gave, as JSON bytes.
     var id: [UInt8]
     var specification: MonitorSpecification
+    /// What has happened since the peer fell behind with reading, oldest first.
+    var collected: [ChangeSet] = []
+    var collectedRows = 0
+    /// Row changes above which they are folded: what is kept is bounded by the rows of the database.
+    static let foldRows = 1000
+    var collectedLimit = Monitor.foldRows
 
     init(_ session: Session, _ database: HostedDatabase, id: [UInt8], _ specification: MonitorSpecification) {
         self.session = session
@@ -96,10 +102,29 @@ final class HostedDatabase {
     func notify(_ changes: ChangeSet) {
         let touched = Set(changes.rows.map(\.table))
         for group in Array(groups.values) where group.specification.tables.keys.contains(where: touched.contains) {
-            guard let updates = group.specification.updates(changes, database.schema) else { continue }
-            let bytes = updates.bytes
+            // Computed once for all members, if one of them is to hear of it now.
+            var bytes: [UInt8]?
             // A session that closes itself over this takes its monitors out of the group.
-            for monitor in Array(group.members.values) { monitor.session.notify(monitor, updates: bytes, transaction: changes.id) }
+            for monitor in Array(group.members.values) {
+                if monitor.session.isPeerBehind {
+                    collect(changes, monitor)
+                    continue
+                }
+                if bytes == nil { bytes = group.specification.updates(changes, database.schema)?.bytes ?? [] }
+                if let bytes, !bytes.isEmpty { monitor.session.notify(monitor, updates: bytes, transaction: changes.id) }
+            }
         }
+    }
+
+    /// Keeps a commit for a monitor whose client does not read. Many rows are folded into one change each.
+    private func collect(_ changes: ChangeSet, _ monitor: Monitor) {
+        monitor.collected.append(changes)
+        monitor.collectedRows += changes.rows.count
+        guard monitor.collected.count > 1, monitor.collectedRows > monitor.collectedLimit else { return }
+        let folded = MonitorSpecification.merge(monitor.collected[...])
+        monitor.collected = [ChangeSet(id: changes.id, rows: folded, comment: nil)]
+        monitor.collectedRows = folded.count
+        // Folding again pays when as much has come again.
+        monitor.collectedLimit = max(Monitor.foldRows, 2 * folded.count)
     }
 }

@@ -4,21 +4,23 @@ extension Session {
     func startMonitor(_ version: MonitorVersion, _ parameters: [JSON], _ id: JSON) throws(OVSDBError) {
         let method = version == .rows ? "monitor" : version == .differences ? "monitor_cond" : "monitor_cond_since"
         let hosted = try database(method, parameters)
-        guard parameters.count == (version == .history ? 4 : 3) else { throw .syntax("invalid parameters", .array(parameters)) }
+        guard version == .rows ? parameters.count >= 3 : parameters.count == (version == .history ? 4 : 3) else {
+            throw .syntax("invalid parameters", .array(parameters))
+        }
         let key = parameters[1].text
+        if parameters[2].object == nil { throw .syntax("monitor-requests must be object", parameters[2]) }
         guard monitors[key] == nil else { throw .syntax("duplicate monitor ID", parameters[1]) }
         guard monitors.count < server.limits.monitorsPerSession else {
             throw OVSDBError("resources exhausted", "session has \(monitors.count) monitors, the limit")
         }
-        var since: UUID?
-        if version == .history {
-            guard let text = parameters[3].string, let uuid = UUID(text) else {
-                throw .syntax("last-txn-id must be UUID format.", parameters[3])
-            }
-            since = uuid
-        }
         let database = hosted.database
         let specification = try MonitorSpecification(parameters[2], version: version, schema: database.schema)
+        var since: UUID?
+        if version == .history {
+            guard let text = parameters[3].string else { throw .syntax("last-txn-id must be string", parameters[3]) }
+            guard let uuid = UUID(text) else { throw .syntax("last-txn-id must be UUID format.", parameters[3]) }
+            since = uuid
+        }
         let monitor = Monitor(self, hosted, id: parameters[1].bytes, specification)
         monitors[key] = monitor
         hosted.add(monitor)
@@ -38,32 +40,34 @@ extension Session {
         let newKey = parameters[1].text
         guard newKey == key || monitors[newKey] == nil else { throw .syntax("duplicate monitor ID", parameters[1]) }
         guard case .object(let requests) = parameters[2] else {
-            throw .syntax("<monitor-cond-update-requests> object expected", parameters[2])
+            throw .syntax("monitor-cond-change-requests must be object")
         }
         let database = monitor.database.database
         var conditions: [Int: [Clause]] = [:]
         var changed = monitor.specification
         for (name, value) in requests.members {
-            guard let table = database.schema.table(name), monitor.specification.tables[table.index] != nil else {
+            guard let table = database.schema.table(name) else { throw .syntax("no table named \(name)") }
+            guard monitor.specification.tables[table.index] != nil else {
                 throw .syntax("no table named \(name) in monitor session")
             }
-            let list: [JSON]
-            if case .array(let elements) = value { list = elements } else { list = [value] }
+            guard case .array(let list) = value else { throw .syntax("table \(name) no monitor-cond-change JSON array") }
             var clauses: [Clause] = []
             var text = ""
             for element in list {
-                guard case .object = element else { throw .syntax("Parsing table \(name) failed: Object expected.", element) }
+                guard case .object = element else { throw .syntax("Parsing table \(name) failed: Object expected.") }
                 var members = MemberReader(element, name: "table \(name)")
-                _ = try members.optional("columns", .array)
-                if let whereJSON = try members.optional("where", .any) {
-                    clauses.append(contentsOf: try MonitoredTable.condition(whereJSON, table))
-                    text += whereJSON.text
-                }
+                let columnsJSON = try members.optional("columns", .array)
+                let whereJSON = try members.optional("where", .array)
                 try members.finish()
+                guard columnsJSON == nil else { throw .syntax("changing columns is unsupported", element) }
+                // The last one holds, as in the field's server.
+                clauses = try whereJSON.map { (json) throws(OVSDBError) in try MonitoredTable.condition(json, table) } ?? []
+                text = whereJSON?.text ?? ""
             }
             conditions[table.index] = clauses
             changed.tables[table.index]!.condition = clauses
             changed.tables[table.index]!.conditionText = text
+            changed.tables[table.index]!.noteConditionColumns()
         }
         let updates = monitor.specification.updates(changing: conditions, database)
         monitor.database.remove(monitor)

@@ -19,7 +19,16 @@ public final class Session {
     public var onOutput: (() -> Void)?
     /// Called once when the session closes by itself, with the reason; the owner then drops the connection.
     public var onClose: ((String) -> Void)?
+    /// Called once when the server ends the session in good order, with the reason; the owner then drops the connection.
+    public var onDisconnect: ((String) -> Void)?
     public private(set) var isClosed = false
+    /// Whether this client may only look.
+    public var isReadOnly = false
+    /// Set by the owner while the peer does not take what was sent to it: monitors then collect, and tell what happened meanwhile
+    /// as one update when it is over.
+    public var isPeerBehind = false {
+        didSet { if oldValue && !isPeerBehind { server.perform { flushMonitors() } } }
+    }
 
     /// By id (JSON text).
     var monitors: [String: Monitor] = [:]
@@ -92,7 +101,10 @@ public final class Session {
 
     // MARK: Sending
 
-    func send(_ message: JSON) { send(message.bytes) }
+    func send(_ message: JSON) {
+        flushMonitors()
+        send(message.bytes)
+    }
 
     private func send(_ bytes: [UInt8]) {
         guard !isClosed else { return }
@@ -105,6 +117,21 @@ public final class Session {
         if output.count > server.limits.outputBytesPerSession {
             output = []
             close("peer does not read: more than \(server.limits.outputBytesPerSession) bytes are waiting for it")
+        }
+    }
+
+    /// The locks this client has, waits for, and has lost.
+    public var locks: (held: [String], waiting: [String], lost: [String]) { server.locks.status(ObjectIdentifier(self)) }
+
+    /// Sends what monitors have collected, so that what comes next does not overtake it.
+    func flushMonitors() {
+        for monitor in Array(monitors.values) where !monitor.collected.isEmpty {
+            let collected = monitor.collected
+            monitor.collected = []
+            monitor.collectedRows = 0
+            let database = monitor.database.database
+            guard let updates = monitor.specification.mergedUpdates(collected[...], database.schema) else { continue }
+            notify(monitor, updates: updates.bytes, transaction: collected[collected.count - 1].id)
         }
     }
 
@@ -131,16 +158,25 @@ public final class Session {
 
     func notifyLock(_ method: String, _ name: String) { send(["id": .null, "method": .string(method), "params": [.string(name)]]) }
 
-    /// A database is gone or has another schema.
-    func databaseChanged(_ database: HostedDatabase) {
-        let affected = monitors.filter { $0.value.database === database }
-        guard isChangeAware else {
-            // Such a client expects to find out by reconnecting.
-            if !affected.isEmpty { close("database \(database.database.name) was removed or converted") }
-            return
-        }
-        for (key, monitor) in affected {
+    /// Databases have come or gone: a client that does not know that they can finds out by reconnecting.
+    func databasesChanged(_ reason: String) {
+        if !isChangeAware { disconnect(reason) }
+    }
+
+    /// Ends the session in good order: what was answered is still sent.
+    func disconnect(_ reason: String) {
+        guard !isClosed else { return }
+        shutDown()
+        server.later { [self] in onDisconnect?(reason) }
+    }
+
+    /// A database goes, or gets another schema: nothing can be monitored in it any more.
+    func databaseGoes(_ database: HostedDatabase) {
+        for (key, monitor) in monitors where monitor.database === database {
+            if isChangeAware { flushMonitors() }
             monitors[key] = nil
+            database.remove(monitor)
+            guard isChangeAware else { continue }
             var writer = JSONWriter()
             writer.raw("{\"id\":null,\"method\":\"monitor_canceled\",\"params\":[")
             writer.raw(monitor.id)
@@ -178,7 +214,10 @@ public final class Session {
     private func handle(_ message: JSON) {
         guard let methodJSON = message["method"], !methodJSON.isNull else {
             // A reply; the only request a server makes is the probe.
-            if message["result"] == nil && message["error"] == nil { close("received bad JSON-RPC message: neither request nor reply") }
+            if message["result"] == nil && message["error"] == nil {
+                return close("received bad JSON-RPC message: neither request nor reply")
+            }
+            if message["id"]?.string != "echo" { close("received unexpected reply message") }
             return
         }
         guard let method = methodJSON.string else { return close("received bad JSON-RPC message: method is not a JSON string") }
@@ -237,7 +276,7 @@ public final class Session {
     private func transact(_ parameters: [JSON], _ id: JSON) throws(OVSDBError) {
         let database = try database("transact", parameters)
         let key = id.text
-        guard waiting[key] == nil else { throw OVSDBError("syntax error", "a transaction with this id is waiting", syntax: id) }
+        guard waiting[key] == nil else { throw .syntax("transact: duplicate request ID", .array(parameters)) }
         let mayWait = parameters.contains { $0["op"]?.string == "wait" }
         guard !mayWait || waiting.count < server.limits.waitsPerSession else {
             throw OVSDBError("resources exhausted", "session has \(waiting.count) waiting transactions, the limit")
@@ -245,18 +284,22 @@ public final class Session {
         let transaction = server.transact(database, parameters.dropFirst(), session: self) { [weak self] results in
             guard let self, !self.isClosed else { return }
             self.waiting[key] = nil
-            if let results { self.reply(id, .array(results)) } else { self.reply(id, error: "canceled") }
+            if let results { self.reply(id, .array(results)) } else if self.isChangeAware { self.reply(id, error: "canceled") }
         }
         if let transaction { waiting[key] = (transaction, database) }
     }
 
     private func cancel(_ request: JSON) {
-        if let (transaction, database) = waiting[request.text] { server.cancel(transaction, database) }
+        guard let (transaction, database) = waiting.removeValue(forKey: request.text) else { return }
+        server.cancel(transaction, database)
+        // One that knows of database changes has its answer already.
+        if !isChangeAware { reply(request, error: "canceled") }
     }
 
     // MARK: Locks
 
     private func lock(_ method: String, _ parameters: [JSON], _ id: JSON) throws(OVSDBError) {
+        guard !isReadOnly else { return reply(id, error: "lock and unlock methods not allowed, DB server is read only.") }
         guard parameters.count == 1, let name = parameters[0].string, isIdentifier(name) else {
             throw .syntax("\(method) request params must be <id>", .array(parameters))
         }

@@ -167,7 +167,7 @@ final class LogFile {
 
     /// A record as it stands in the file.
     static func encode(_ json: JSON) -> [UInt8] {
-        var writer = JSONWriter()
+        var writer = JSONWriter(exact: true)
         writer.write(json)
         var data = writer.bytes
         data.append(UInt8(ascii: "\n"))

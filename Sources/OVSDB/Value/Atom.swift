@@ -142,7 +142,7 @@ extension Atom {
     var text: String {
         switch self {
         case .integer(let value): return String(value)
-        case .real(let value): return Int64(exactly: value).map { String($0) } ?? String(value)
+        case .real(let value): return JSON.real(value).text
         case .boolean(let value): return value ? "true" : "false"
         case .uuid(let value): return value.description
         case .string(let value):

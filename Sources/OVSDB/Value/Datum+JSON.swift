@@ -89,7 +89,7 @@ extension Datum {
 
     /// Checks the number of elements, and every element's constraints.
     public func check(_ type: ColumnType) throws(OVSDBError) {
-        guard count >= type.min || type.isMap && count == 0, count <= type.max else {
+        guard count >= type.min, count <= type.max else {
             throw .constraint("Attempted to store \(count) elements in \(type.englishText).")
         }
         for key in keys { try type.key.check(key) }

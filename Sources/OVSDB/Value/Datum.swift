@@ -112,6 +112,18 @@ public struct Datum: Hashable, Sendable {
         return values[index]
     }
 
+    /// An order of all values of one type: the shorter first, then key by key, then value by value.
+    func compare(_ other: Datum) -> Int {
+        if count != other.count { return count < other.count ? -1 : 1 }
+        for (left, right) in [(keys, other.keys), (values, other.values)] {
+            for (l, r) in zip(left, right) {
+                if l < r { return -1 }
+                if r < l { return 1 }
+            }
+        }
+        return 0
+    }
+
     /// Calls `body` with each key.
     @inline(__always)
     func forEachKey(_ body: (Atom) -> Void) {

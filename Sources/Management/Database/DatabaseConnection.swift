@@ -1,0 +1,67 @@
+// Joins a database session to a connection.
+
+internal import Base
+internal import Logging
+internal import OVSDB
+
+/// One client of the database server: bytes from its connection into its session, and back.
+///
+/// Output the peer does not read is held back in two steps. Past the connection's first limit nothing more is read from it, and its
+/// monitors collect instead of sending: what happens meanwhile becomes one update once it reads again. Past the second it is disconnected.
+final class DatabaseConnection: StreamSession {
+    /// Bytes handed to the session at once: what one handful of small requests can ask for is sent, and counted, before the
+    /// next is looked at.
+    private static let sliceBytes = 4096
+
+    private let connection: StreamConnection
+    let session: Session
+    /// What arrived while the peer was behind with reading.
+    private var held: [UInt8] = []
+    private var heldStart = 0
+    private let ended: (DatabaseConnection) -> Void
+
+    init(connection: StreamConnection, session: Session, logger: Logger, ended: @escaping (DatabaseConnection) -> Void = { _ in }) {
+        self.connection = connection
+        self.session = session
+        self.ended = ended
+        session.onOutput = { [unowned self] in self.flush() }
+        session.onClose = { [unowned connection] reason in
+            logger.warning("\(connection.name): \(reason)")
+            connection.close()
+        }
+        session.onDisconnect = { [unowned connection] reason in
+            logger.info("\(connection.name): disconnecting (\(reason))")
+            connection.close()
+        }
+    }
+
+    func received(_ bytes: [UInt8]) {
+        held.append(contentsOf: bytes)
+        outputDrained()
+    }
+
+    func outputDrained() {
+        session.isPeerBehind = connection.isCongested
+        while heldStart < held.count, connection.isOpen, !connection.isCongested {
+            let end = min(held.count, heldStart + DatabaseConnection.sliceBytes)
+            session.receive(held[heldStart..<end])
+            heldStart = end
+            flush()
+        }
+        if heldStart == held.count {
+            held.removeAll(keepingCapacity: true)
+            heldStart = 0
+        }
+    }
+
+    func connectionClosed() {
+        session.close()
+        ended(self)
+    }
+
+    private func flush() {
+        guard session.bufferedOutputBytes > 0 else { return }
+        connection.send(session.takeOutput())
+        session.isPeerBehind = connection.isCongested
+    }
+}

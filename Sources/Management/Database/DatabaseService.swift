@@ -1,0 +1,168 @@
+// The database half of the daemon: files, the server over them, its remotes, and the commands that change all of that while it runs.
+
+internal import Base
+internal import Glibc
+internal import Logging
+internal import OVSDB
+
+/// What the command line says about databases.
+public struct DatabaseOptions: Sendable {
+    /// Remotes to serve, as the field writes them.
+    public var remotes: [String]
+    /// The files of TLS connections, each by name or as `db:DATABASE,TABLE,COLUMN`, which names the column that holds it.
+    public var tls: TLSSettings
+
+    public init(remotes: [String] = [], tls: TLSSettings = TLSSettings()) {
+        self.remotes = remotes
+        self.tls = tls
+    }
+}
+
+/// Serves database files. Only on the control loop's thread.
+final class DatabaseService {
+    let server: DatabaseServer
+    let remotes: DatabaseRemotes
+    private let loop: ControlLoop
+    private let log: LogRegistry
+    private let logger: Logger
+    /// The daemon's own socket.
+    private var own: StreamServer?
+    /// Files by database name, with what tells whether two paths are one file.
+    private var files: [String: (path: String, device: dev_t, inode: ino_t)] = [:]
+
+    /// - Parameter directory: what relative socket names are relative to
+    init(loop: ControlLoop, directory: String, tls: TLSSettings, log: LogRegistry) {
+        self.loop = loop
+        self.log = log
+        logger = log.logger("ovsdb_server")
+        server = DatabaseServer(clock: loop.clock)
+        remotes = DatabaseRemotes(loop: loop, database: server, directory: directory, tls: tls, log: log)
+        server.onChange = { [weak remotes] name, tables in remotes?.databaseChanged(name, tables: tables) }
+        loop.drive(server)
+    }
+
+    /// Opens a file and serves it.
+    ///
+    /// - Parameter schema: what it must become (created, converted, pinned); nil serves the schema it has
+    @discardableResult
+    func open(_ path: String, schema: DatabaseSchema? = nil) throws -> FileStorage.Opened {
+        let opened = try FileStorage.open(path: path, schema: schema, creating: schema != nil)
+        for warning in opened.warnings { logger.warning("\(warning)") }
+        opened.database.onWarning = { [logger] in logger.warning("\($0)") }
+        let name = opened.database.name
+        guard !name.hasPrefix("_") else { throw CommandError("ovsdb error: \(path): names beginning with \"_\" are reserved") }
+        guard server.database(name) == nil else { throw CommandError("ovsdb error: \(path): duplicate database name") }
+        try server.add(opened.database, isPinned: schema != nil)
+        var status = stat()
+        _ = stat(path, &status)
+        files[name] = (path, status.st_dev, status.st_ino)
+        return opened
+    }
+
+    /// Serves a local socket besides the remotes.
+    ///
+    /// - Throws: `UnixSocketError`, in particular if a live process serves the path
+    func listen(at path: String) throws(UnixSocketError) {
+        let logger = log.logger("jsonrpc")
+        own = try StreamServer(loop: loop, path: path, limits: .database, logger: logger) { [server] connection in
+            DatabaseConnection(connection: connection, session: server.makeSession(name: connection.name), logger: logger)
+        }
+    }
+
+    /// Stops serving clients.
+    func stopListening() {
+        own?.close()
+        remotes.close()
+    }
+
+    /// Closes the databases.
+    func close() {
+        stopListening()
+        for name in server.databaseNames { server.remove(name, force: true) }
+    }
+
+    // MARK: Commands
+
+    func register(on registry: CommandRegistry) {
+        registry.register("ovsdb-server/list-dbs", arguments: 0...0) { [server] _ in
+            server.databaseNames.map { $0 + "\n" }.joined()
+        }
+        registry.register("ovsdb-server/add-db", usage: "DB", arguments: 1...1) { [weak self] (arguments) throws(CommandError) in
+            try self?.addDatabase(arguments[0])
+            return ""
+        }
+        registry.register("ovsdb-server/remove-db", usage: "DB", arguments: 1...1) { [weak self] (arguments) throws(CommandError) in
+            try self?.removeDatabase(arguments[0])
+            return ""
+        }
+        registry.register("ovsdb-server/add-remote", usage: "REMOTE", arguments: 1...1) { [remotes] (arguments) throws(CommandError) in
+            try remotes.add(arguments[0])
+            return ""
+        }
+        registry.register("ovsdb-server/remove-remote", usage: "REMOTE", arguments: 1...1) { [remotes] (arguments) throws(CommandError) in
+            guard remotes.remove(arguments[0]) else { throw CommandError("no such remote") }
+            return ""
+        }
+        registry.register("ovsdb-server/list-remotes", arguments: 0...0) { [remotes] _ in
+            remotes.names.sorted().map { $0 + "\n" }.joined()
+        }
+        registry.register("ovsdb-server/reconnect", arguments: 0...0) { [weak self] _ in
+            self?.own?.dropConnections()
+            self?.remotes.reconnectAll()
+            return ""
+        }
+        registry.register("ovsdb-server/sync-status", arguments: 0...0) { _ in "state: active\n" }
+        registry.register("ovsdb-server/get-active-ovsdb-server", arguments: 0...0) { _ in "" }
+        registry.register("ovsdb-server/compact", usage: "[DB]", arguments: 0...1) { [weak self] (arguments) throws(CommandError) in
+            try self?.compact(arguments.first)
+            return ""
+        }
+        registry.register("ovsdb-server/get-db-storage-status", usage: "DB", arguments: 1...1) {
+            [server] (arguments) throws(CommandError) in
+            guard let database = server.database(arguments[0]) else { throw CommandError("Failed to find the database.") }
+            return database.storageProblem.map { "status: not ok (\($0))\n" } ?? "status: ok\n"
+        }
+    }
+
+    private func addDatabase(_ path: String) throws(CommandError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw CommandError("I/O error: \(path): open failed (\(String(cString: strerror(errno))))")
+        }
+        guard !files.values.contains(where: { $0.device == status.st_dev && $0.inode == status.st_ino }) else {
+            throw CommandError("ovsdb error: \(path): already open")
+        }
+        do {
+            try open(path)
+        } catch let error as CommandError {
+            throw error
+        } catch {
+            throw CommandError("\(error)")
+        }
+    }
+
+    private func removeDatabase(_ name: String) throws(CommandError) {
+        guard !name.hasPrefix("_") || server.database(name) == nil else { throw CommandError("Cannot remove reserved database.") }
+        guard server.database(name) != nil else { throw CommandError("Failed to find the database.") }
+        guard server.remove(name) else {
+            throw CommandError("database \(name) holds the configuration of this switch and stays as long as it runs")
+        }
+        files[name] = nil
+    }
+
+    private func compact(_ name: String?) throws(CommandError) {
+        if let name, name.hasPrefix("_") { throw CommandError("cannot compact built-in databases") }
+        let databases = server.databaseNames.filter { !$0.hasPrefix("_") && (name == nil || $0 == name) }
+        guard !databases.isEmpty else { throw CommandError("no database by that name") }
+        var failures = ""
+        for name in databases {
+            logger.info("compacting \(name) database by user request")
+            do throws(OVSDBError) {
+                try server.database(name)?.compact()
+            } catch {
+                failures += "\(error)\n"
+            }
+        }
+        if !failures.isEmpty { throw CommandError(failures) }
+    }
+}

@@ -1,0 +1,261 @@
+"""The database server on its own: `--no-switch`, any schemas, remotes, TLS, commands."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from Harness.jsonrpc import JsonRpc
+from Harness.ovsdb_differential import play
+from Harness.process import Child, run, wait_until
+from Harness.switch import find_binaries
+
+pytestmark = pytest.mark.apus
+
+SCHEMA = {"name": "mydb", "version": "1.0.0", "tables": {
+    "Root": {"columns": {
+        "managers": {"type": {"key": "string", "min": 0, "max": "unlimited"}},
+        "manager_options": {"type": {"key": {"type": "uuid", "refTable": "Manager"}, "min": 0, "max": "unlimited"}},
+        "key": {"type": "string"}, "certificate": {"type": "string"}, "ca": {"type": "string"}}, "isRoot": True},
+    "Manager": {"columns": {
+        "target": {"type": "string"},
+        "inactivity_probe": {"type": {"key": "integer", "min": 0}},
+        "read_only": {"type": {"key": "boolean", "min": 0}},
+        "is_connected": {"type": "boolean", "ephemeral": True},
+        "status": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}, "ephemeral": True}}}}}
+OTHER = {"name": "other", "version": "2.0.0", "tables": {"T": {"columns": {"n": {"type": "integer"}}, "indexes": [["n"]]}}}
+
+
+class Server:
+    """One `apusd --no-switch`."""
+
+    def __init__(self, directory, databases, *options):
+        self.directory = str(directory)
+        words = [word for database in databases for word in ("--db", database)]
+        self.command = [f"{find_binaries()}/apusd", "--no-switch", "--rundir", self.directory, *words, *options]
+        self.child = Child(self.command, self.path("out"), env=dict(os.environ, OVS_RUNDIR=self.directory), name="apusd")
+        wait_until(lambda: "|ready" in self.child.output(), 20, "apusd is ready", alive=self.child)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        assert self.child.stop() == 0, self.child.tail()
+
+    def appctl(self, *words):
+        done = run(["ovs-appctl", "-t", self.path(f"apusd.{self.child.pid}.ctl"), *words], check=False)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    def transact(self, socket, *operations, database="mydb"):
+        with JsonRpc(self.path(socket)) as connection:
+            return connection.call("transact", [database, *operations])
+
+
+def create(directory, name, schema):
+    path = os.path.join(str(directory), name)
+    with open(path + ".schema", "w") as file:
+        json.dump(schema, file)
+    run(["ovsdb-tool", "create", path, path + ".schema"])
+    return path
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_answers_are_those_of_the_fields_server(seed):
+    play(seed * 1000, steps=40)
+
+
+def test_serves_any_databases(tmp_path):
+    with Server(tmp_path, [create(tmp_path, "a", SCHEMA), create(tmp_path, "b", OTHER)]) as server:
+        assert run(["ovsdb-client", "list-dbs", f"unix:{server.path('db.sock')}"]).stdout.split() == ["_Server", "mydb", "other"]
+        assert server.appctl("ovsdb-server/list-dbs").split() == ["_Server", "mydb", "other"]
+        assert server.transact("db.sock", {"op": "insert", "table": "T", "row": {"n": 7}}, database="other")[0]["uuid"]
+    assert "7" in run(["ovsdb-tool", "query", str(tmp_path / "b"), '["other",{"op":"select","table":"T","where":[]}]']).stdout
+
+
+def test_databases_come_and_go(tmp_path):
+    first, second = create(tmp_path, "a", SCHEMA), create(tmp_path, "b", OTHER)
+    with Server(tmp_path, [first]) as server:
+        assert server.appctl("ovsdb-server/add-db", first).startswith(f"ovsdb error: {first}: already open\n")
+        assert server.appctl("ovsdb-server/add-db", str(tmp_path / "none")).startswith(f"I/O error: {tmp_path / 'none'}: open failed (No such file")
+        with JsonRpc(server.path("db.sock")) as aware, JsonRpc(server.path("db.sock")) as unaware:
+            aware.call("set_db_change_aware", [True])
+            for connection in (aware, unaware):
+                connection.call("monitor", ["_Server", None, {"Database": {"columns": ["name"]}}])
+            assert server.appctl("ovsdb-server/add-db", second) == ""
+            assert "other" in json.dumps(aware.notification(5))
+            assert unaware.receive(5) is None
+            aware.call("monitor", ["other", "m", {"T": {}}])
+            assert server.appctl("ovsdb-server/remove-db", "other") == ""
+            assert aware.notification(5) == {"id": None, "method": "monitor_canceled", "params": ["m"]}
+        assert server.appctl("ovsdb-server/remove-db", "other").startswith("Failed to find the database.\n")
+        assert server.appctl("ovsdb-server/remove-db", "_Server").startswith("Cannot remove reserved database.\n")
+        assert server.appctl("ovsdb-server/compact", "mydb") == ""
+        assert server.appctl("ovsdb-server/compact", "nosuch").startswith("no database by that name\n")
+        assert server.appctl("ovsdb-server/sync-status") == "state: active\n"
+        assert server.appctl("ovsdb-server/get-db-storage-status", "mydb") == "status: ok\n"
+
+
+def test_remotes_by_command(tmp_path):
+    with Server(tmp_path, [create(tmp_path, "a", SCHEMA)], "--remote", "punix:one") as server:
+        assert os.path.exists(server.path("one")) and not os.path.exists(server.path("db.sock"))
+        assert os.stat(server.path("one")).st_mode & 0o777 == 0o660
+        assert server.appctl("ovsdb-server/list-remotes") == "punix:one\n"
+        assert server.appctl("ovsdb-server/add-remote", "punix:two") == ""
+        assert server.appctl("ovsdb-server/list-remotes") == "punix:one\npunix:two\n"
+        assert server.transact("two", {"op": "select", "table": "Root", "where": []}) == [{"rows": []}]
+        assert server.appctl("ovsdb-server/add-remote", "db:x,y,z").startswith('"db:x,y,z": no database named x\n')
+        assert server.appctl("ovsdb-server/remove-remote", "punix:one") == ""
+        assert not os.path.exists(server.path("one"))
+        assert server.appctl("ovsdb-server/remove-remote", "punix:one").startswith("no such remote\n")
+        with JsonRpc(server.path("two")) as connection:
+            connection.call("echo", [])
+            assert server.appctl("ovsdb-server/reconnect") == ""
+            assert connection.receive(5) is None
+
+
+def test_remotes_out_of_a_database(tmp_path):
+    options = ["--remote", "punix:own", "--remote", "db:mydb,Root,managers", "--remote", "db:mydb,Root,manager_options"]
+    with Server(tmp_path, [create(tmp_path, "a", SCHEMA)], *options) as server:
+        server.transact("own", {"op": "insert", "table": "Root", "row": {"managers": "punix:first", "manager_options": ["named-uuid", "x"]}},
+                        {"op": "insert", "table": "Manager", "uuid-name": "x", "row": {"target": "ptcp:0:127.0.0.1", "read_only": True}})
+        wait_until(lambda: os.path.exists(server.path("first")), 5, "the column's socket", alive=server.child)
+
+        def row():
+            return server.transact("own", {"op": "select", "table": "Manager", "where": [], "columns": ["is_connected", "status"]})[0]["rows"][0]
+
+        wait_until(lambda: "bound_port" in json.dumps(row()), 10, row, alive=server.child)
+        status = row()
+        assert status["is_connected"] is False
+        port = dict(status["status"][1])["bound_port"]
+        client = ["ovsdb-client", "transact", f"tcp:127.0.0.1:{port}"]
+        done = run([*client, '["mydb",{"op":"delete","table":"Root","where":[]}]'])
+        assert "not allowed when database server is in read only mode" in done.stdout
+        child = Child(["ovsdb-client", "monitor", f"tcp:127.0.0.1:{port}", "mydb", "Root"], server.path("monitor"))
+        wait_until(lambda: row()["is_connected"] is True, 10, row, alive=server.child)
+        child.stop()
+        server.transact("own", {"op": "update", "table": "Root", "where": [], "row": {"manager_options": ["set", []], "managers": ["set", []]}})
+        wait_until(lambda: not os.path.exists(server.path("first")), 5, "the column's socket is gone", alive=server.child)
+        assert run([*client, "[]"], check=False).returncode != 0
+
+
+def test_connects_to_its_clients(tmp_path):
+    child = Child(["ovsdb-client", "monitor", f"punix:{tmp_path}/client", "mydb", "Root"], str(tmp_path / "monitor"))
+    try:
+        wait_until(lambda: os.path.exists(tmp_path / "client"), 5, "the client listens", alive=child)
+        with Server(tmp_path, [create(tmp_path, "a", SCHEMA)], "--remote", "punix:own", "--remote", f"unix:{tmp_path}/client") as server:
+            server.transact("own", {"op": "insert", "table": "Root", "row": {"managers": "x"}})
+            wait_until(lambda: "insert" in child.output() or "initial" in child.output(), 10, child.output, alive=child)
+    finally:
+        child.stop()
+
+
+def make_certificates(directory):
+    """An authority, and a certificate of it for each of two."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=directory)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
+            "-days", "2", "-subj", "/CN=authority")
+    for name in ("server", "client"):
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out", f"{name}.pem")
+
+
+def test_tls(tmp_path):
+    make_certificates(tmp_path)
+    files = ["--private-key", "db:mydb,Root,key", "--certificate", str(tmp_path / "server.pem"), "--ca-cert", str(tmp_path / "ca.pem")]
+    with Server(tmp_path, [create(tmp_path, "a", SCHEMA)], "--remote", "punix:own", "--remote", "db:mydb,Root,manager_options", *files) as server:
+        server.transact("own", {"op": "insert", "table": "Root", "row": {"key": str(tmp_path / "server.key"), "manager_options": ["named-uuid", "x"]}},
+                        {"op": "insert", "table": "Manager", "uuid-name": "x", "row": {"target": "pssl:0:127.0.0.1"}})
+
+        def port():
+            rows = server.transact("own", {"op": "select", "table": "Manager", "where": [], "columns": ["status"]})[0]["rows"]
+            return dict(rows[0]["status"][1]).get("bound_port")
+
+        wait_until(port, 10, "the port", alive=server.child)
+        client = ["ovsdb-client", "-t5", "--ca-cert", str(tmp_path / "ca.pem")]
+        mine = ["--private-key", str(tmp_path / "client.key"), "--certificate", str(tmp_path / "client.pem")]
+        assert run([*client, *mine, "list-dbs", f"ssl:127.0.0.1:{port()}"]).stdout.split() == ["_Server", "mydb"]
+        # Without a certificate of its own a client is not let in.
+        assert run([*client[:2], "--bootstrap-ca-cert", str(tmp_path / "none"), "list-dbs", f"ssl:127.0.0.1:{port()}"], check=False).returncode != 0
+        assert run(["ovsdb-client", "-t5", "list-dbs", f"tcp:127.0.0.1:{port()}"], check=False).returncode != 0
+
+
+# The other half of an Open vSwitch installation
+
+
+OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+
+@pytest.fixture
+def fields_server(tmp_path):
+    """Debian's ovsdb-server with a host's database."""
+    database = str(tmp_path / "conf.db")
+    run(["ovsdb-tool", "create", database, OVS_SCHEMA])
+    socket = str(tmp_path / "ovs.sock")
+
+    def start():
+        child = Child(["ovsdb-server", database, f"--remote=punix:{socket}", f"--unixctl={tmp_path}/ovsdb.ctl"], str(tmp_path / "ovsdb.out"),
+                      env=dict(os.environ, OVS_RUNDIR=str(tmp_path)))
+        wait_until(lambda: os.path.exists(socket), 10, "ovsdb-server listens", alive=child)
+        return child
+
+    state = {"child": start(), "start": start, "socket": socket}
+    yield state
+    state["child"].stop()
+
+
+def vsctl(socket, *words, timeout=15):
+    return run(["ovs-vsctl", f"--timeout={timeout}", f"--db=unix:{socket}", *words]).stdout.strip()
+
+
+def test_our_switch_with_the_fields_server(tmp_path, fields_server):
+    socket = fields_server["socket"]
+    directory = tmp_path / "run"
+    directory.mkdir()
+    vsctl(socket, "--no-wait", "init")
+    command = [f"{find_binaries()}/apusd", "--rundir", str(directory), f"unix:{socket}", "--enable-dummy"]
+    child = Child(command, str(tmp_path / "apusd.out"), name="apusd")
+    try:
+        wait_until(lambda: "|ready" in child.output(), 20, "apusd is ready", alive=child)
+        vsctl(socket, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "--", "add-port", "br0", "p1", "--",
+              "set", "interface", "p1", "type=dummy", "ofport_request=7")
+        assert vsctl(socket, "get", "interface", "p1", "ofport") == "7"
+        assert "p1" in run(["ovs-ofctl", "show", f"unix:{directory}/br0.mgmt"]).stdout
+        # A second switch waits until the first lets go of the lock.
+        other = tmp_path / "other"
+        other.mkdir()
+        second = Child([command[0], "--rundir", str(other), f"unix:{socket}", "--enable-dummy"], str(tmp_path / "second.out"), name="apusd")
+        try:
+            wait_until(lambda: "holds the lock ovs_vswitchd" in second.output(), 15, second.output, alive=second)
+            assert not os.path.exists(other / "br0.mgmt")
+            # The server goes and comes back: the switch goes on, and hears what it missed.
+            fields_server["child"].stop()
+            assert os.path.exists(directory / "br0.mgmt")
+            fields_server["child"] = fields_server["start"]()
+            vsctl(socket, "--timeout=30", "add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy", timeout=30)
+            assert vsctl(socket, "get", "interface", "p2", "ofport") != "[]"
+        finally:
+            assert second.stop() == 0
+    finally:
+        assert child.stop() == 0, child.tail()
+
+
+def test_the_fields_switch_with_our_server(tmp_path):
+    database = str(tmp_path / "conf.db")
+    run(["ovsdb-tool", "create", database, OVS_SCHEMA])
+    with Server(tmp_path, [database], "--remote", "punix:db.sock") as server:
+        socket = server.path("db.sock")
+        vsctl(socket, "--no-wait", "init")
+        environment = dict(os.environ, OVS_RUNDIR=str(tmp_path))
+        vswitchd = Child(["/usr/lib/openvswitch-switch/ovs-vswitchd", f"unix:{socket}", "--enable-dummy=override", "--disable-system",
+                          f"--unixctl={tmp_path}/vswitchd.ctl", "-vconsole:warn"], server.path("vswitchd.out"), env=environment)
+        try:
+            vsctl(socket, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "--", "add-port", "br0", "p1", "--",
+                  "set", "interface", "p1", "type=dummy", "ofport_request=7", timeout=30)
+            assert vsctl(socket, "get", "interface", "p1", "ofport") == "7"
+            assert vsctl(socket, "wait-until", "interface", "p1", "statistics:rx_packets=0") == ""
+        finally:
+            vswitchd.stop()
