@@ -142,6 +142,10 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
     }
     if (config->mtu != 0) conf.rxmode.mtu = config->mtu;
     if (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    const uint64_t checksums = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+    if (config->offloads && (info.tx_offload_capa & checksums) == checksums) {
+        conf.txmode.offloads |= checksums | (info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO));
+    }
 
     result = rte_eth_dev_configure(port, rx_queues, tx_queues, &conf);
     if (result != 0 && conf.rxmode.mtu != 0) {
@@ -187,6 +191,15 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
     rte_eth_promiscuous_enable(port);
     rte_eth_allmulticast_enable(port);
     return 0;
+}
+
+uint32_t cdpdk_port_offloads(uint16_t port) {
+    struct rte_eth_conf conf;
+    if (rte_eth_dev_conf_get(port, &conf) != 0 || (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) == 0) return 0;
+    uint32_t offloads = CDPDK_OFFLOAD_CHECKSUM;
+    if (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) offloads |= CDPDK_OFFLOAD_TSO4 | CDPDK_OFFLOAD_TSO6;
+    if (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) offloads |= CDPDK_OFFLOAD_IPV4;
+    return offloads;
 }
 
 int cdpdk_port_numa(uint16_t port) { return rte_eth_dev_socket_id(port); }
@@ -302,4 +315,7 @@ uint16_t cdpdk_eth_rx_burst(uint16_t port, uint16_t queue, struct cdpdk_mbuf **o
 }
 uint16_t cdpdk_eth_tx_burst(uint16_t port, uint16_t queue, struct cdpdk_mbuf **packets, uint16_t n) {
     return rte_eth_tx_burst(port, queue, reals(packets), n);
+}
+uint16_t cdpdk_eth_tx_prepared_burst(uint16_t port, uint16_t queue, struct cdpdk_mbuf **packets, uint16_t n) {
+    return rte_eth_tx_burst(port, queue, reals(packets), rte_eth_tx_prepare(port, queue, reals(packets), n));
 }

@@ -115,6 +115,8 @@ int cdpdk_eal_init(int argc, char **argv, char *error, size_t error_size) {
     cdpdk_log_mark();
     // one line a vhost-user message is too much; `--log-level` in the arguments still has the last word
     rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_NOTICE);
+    // a line for every bad descriptor of a guest, on the thread that forwards everybody's packets, is a weapon
+    rte_log_set_level_pattern("lib.vhost.data", RTE_LOG_CRIT);
     // EAL's parser reorders the array and expects writable strings that live as long as the process
     char **copy = calloc((size_t)argc + 1, sizeof *copy);
     if (copy == NULL) {

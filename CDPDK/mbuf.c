@@ -33,6 +33,7 @@ _Static_assert(offsetof(struct cdpdk_mbuf, driver_fields) == offsetof(struct rte
 _Static_assert(offsetof(struct cdpdk_mbuf, user) + 24 == sizeof(struct rte_mbuf), "the switch's fields are the last");
 _Static_assert(sizeof(struct cdpdk_mbuf) == sizeof(struct rte_mbuf), "size of the mbuf");
 _Static_assert(CDPDK_HEADROOM == RTE_PKTMBUF_HEADROOM, "headroom");
+_Static_assert(RTE_MBUF_F_EXTERNAL == 1ull << 61 && offsetof(struct rte_mbuf_ext_shared_info, refcnt) == 16, "external buffers");
 _Static_assert((3ull << 61) == (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT), "attached buffers");
 
 void cdpdk_reason(char *error, size_t size, const char *format, ...) {

@@ -91,7 +91,10 @@ CDPDK_HOT static inline uint8_t *_Nullable cdpdk_mbuf_append(struct cdpdk_mbuf *
 }
 /// True if nobody else holds the buffer, so that its bytes may be rewritten in place.
 CDPDK_HOT static inline bool cdpdk_mbuf_is_exclusive(const struct cdpdk_mbuf *m) {
-    return __atomic_load_n(&m->refcnt, __ATOMIC_RELAXED) == 1 && (m->ol_flags & (3ull << 61)) == 0;
+    if (__atomic_load_n(&m->refcnt, __ATOMIC_RELAXED) != 1) return false;
+    uint64_t attached = m->ol_flags & (3ull << 61);
+    // an external buffer (a long packet of a guest's) counts its users itself
+    return attached == 0 || (attached == 1ull << 61 && __atomic_load_n((const uint16_t *)m->shinfo + 8, __ATOMIC_RELAXED) == 1);
 }
 
 /// A fresh, empty single-segment packet with full headroom; null if the pool is empty.
@@ -114,6 +117,46 @@ CDPDK_HOT int cdpdk_mbuf_pull(struct cdpdk_mbuf *m, uint16_t n);
 CDPDK_HOT void cdpdk_mbuf_add_references(struct cdpdk_mbuf *m, uint16_t n);
 /// Copies `length` bytes from `offset` to `to`, over segments. Returns the bytes copied.
 CDPDK_HOT uint32_t cdpdk_mbuf_read(const struct cdpdk_mbuf *m, uint32_t offset, uint32_t length, uint8_t *to);
+
+// ---------------------------------------------------------------- packets that are not finished
+
+/// Marks in `ol_flags`: if one of them is there, the packet may want its checksum computed, or be several TCP segments in one,
+/// and goes through `cdpdk_offload_prepare` before it is sent, or `cdpdk_offload_complete` before its bytes are shown to anybody.
+#define CDPDK_PARTIAL (1ull << 16 | 1ull << 3)
+
+/// What whoever receives from a transmit queue takes: packets whose TCP or UDP checksum is to be computed still, and TCP
+/// packets of several segments.
+#define CDPDK_OFFLOAD_CHECKSUM 1u
+#define CDPDK_OFFLOAD_TSO4 2u
+#define CDPDK_OFFLOAD_TSO6 4u
+/// Hardware that, when it segments, computes IPv4's header checksums as well and wants to be told so.
+#define CDPDK_OFFLOAD_IPV4 8u
+/// Answers of `cdpdk_offload_prepare`.
+#define CDPDK_OFFLOAD_MALFORMED 0x10000u
+#define CDPDK_OFFLOAD_OVERSIZE 0x10001u
+
+/// Readies a packet for a device that takes `can`, with frames of `longest` bytes. Returns 1 if it can be sent as it is; the
+/// number of pieces (2 to 256) that `cdpdk_offload_piece` makes of it; or why it cannot be sent. May write to its first segment.
+CDPDK_HOT uint32_t cdpdk_offload_prepare(struct cdpdk_mbuf *packet, uint32_t can, uint32_t longest);
+/// Piece `index` of a packet for which `cdpdk_offload_prepare` said so: a packet of its own, finished as far as `can` asks for it.
+/// Null if the pool is empty.
+CDPDK_HOT struct cdpdk_mbuf *_Nullable cdpdk_offload_piece(
+    struct cdpdk_mbuf *packet, uint32_t index, uint32_t can, struct cdpdk_mempool *pool);
+/// Computes what is pending in place; the packet stays as long as it is, and is finished.
+CDPDK_HOT void cdpdk_offload_complete(struct cdpdk_mbuf *packet);
+/// Marks a received packet: its checksum is pending; and, unless `segment_size` is 0, it stands for TCP segments with so much data.
+CDPDK_HOT void cdpdk_offload_mark(struct cdpdk_mbuf *packet, uint16_t segment_size);
+
+/// What a prepared packet asks of the device.
+struct cdpdk_offload_request {
+    uint16_t checksum_start;
+    uint16_t checksum_offset; ///< from there
+    uint16_t headers;         ///< bytes of all headers
+    uint16_t segment_size;    ///< 0: not to be segmented
+    bool is_v6;
+};
+/// False if it asks for nothing.
+CDPDK_HOT bool cdpdk_offload_describe(const struct cdpdk_mbuf *packet, struct cdpdk_offload_request *out);
 
 // ---------------------------------------------------------------- pools
 
@@ -177,6 +220,7 @@ struct cdpdk_port_config {
     uint16_t rx_descriptors;
     uint16_t tx_descriptors;
     uint16_t mtu;                        ///< 0: leave as it is
+    bool offloads;                       ///< let the device finish packets, as far as it can
     struct cdpdk_mempool *pool;
 };
 struct cdpdk_port_info {
@@ -212,6 +256,8 @@ struct cdpdk_xstat {
 /// `cdpdk_port_info` then tells.
 int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char *error, size_t error_size);
 int cdpdk_port_stop(uint16_t port);
+/// CDPDK_OFFLOAD_* that the started port was given.
+uint32_t cdpdk_port_offloads(uint16_t port);
 /// NUMA node; -1 if unknown. Needs no started port, as `cdpdk_port_get_info` does.
 int cdpdk_port_numa(uint16_t port);
 int cdpdk_port_get_info(uint16_t port, struct cdpdk_port_info *info);
@@ -229,6 +275,9 @@ CDPDK_HOT uint16_t cdpdk_eth_rx_burst(
     uint16_t port, uint16_t queue, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n);
 /// Returns how many, from the first, were taken; the caller keeps the rest.
 CDPDK_HOT uint16_t cdpdk_eth_tx_burst(
+    uint16_t port, uint16_t queue, struct cdpdk_mbuf *_Nonnull *_Nonnull packets, uint16_t n);
+/// The same for devices that finish packets: the driver sees them once before.
+CDPDK_HOT uint16_t cdpdk_eth_tx_prepared_burst(
     uint16_t port, uint16_t queue, struct cdpdk_mbuf *_Nonnull *_Nonnull packets, uint16_t n);
 
 // ---------------------------------------------------------------- quiescent states
@@ -282,7 +331,9 @@ struct cdpdk_queue_counters {
     uint64_t next_poll;
     uint64_t poll_interval;      ///< cycles
     uint64_t poll_interval_max;  ///< cycles
-    uint64_t reserved[5];
+    uint64_t offloads;         ///< transmit: CDPDK_OFFLOAD_*, what need not be done before; written by control threads
+    uint64_t kicks;            ///< interrupts given to the guest
+    uint64_t reserved[3];
 };
 /// Adds a burst: packets, bytes and size buckets.
 CDPDK_HOT static inline void cdpdk_count_burst(
@@ -324,6 +375,21 @@ CDPDK_HOT static inline bool cdpdk_spin_try_lock(uint64_t *word) {
     return __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) == 0;
 }
 CDPDK_HOT static inline void cdpdk_spin_unlock(uint64_t *word) { __atomic_store_n(word, 0, __ATOMIC_RELEASE); }
+
+// ---------------------------------------------------------------- the kernel's side of ports
+
+/// System calls on a tap device or a packet socket, a burst at a time, by one thread at a time.
+struct cdpdk_kernel_queue;
+/// `has_header`: frames carry Linux's `virtio_net_hdr` (10 bytes). Null without memory. The descriptor stays the caller's.
+struct cdpdk_kernel_queue *_Nullable cdpdk_kernel_queue_create(int fd, bool is_socket, bool has_header, bool receives);
+void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *_Nullable q);
+/// Up to `n` (at most 32) frames; longer ones than a buffer come in several. Frames that cannot be kept count as errors.
+CDPDK_HOT uint16_t cdpdk_kernel_rx_burst(
+    struct cdpdk_kernel_queue *q, struct cdpdk_mempool *pool, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n,
+    struct cdpdk_queue_counters *counters);
+/// Sends up to 32 packets. Returns how many were taken (and freed); those refused are at the end of the burst.
+CDPDK_HOT uint16_t cdpdk_kernel_tx_burst(
+    struct cdpdk_kernel_queue *q, struct cdpdk_mbuf *_Nonnull *_Nonnull packets, uint16_t count, struct cdpdk_queue_counters *counters);
 
 // ---------------------------------------------------------------- the processor
 

@@ -1,9 +1,10 @@
-// vhost-user ports over DPDK's rte_vhost.
+// vhost-user ports over DPDK's rte_vhost, with a guard in front of it.
 //
-// A *socket* is one path that the switch listens on (server) or connects to (client, retried every second for ever).
+// A *socket* is one path that the switch listens on (server) or connects to (client, again and again with growing pauses).
 // One front-end (guest) is attached to it at a time: the last one that became ready, so that a guest which is restarted
-// need not wait until its predecessor's death is noticed.
-// rte_vhost's callbacks become state here that others poll: nothing is called back into Swift.
+// need not wait until its predecessor's death is noticed. Front-ends speak to the guard (guard.c), which reads, checks and
+// hands on their messages; rte_vhost itself listens in a directory of ours.
+// Callbacks become state here that others poll: nothing is called back into Swift.
 //
 // ## Thread safety
 //
@@ -27,22 +28,44 @@
 
 struct cvhost_socket;
 
-/// Queue pairs a socket can have; what a front-end has beyond is not polled. (rte_vhost's own limit is 128.)
-#define CVHOST_MAX_QUEUE_PAIRS 32
+/// Queue pairs a socket can have: rte_vhost's own limit.
+#define CVHOST_MAX_QUEUE_PAIRS 128
+/// Sockets there can be.
+#define CVHOST_MAX_SOCKETS 1024
 /// `sun_path` less its terminating zero.
 #define CVHOST_MAX_PATH 107
+#define CVHOST_REASON_SIZE 320
 
 struct cvhost_options {
     bool client;              ///< connect instead of listen
     bool iommu;               ///< offer VIRTIO_F_IOMMU_PLATFORM
     bool postcopy;
+    bool offloads;            ///< offer checksum and segmentation offload in both directions
     uint8_t tx_retries;       ///< extra attempts of a transmit burst that a guest's ring did not take whole, 0 to 32
+    uint16_t mode;            ///< server: permissions of the socket
+    uint32_t owner;           ///< server: UINT32_MAX leaves it
+    uint32_t group;
 };
 
-/// Registers and starts the path. In server mode the socket exists, with mode 0660 or tighter, when this returns.
+/// What happened on a socket, as counters.
+enum {
+    CVHOST_EVENT_CONNECTED,          ///< front-ends that connected
+    CVHOST_EVENT_REFUSED,            ///< ... cut off for a message that is not valid
+    CVHOST_EVENT_REFUSED_BY_LIBRARY, ///< ... that rte_vhost cut off
+    CVHOST_EVENT_STALLED,            ///< ... that left a message half, or a reply untaken
+    CVHOST_EVENT_EVICTED,            ///< ... that had set up nothing when others came
+    CVHOST_EVENT_SLOWED,             ///< times that messages or connections came too fast, and were taken more slowly
+    CVHOST_EVENT_FAULT,              ///< accesses to guest memory that was not there
+    CVHOST_EVENT_SHRUNK,             ///< front-ends cut off for that
+    CVHOST_EVENT_STUCK,              ///< ... whose full eventfd held a thread
+    CVHOST_EVENTS
+};
+
+/// Registers and starts the path. In server mode the socket exists, with its mode and owner, when this returns. `directory` is
+/// where a folder for rte_vhost's own sockets may be made; empty or too long: in /tmp.
 /// Null on failure, with the reason in `error`.
 struct cvhost_socket *_Nullable cvhost_open(
-    const char *path, const struct cvhost_options *options, char *error, size_t error_size);
+    const char *path, const char *directory, const struct cvhost_options *options, char *error, size_t error_size);
 /// Detaches the guest, stops listening or connecting, and frees.
 void cvhost_close(struct cvhost_socket *s);
 
@@ -55,12 +78,15 @@ struct cvhost_state {
     uint16_t queue_pairs;     ///< pairs the front-end has set up, at most CVHOST_MAX_QUEUE_PAIRS
     uint16_t enabled_rx;      ///< virtqueues enabled that we receive from
     uint16_t enabled_tx;      ///< virtqueues enabled that we send to
-    uint16_t ring_size;       ///< descriptors of the first virtqueue
     uint16_t guest_mtu;       ///< 0: unknown
     int numa;                 ///< -1: unknown
     uint64_t features;        ///< negotiated virtio features
-    uint32_t connections;     ///< front-ends that connected so far
+    uint32_t offloads;        ///< CDPDK_OFFLOAD_*: what the guest takes
+    uint64_t events[CVHOST_EVENTS];
+    char reason[CVHOST_REASON_SIZE]; ///< not running: why, in a sentence without its full stop
 };
+/// Descriptors of a virtqueue of the running guest; 0 if there is none.
+uint16_t cvhost_ring_size(struct cvhost_socket *s, uint16_t index);
 void cvhost_get_state(struct cvhost_socket *s, struct cvhost_state *state);
 uint64_t cvhost_generation(const struct cvhost_socket *s);
 /// Changes whenever any socket's state does: one number to poll for all.

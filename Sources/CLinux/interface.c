@@ -38,23 +38,26 @@ static int ask(unsigned long command, struct ifreq *request) {
     return result;
 }
 
-int clinux_tap_open(const char *name, bool *existed) {
+int clinux_tap_open(const char *name, bool offloads, bool *existed, bool *has_header) {
     struct ifreq request;
     int result = fill(&request, name);
     if (result != 0) return result;
     *existed = clinux_interface_index(name) > 0;
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return -errno;
-    request.ifr_flags = IFF_TAP | IFF_NO_PI;
+    request.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (offloads ? IFF_VNET_HDR : 0));
     if (ioctl(fd, TUNSETIFF, &request) != 0) {
         result = -errno;
         close(fd);
         return result;
     }
+    *has_header = offloads;
+    // without it the host finishes its packets itself, and still takes unfinished ones
+    if (offloads) ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
     return fd;
 }
 
-int clinux_packet_socket_open(const char *name) {
+int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header) {
     int index = clinux_interface_index(name);
     if (index < 0) return index;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -64,8 +67,9 @@ int clinux_packet_socket_open(const char *name) {
     struct packet_mreq promiscuous = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
     int buffer = 4 * 1024 * 1024;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-    // Linux 4.20 and later: do not hand our own transmissions back; older kernels are filtered in clinux_packet_receive
+    // Linux 4.20 and later: do not hand our own transmissions back; older kernels are filtered when frames are received
     setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one);
+    *has_header = offloads && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0;
     if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) != 0 ||
         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) != 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
@@ -142,48 +146,4 @@ uint32_t clinux_interface_speed(const char *name) {
     if (fscanf(file, "%ld", &speed) != 1 || speed < 0 || speed > 10 * 1000 * 1000) speed = 0;
     fclose(file);
     return (uint32_t)speed;
-}
-
-intptr_t clinux_packet_receive(int fd, uint8_t *buffer, size_t size, uint8_t **start, size_t *whole) {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
-    } control;
-    struct sockaddr_ll from;
-    struct iovec vector = {.iov_base = buffer, .iov_len = size};
-    struct msghdr message;
-    ssize_t n;
-    do {
-        message = (struct msghdr){
-            .msg_name = &from,
-            .msg_namelen = sizeof from,
-            .msg_iov = &vector,
-            .msg_iovlen = 1,
-            .msg_control = &control,
-            .msg_controllen = sizeof control,
-        };
-        from.sll_pkttype = PACKET_HOST;
-        n = recvmsg(fd, &message, MSG_TRUNC);
-        if (n < 0 && errno != EINTR) return -errno;
-    } while (n < 0 || from.sll_pkttype == PACKET_OUTGOING);
-    *whole = (size_t)n;
-    *start = buffer;
-    intptr_t length = (size_t)n > size ? (intptr_t)size : (intptr_t)n;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
-        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
-        struct tpacket_auxdata aux;
-        memcpy(&aux, CMSG_DATA(c), sizeof aux);
-        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0 || length < 12) continue;
-        uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : ETH_P_8021Q;
-        memmove(buffer - 4, buffer, 12);
-        buffer[8] = (uint8_t)(type >> 8);
-        buffer[9] = (uint8_t)type;
-        buffer[10] = (uint8_t)(aux.tp_vlan_tci >> 8);
-        buffer[11] = (uint8_t)aux.tp_vlan_tci;
-        *start = buffer - 4;
-        *whole += 4;
-        length += 4;
-        break;
-    }
-    return length;
 }

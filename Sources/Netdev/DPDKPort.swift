@@ -68,7 +68,7 @@ final class DPDKPort: Port {
                 rx_queues: UInt16(receiveQueues),
                 tx_queues: UInt16(min(max(configuration.transmitThreads, 1), NetdevLimits.transmitQueues)),
                 rx_descriptors: UInt16(rxDescriptors), tx_descriptors: UInt16(txDescriptors), mtu: UInt16(configuration.mtu),
-                pool: pool.pointer)
+                offloads: configuration.vhost.offersOffloads, pool: pool.pointer)
             let started = DPDKPort.setup.withLock { _ in withReason { cdpdk_port_start(port, &wanted, $0, $1) } }
             guard started.result == 0 else { throw .device(port: name, device: devargs, reason: started.reason) }
             if let address = configuration.requestedAddress {
@@ -93,6 +93,7 @@ final class DPDKPort: Port {
             rx = QueueState(count: rxQueueCount)
             tx = QueueState(count: txQueueCount)
             tx.setMaximumFrame(mtu: mtu)
+            tx.setOffloads(cdpdk_port_offloads(port))
             control = Mutex(Control(address: HardwareAddress(bytes: withUnsafeBytes(of: info.mac) { Array($0) })))
         } catch {
             DPDKPort.users.withLock { $0[port] = nil }
@@ -198,6 +199,7 @@ final class DPDKPort: Port {
                 "n_txq_desc": String(info.tx_descriptors), "device": text(of: info.device),
             ]
             if info.if_index != 0 { status["if_index"] = String(info.if_index) }
+            status.merge(offloadStatus(cdpdk_port_offloads(devicePort))) { first, _ in first }
             return status
         }
     }

@@ -191,11 +191,14 @@ public final class DummyPort: Port, @unchecked Sendable {
     // MARK: The test's side
 
     /// Puts a frame on a receive queue. False if the queue is full, the frame is longer than a buffer, or no buffer is free.
+    ///
+    /// With `isPartial`, its TCP or UDP checksum is to be computed still; with a `segmentSize`, it stands for several TCP segments.
     @discardableResult
-    public func inject(_ frame: [UInt8], queue: Int = 0) -> Bool {
+    public func inject(_ frame: [UInt8], queue: Int = 0, isPartial: Bool = false, segmentSize: UInt16 = 0) -> Bool {
         guard !frame.isEmpty, frame.count <= pool.dataRoom, let packet = cdpdk_mbuf_alloc(pool.pointer) else { return false }
         let data = cdpdk_mbuf_append(packet, UInt16(frame.count))!
         frame.withUnsafeBufferPointer { if let base = $0.baseAddress { data.update(from: base, count: $0.count) } }
+        if isPartial || segmentSize > 0 { cdpdk_offload_mark(packet, segmentSize) }
         control.withLock { control in
             guard control.receiveCapture >= 0 else { return }
             _ = frame.withUnsafeBytes { clinux_capture_record(control.receiveCapture, $0.baseAddress!, $0.count) }
@@ -227,6 +230,13 @@ public final class DummyPort: Port, @unchecked Sendable {
             }
         }
         return frames
+    }
+
+    /// Says what packets need not be finished for this port: checksums, and segmentation over IPv4 and IPv6.
+    public func takeUnfinished(checksums: Bool, segmentsIPv4: Bool = false, segmentsIPv6: Bool = false) {
+        tx.setOffloads(
+            (checksums ? UInt32(CDPDK_OFFLOAD_CHECKSUM) : 0) | (segmentsIPv4 ? UInt32(CDPDK_OFFLOAD_TSO4) : 0)
+                | (segmentsIPv6 ? UInt32(CDPDK_OFFLOAD_TSO6) : 0))
     }
 
     /// Brings the link up or down, as a cable would.

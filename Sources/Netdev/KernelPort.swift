@@ -18,12 +18,19 @@ final class KernelPort: Port {
     let txQueueCount = 1
 
     private let descriptor: Int32
+    private let queues: Queues
     private let pool: MbufPools.Pool
     private let rx = QueueState(count: 1)
     private let tx = QueueState(count: 1)
     private let control: Mutex<Control>
     private let changeCounter = Atomic<UInt64>(0)
 
+    /// `@unchecked Sendable`: each is used by the thread that has its handle, and freed by `close`.
+    private struct Queues: @unchecked Sendable {
+        var rx: OpaquePointer
+        var tx: OpaquePointer
+        var hasHeader: Bool
+    }
     private struct Control {
         var isOpen = true
         var configuration: NetdevConfiguration
@@ -37,8 +44,10 @@ final class KernelPort: Port {
         try DPDKRuntime.initialize()
         var mtu = configuration.mtu
         var descriptor: Int32
+        var hasHeader = false
+        let offloads = configuration.vhost.offersOffloads
         if configuration.kind == .system {
-            descriptor = clinux_packet_socket_open(name)
+            descriptor = clinux_packet_socket_open(name, offloads, &hasHeader)
             guard descriptor >= 0 else {
                 throw .system(
                     port: name, operation: "open a packet socket on interface '\(name)'", reason: errorText(Int(descriptor)))
@@ -46,7 +55,7 @@ final class KernelPort: Port {
             if configuration.requestedMTU == nil { mtu = max(Int(clinux_interface_get_mtu(name)), NetdevLimits.mtu.lowerBound) }
         } else {
             var existed = false
-            descriptor = clinux_tap_open(name, &existed)
+            descriptor = clinux_tap_open(name, offloads, &existed, &hasHeader)
             guard descriptor >= 0 else {
                 let reason: String
                 switch -descriptor {
@@ -66,6 +75,7 @@ final class KernelPort: Port {
             if configuration.kind == .tap {
                 try KernelPort.check(clinux_interface_set_up(name, true), name, "bring the tap device up")
             }
+            queues = try KernelPort.makeQueues(descriptor, configuration, hasHeader)
         } catch {
             Glibc.close(descriptor)
             throw error
@@ -75,8 +85,21 @@ final class KernelPort: Port {
         kind = configuration.kind
         control = Mutex(Control(configuration: configuration, mtu: mtu))
         tx.setMaximumFrame(mtu: mtu)
+        if hasHeader { tx.setOffloads(UInt32(CDPDK_OFFLOAD_CHECKSUM | CDPDK_OFFLOAD_TSO4 | CDPDK_OFFLOAD_TSO6)) }
         rx[0].pointee.poll_interval_max = cdpdk_tsc_hz() / 1_000_000 * UInt64(NetdevLimits.kernelPollMicroseconds)
         _ = link()
+    }
+
+    private static func makeQueues(
+        _ descriptor: Int32, _ configuration: NetdevConfiguration, _ hasHeader: Bool
+    ) throws(PortError) -> Queues {
+        let isSocket = configuration.kind == .system
+        let rx = cdpdk_kernel_queue_create(descriptor, isSocket, hasHeader, true)
+        let tx = cdpdk_kernel_queue_create(descriptor, isSocket, hasHeader, false)
+        if let rx, let tx { return Queues(rx: rx, tx: tx, hasHeader: hasHeader) }
+        cdpdk_kernel_queue_free(rx)
+        cdpdk_kernel_queue_free(tx)
+        throw .noMemory(reason: "the queues of port \(configuration.name) could not be made")
     }
 
     private static func check(_ result: Int32, _ name: String, _ operation: String) throws(PortError) {
@@ -89,12 +112,12 @@ final class KernelPort: Port {
 
     func rxQueue(_ index: Int) -> RxQueueHandle {
         RxQueueHandle(
-            kind: kind == .system ? .packetSocket : .tap, queue: 0, descriptor: descriptor, object: nil, pool: pool.pointer,
+            kind: kind == .system ? .packetSocket : .tap, queue: 0, descriptor: descriptor, object: queues.rx, pool: pool.pointer,
             counters: rx[index])
     }
     func txQueue(_ thread: Int, threads: Int) -> TxQueueHandle {
         TxQueueHandle(
-            kind: kind == .system ? .packetSocket : .tap, isShared: threads > 1, queue: 0, descriptor: descriptor, object: nil,
+            kind: kind == .system ? .packetSocket : .tap, isShared: threads > 1, queue: 0, descriptor: descriptor, object: queues.tx,
             counters: tx[0])
     }
 
@@ -147,7 +170,8 @@ final class KernelPort: Port {
         var status = ["driver_name": kind == .system ? "af_packet" : "tun"]
         let index = link().interfaceIndex
         if index > 0 { status["if_index"] = String(index) }
-        return status
+        let all = UInt32(CDPDK_OFFLOAD_CHECKSUM | CDPDK_OFFLOAD_TSO4 | CDPDK_OFFLOAD_TSO6)
+        return status.merging(offloadStatus(queues.hasHeader ? all : 0)) { first, _ in first }
     }
 
     func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
@@ -173,6 +197,8 @@ final class KernelPort: Port {
             control.isOpen = false
             control.link.isUp = false
             Glibc.close(descriptor)
+            cdpdk_kernel_queue_free(queues.rx)
+            cdpdk_kernel_queue_free(queues.tx)
         }
     }
 }

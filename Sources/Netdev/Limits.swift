@@ -28,6 +28,9 @@ public enum NetdevLimits {
     public static let vhostTransmitRetries = 0...32
     public static let defaultVhostTransmitRetries = 8
 
+    /// Rings whose sizes a vhost-user port's status names: sixteen queue pairs.
+    public static let vhostRingsShown = 32
+
     /// Extended statistics kept of a device; NICs have a few hundred.
     public static let extendedStatistics = 1024
 

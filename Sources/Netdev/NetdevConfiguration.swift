@@ -14,6 +14,19 @@ public struct NetdevConfiguration: Sendable, Equatable {
     public var transmitThreads: Int
     /// Whether a dummy takes the device's place whatever the kind (`--enable-dummy=override`).
     public var isDummy = false
+    /// What vhost-user ports offer to their guests.
+    public var vhost = VhostOffer()
+
+    /// Settings of the whole switch (`Open_vSwitch.other_config`) that vhost-user ports follow.
+    public struct VhostOffer: Sendable, Equatable {
+        /// `userspace-tso-enable`: checksum and segmentation offload. On unless it is switched off.
+        public var offersOffloads = true
+        /// `vhost-iommu-support`: of ports that connect.
+        public var offersIOMMU = false
+        /// `vhost-postcopy-support`: of ports that connect.
+        public var offersPostcopy = false
+        public init() {}
+    }
 
     public init(
         name: String, kind: PortKind, options: [String: String] = [:], requestedMTU: Int? = nil,

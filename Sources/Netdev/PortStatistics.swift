@@ -72,6 +72,7 @@ struct QueueCountersSnapshot {
     var dropped: UInt64 = 0
     var errors: UInt64 = 0
     var retries: UInt64 = 0
+    var kicks: UInt64 = 0
     var sizes: [UInt64] = []
 
     init(_ queue: UnsafeMutablePointer<cdpdk_queue_counters>) {
@@ -80,6 +81,7 @@ struct QueueCountersSnapshot {
         dropped = cdpdk_counter_load(&queue.pointee.dropped)
         errors = cdpdk_counter_load(&queue.pointee.errors)
         retries = cdpdk_counter_load(&queue.pointee.retries)
+        kicks = cdpdk_counter_load(&queue.pointee.kicks)
         withUnsafeMutablePointer(to: &queue.pointee.size_buckets) { tuple in
             tuple.withMemoryRebound(to: UInt64.self, capacity: 7) { buckets in
                 sizes = (0..<7).map { cdpdk_counter_load(buckets + $0) }

@@ -1,7 +1,7 @@
 // The data side of a port: what PMD threads hold.
 //
 // Handles are trivial structs; copying one copies a few words. `receive` and `transmit` dispatch once a burst on what the
-// port is made of, to C shims or to the system-call loops of `KernelQueue`. Everything here is checked by `@_noLocks`: no reference
+// port is made of, to C shims or to `KernelQueue`. Everything here is checked by `@_noLocks`: no reference
 // counting, no allocation, no lock of the runtime. (A heap pool's mbufs come from malloc, in C: test devices only.)
 
 public import CDPDK
@@ -35,7 +35,7 @@ public import CVhostUser
     public let queue: UInt16
     /// What becomes readable when packets come, of a queue that is waited for instead of polled; else -1.
     public let descriptor: Int32
-    /// `vhost`: the socket; `dummy`: the ring.
+    /// `vhost`: the socket; `tap` and `packetSocket`: the queue; `dummy`: the ring.
     public let object: OpaquePointer?
     /// Where packets' memory comes from.
     public let pool: OpaquePointer?
@@ -110,6 +110,11 @@ public import CVhostUser
         @_noLocks @inline(__always) get { UInt32(truncatingIfNeeded: cdpdk_counter_load(&counters.pointee.max_frame)) }
     }
 
+    /// What packets need not be finished for this port (`CDPDK_OFFLOAD_*`): whoever sends prepares them by it.
+    @inlinable public var offloads: UInt32 {
+        @_noLocks @inline(__always) get { UInt32(truncatingIfNeeded: cdpdk_counter_load(&counters.pointee.offloads)) }
+    }
+
     /// Sends a burst of `count` (at most 255) packets. Returns how many were taken; those belong to the port now. The rest
     /// stay the caller's: they are at `burst[taken..<count]` (in their order, but not always the burst's last ones), and are
     /// counted here in the port's `tx_dropped`.
@@ -121,7 +126,10 @@ public import CVhostUser
         } else {
             if isShared { cdpdk_spin_lock(&counters.pointee.lock) }
             if kind == .dpdk {
-                taken = cdpdk_eth_tx_burst(devicePort, queue, burst, count)
+                taken =
+                    offloads == 0
+                    ? cdpdk_eth_tx_burst(devicePort, queue, burst, count)
+                    : cdpdk_eth_tx_prepared_burst(devicePort, queue, burst, count)
             } else {
                 taken = transmitSlowly(burst, count: count)
             }

@@ -27,5 +27,18 @@ final class QueueState: @unchecked Sendable {
             cdpdk_counter_store(&base[index].max_frame, UInt64(mtu + NetdevLimits.frameOverhead))
         }
     }
+    /// What packets need not be finished (`CDPDK_OFFLOAD_*`).
+    func setOffloads(_ offloads: UInt32) {
+        for index in 0..<count { cdpdk_counter_store(&base[index].offloads, UInt64(offloads)) }
+    }
     var snapshots: [QueueCountersSnapshot] { (0..<count).map { QueueCountersSnapshot(base + $0) } }
+}
+
+/// The pairs of `Interface.status` that say what a port finishes of the packets sent by it.
+func offloadStatus(_ offloads: UInt32) -> [String: String] {
+    let checksums = offloads & UInt32(CDPDK_OFFLOAD_CHECKSUM) != 0
+    let segments = offloads & UInt32(CDPDK_OFFLOAD_TSO4) != 0 && offloads & UInt32(CDPDK_OFFLOAD_TSO6) != 0
+    return [
+        "tx_tcp_csum_offload": String(checksums), "tx_udp_csum_offload": String(checksums), "tx_tcp_seg_offload": String(segments),
+    ]
 }

@@ -5,7 +5,8 @@ internal import CVhostUser
 internal import Glibc
 internal import Synchronization
 
-/// A port of kind `dpdkvhostuser` (the switch listens) or `dpdkvhostuserclient` (it connects, and tries again every second).
+/// A port of kind `dpdkvhostuser` (the switch listens) or `dpdkvhostuserclient` (it connects, and tries again with growing
+/// pauses of at most a second).
 ///
 /// The number of queues follows the guest; handles stay good while guests come and go.
 ///
@@ -48,12 +49,11 @@ final class VhostPort: Port {
             throw .socket(
                 port: name, path: path, reason: "the path has \(path.utf8.count) bytes, and a socket's at most \(NetdevLimits.socketPath)")
         }
-        let retries = try VhostPort.retries(configuration)
+        var options = try VhostPort.options(configuration)
         if !isClient { try VhostPort.clear(path, port: name) }
         try DPDKRuntime.initialize()
         let pool = try MbufPools.pool(mtu: configuration.mtu, numa: -1)
-        var options = cvhost_options(client: isClient, iommu: false, postcopy: false, tx_retries: UInt8(retries))
-        let opened = withReason { cvhost_open(path, &options, $0, $1) }
+        let opened = withReason { cvhost_open(path, configuration.socketDirectory, &options, $0, $1) }
         guard let pointer = opened.result else { throw .socket(port: name, path: path, reason: opened.reason) }
         self.name = name
         self.path = path
@@ -66,6 +66,16 @@ final class VhostPort: Port {
             let counters = cvhost_tx_counters(pointer, UInt16(pair))!
             cdpdk_counter_store(&counters.pointee.max_frame, UInt64(mtu + NetdevLimits.frameOverhead))
         }
+    }
+
+    private static func options(_ configuration: NetdevConfiguration) throws(PortError) -> cvhost_options {
+        let isClient = configuration.kind == .dpdkvhostuserclient
+        // as the field has it: a port that listens has neither
+        return cvhost_options(
+            client: isClient, iommu: isClient && configuration.vhost.offersIOMMU,
+            postcopy: isClient && configuration.vhost.offersPostcopy, offloads: configuration.vhost.offersOffloads,
+            tx_retries: UInt8(try retries(configuration)), mode: try VhostSocketOwner.mode(configuration),
+            owner: try VhostSocketOwner.user(configuration), group: try VhostSocketOwner.group(configuration))
     }
 
     private static func retries(_ configuration: NetdevConfiguration) throws(PortError) -> Int {
@@ -130,7 +140,7 @@ final class VhostPort: Port {
 
     func link() -> LinkState {
         let state = state()
-        return LinkState(isUp: state.running, changes: UInt64(state.connections))
+        return LinkState(isUp: state.running, changes: state.event(Int(CVHOST_EVENT_CONNECTED)))
     }
 
     var hardwareAddress: HardwareAddress { control.withLock { $0.address } }
@@ -140,6 +150,7 @@ final class VhostPort: Port {
             guard control.isOpen else { return control.last }
             var all = PortStatistics()
             var retries: UInt64 = 0
+            var kicks: UInt64 = 0
             var rxSizes = [UInt64](repeating: 0, count: 7)
             var txSizes = rxSizes
             for pair in 0..<UInt16(CVHOST_MAX_QUEUE_PAIRS) {
@@ -148,6 +159,7 @@ final class VhostPort: Port {
                 all.addReceive(received)
                 all.addTransmit(sent)
                 retries &+= sent.retries
+                kicks &+= sent.kicks &+ received.kicks
                 for bucket in 0..<7 {
                     rxSizes[bucket] &+= received.sizes[bucket]
                     txSizes[bucket] &+= sent.sizes[bucket]
@@ -156,8 +168,36 @@ final class VhostPort: Port {
             all.extended = zip(PortStatistics.sizeNames, rxSizes).map { .init("rx_\($0)_packets", $1) }
             all.extended += zip(PortStatistics.sizeNames, txSizes).map { .init("tx_\($0)_packets", $1) }
             all.extended += [.init("ovs_tx_retries", retries), .init("ovs_tx_failure_drops", all.txDropped)]
+            all.extended.append(.init("vhost_guest_notifications", kicks))
+            var state = cvhost_state()
+            cvhost_get_state(socket.pointer, &state)
+            for (event, name) in VhostPort.eventNames { all.extended.append(.init(name, state.event(event))) }
+            all.extended += queueStatistics(pairs: Int(state.queue_pairs))
             control.last = all
             return all
+        }
+    }
+
+    /// What `Interface.statistics` calls the events of the socket.
+    private static let eventNames: [(Int, String)] = [
+        (Int(CVHOST_EVENT_CONNECTED), "vhost_connections"), (Int(CVHOST_EVENT_REFUSED), "vhost_refused_messages"),
+        (Int(CVHOST_EVENT_REFUSED_BY_LIBRARY), "vhost_refused_by_library"),
+        (Int(CVHOST_EVENT_STALLED), "vhost_stalled_messages"), (Int(CVHOST_EVENT_EVICTED), "vhost_evictions"),
+        (Int(CVHOST_EVENT_SLOWED), "vhost_slowed"), (Int(CVHOST_EVENT_FAULT), "vhost_memory_faults"),
+        (Int(CVHOST_EVENT_SHRUNK), "vhost_memory_shrunk"), (Int(CVHOST_EVENT_STUCK), "vhost_stuck_eventfds"),
+    ]
+
+    /// Of guests with several queue pairs: what each one carried.
+    private func queueStatistics(pairs: Int) -> [PortStatistics.Named] {
+        guard pairs > 1 else { return [] }
+        return (0..<UInt16(pairs)).flatMap { pair in
+            let received = QueueCountersSnapshot(cvhost_rx_counters(socket.pointer, pair)!)
+            let sent = QueueCountersSnapshot(cvhost_tx_counters(socket.pointer, pair)!)
+            return [
+                PortStatistics.Named("rx_q\(pair)_packets", received.packets), PortStatistics.Named("rx_q\(pair)_bytes", received.bytes),
+                PortStatistics.Named("tx_q\(pair)_packets", sent.packets), PortStatistics.Named("tx_q\(pair)_bytes", sent.bytes),
+                PortStatistics.Named("tx_q\(pair)_retries", sent.retries),
+            ]
         }
     }
 
@@ -165,16 +205,26 @@ final class VhostPort: Port {
         let state = state()
         var status = [
             "mode": kind == .dpdkvhostuser ? "server" : "client", "socket": path, "status": state.running ? "connected" : "disconnected",
-            "numa": String(max(state.numa, 0)), "tx_retries": "0",
+            "numa": String(max(state.numa, 0)), "tx_retries": "0", "userspace-tso": "disabled",
         ]
-        status["tx_retries"] = control.withLock { (try? VhostPort.retries($0.configuration)).map(String.init) ?? "0" }
+        control.withLock { control in
+            status["tx_retries"] = (try? VhostPort.retries(control.configuration)).map(String.init) ?? "0"
+            if control.configuration.vhost.offersOffloads { status["userspace-tso"] = "enabled" }
+            guard control.isOpen, state.running else { return }
+            for ring in 0..<min(state.queue_pairs * 2, UInt16(NetdevLimits.vhostRingsShown)) {
+                status["vring_\(ring)_size"] = String(cvhost_ring_size(socket.pointer, ring))
+            }
+        }
         if state.running {
             status["n_rxq"] = String(state.enabled_rx)
             status["n_txq"] = String(state.enabled_tx)
             status["num_of_vrings"] = String(state.queue_pairs * 2)
-            status["vring_0_size"] = String(state.ring_size)
-            status["features"] = "0x" + String(UInt64(state.features), radix: 16)
+            status.merge(offloadStatus(state.offloads)) { first, _ in first }
+            status["features"] = VhostFeatures.hexadecimal(state.features)
+            status["negotiated"] = VhostFeatures.names(state.features)
             if state.guest_mtu != 0 { status["guest_mtu"] = String(state.guest_mtu) }
+        } else {
+            status["reason"] = state.reasonText
         }
         return status
     }
@@ -185,7 +235,8 @@ final class VhostPort: Port {
         return control.withLock { control in
             guard configuration.name == name, configuration.kind == kind,
                 configuration.socketDirectory == control.configuration.socketDirectory,
-                configuration.options["vhost-server-path"] == control.configuration.options["vhost-server-path"], configuration.mtu == mtu
+                configuration.options["vhost-server-path"] == control.configuration.options["vhost-server-path"], configuration.mtu == mtu,
+                configuration.vhost == control.configuration.vhost, VhostSocketOwner.isSame(configuration, control.configuration)
             else { return false }
             control.configuration = configuration
             if let address = configuration.requestedAddress { control.address = address }
@@ -201,5 +252,16 @@ final class VhostPort: Port {
             return control.isOpen
         }
         if wasOpen { cvhost_close(socket.pointer) }
+    }
+}
+
+extension cvhost_state {
+    /// A counter of `CVHOST_EVENT_*`.
+    func event(_ number: Int) -> UInt64 {
+        withUnsafeBytes(of: events) { $0.load(fromByteOffset: number * MemoryLayout<UInt64>.stride, as: UInt64.self) }
+    }
+    /// Why the guest's queues do not run.
+    var reasonText: String {
+        withUnsafeBytes(of: reason) { bytes in String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }

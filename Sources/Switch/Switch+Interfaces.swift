@@ -206,6 +206,9 @@ extension Switch {
             requestedAddress: wanted.name == bridge.name ? bridge.hardwareAddress ?? stableAddress(of: bridge) : wanted.macRequest,
             socketDirectory: directory, transmitThreads: datapath.transmitThreads)
         result.isDummy = kind.isDummy || dummies.replaces(wanted.type)
+        result.vhost.offersOffloads = globals.otherConfig["userspace-tso-enable"] != "false"
+        result.vhost.offersIOMMU = globals.otherConfig["vhost-iommu-support"] == "true"
+        result.vhost.offersPostcopy = globals.otherConfig["vhost-postcopy-support"] == "true"
         return result
     }
 

@@ -59,9 +59,11 @@ CLINUX_HOT __attribute__((target("avx2"))) static inline uint32_t clinux_match_8
 #define CLINUX_INTERFACE_NAME_SIZE 16
 /// Opens (creating it if need be) the tap device `name`, non-blocking, close-on-exec, without packet information; it vanishes with
 /// the descriptor. `existed` tells whether it was there before. -EBUSY if another process holds it.
-int clinux_tap_open(const char *name, bool *existed);
+/// With `offloads`, frames carry a `virtio_net_hdr` in both directions (`has_header`), and the host leaves checksums and segmentation to us.
+int clinux_tap_open(const char *name, bool offloads, bool *existed, bool *has_header);
 /// A raw, non-blocking packet socket bound to the interface. It sees frames the host receives on it, not those sent.
-int clinux_packet_socket_open(const char *name);
+/// `offloads` and `has_header` as for tap devices; an old kernel may not have it.
+int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header);
 /// Moves the calling thread, for good, into a fresh network namespace.
 int clinux_unshare_network(void);
 
@@ -93,8 +95,5 @@ CLINUX_HOT int clinux_capture_record(int fd, const void *data, size_t size);
 /// read(2) and write(2) that say what happened in the return value: bytes, or -errno. Retried on EINTR.
 CLINUX_HOT intptr_t clinux_read(int fd, void *buffer, size_t size);
 CLINUX_HOT intptr_t clinux_write(int fd, const void *buffer, size_t size);
-/// A frame from a packet socket. A VLAN tag that the kernel took out of the frame is put back: `buffer` must have 4 bytes of
-/// room in front of it, and `*start` tells where the frame begins (buffer or buffer - 4). Frames longer than `size` are cut; `*whole` is their length.
-CLINUX_HOT intptr_t clinux_packet_receive(int fd, uint8_t *buffer, size_t size, uint8_t *_Nonnull *_Nonnull start, size_t *whole);
 
 #pragma clang assume_nonnull end

@@ -60,7 +60,7 @@ enum Stages {
                 // as truncated behind that buffer.
                 if packet.pointee.nb_segs > 1 { gather(packet) }
             }
-            odd |= packet.pointee.ol_flags & BurstTraits.attached
+            odd |= packet.pointee.ol_flags & (BurstTraits.attached | Offload.partial)
             let key = (keys + index &* FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self)
             let result = FlowExtractor.extract(
                 packet: cdpdk_mbuf_data(packet), length: Int(packet.pointee.data_len), inPort: port, into: key)
@@ -73,8 +73,10 @@ enum Stages {
             index &+= 1
         }
         bump(worker.pointee.portCounter(port, PortCounter.receivedBytes), bytes)
+        // Packets that are not finished are looked at one by one where they leave, as those too long for the port are.
+        if odd & Offload.partial != 0 { longest = .max }
         worker.pointee.burst = BurstTraits(
-            isOfOnePort: true, isCommon: uncommon == 0, isExclusive: odd == 0, longest: longest, bytes: bytes,
+            isOfOnePort: true, isCommon: uncommon == 0, isExclusive: odd & BurstTraits.attached == 0, longest: longest, bytes: bytes,
             tcpFlags: UInt16(truncatingIfNeeded: tcpFlags).byteSwapped)
         return malformed == 0 ? count : dropMalformed(worker, count, port)
     }

@@ -157,6 +157,7 @@ enum Actions {
     @_noLocks @inline(__always)
     private static func copy(_ packet: Packet, _ limit: UInt32) -> Packet? {
         guard let pool = packet.pointee.pool else { return nil }
+        if limit < packet.pointee.pkt_len, packet.pointee.ol_flags & Offload.partial != 0 { return Offload.finishedCopy(packet, limit) }
         return cdpdk_mbuf_copy(packet, pool, 0, limit)
     }
 
@@ -263,6 +264,7 @@ enum Actions {
             if let record = worker.pointee.punts.nextToProduce() {
                 // A cut copy is enough; the length says what it was.
                 if let taken = moves ? packet : copy(packet, UInt32(op.a)) {
+                    if taken.pointee.ol_flags & Offload.partial != 0 { cdpdk_offload_complete(taken) }
                     record.storeBytes(of: taken, toByteOffset: PuntRecord.packet, as: Packet.self)
                     record.storeBytes(of: op.b, toByteOffset: PuntRecord.token, as: UInt32.self)
                     record.storeBytes(of: packet.pointee.pkt_len, toByteOffset: PuntRecord.totalLength, as: UInt32.self)

@@ -35,10 +35,13 @@ enum Transmit {
             let packet = packets[index]
             let meta = infos[index].meta
             index &+= 1
-            if maxLength != 0, packet.pointee.pkt_len > maxLength { PacketEdit.cut(packet, to: maxLength) }
-            if packet.pointee.pkt_len > longest {
-                Outcome.drop(worker, packet, meta, .oversize)
-                continue
+            if maxLength != 0, packet.pointee.pkt_len > maxLength {
+                // What is cut off belongs to the checksum.
+                if packet.pointee.ol_flags & Offload.partial != 0 { cdpdk_offload_complete(packet) }
+                PacketEdit.cut(packet, to: maxLength)
+            }
+            if packet.pointee.pkt_len > longest || packet.pointee.ol_flags & Offload.partial != 0 {
+                if !Offload.ready(worker, packet, meta, port) { continue }
             }
             if batch.pointee.count == 0 {
                 begin(worker, batch, port, meta)
@@ -68,6 +71,7 @@ enum Transmit {
         else { return false }
         batch.pointee.record = record
         batch.pointee.longest = PortRecord.queue(record, worker.pointee.slot).pointee.maximumFrameLength
+        batch.pointee.offloads = PortRecord.queue(record, worker.pointee.slot).pointee.offloads
         return true
     }
 
@@ -94,6 +98,24 @@ enum Transmit {
             places[index].pointee.hash_high = meta
             index &+= 1
         }
+    }
+
+    /// Queues one packet that has a fate.
+    @_noLocks
+    static func append(_ worker: Worker, _ packet: Packet, _ meta: UInt32, _ port: UInt32) {
+        let batch = worker.pointee.batches + Int(port)
+        let places = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
+        if batch.pointee.count == 0 {
+            begin(worker, batch, port, meta)
+        } else if meta != batch.pointee.meta, !batch.pointee.isMixed {
+            mix(batch, places)
+        }
+        places[Int(batch.pointee.count)] = packet
+        batch.pointee.bytes &+= UInt64(packet.pointee.pkt_len)
+        if batch.pointee.isMixed { packet.pointee.hash_high = meta }
+        batch.pointee.hasFates = true
+        batch.pointee.count &+= 1
+        if Int(batch.pointee.count) == DatapathLimits.burst { send(worker, port) }
     }
 
     @_noLocks @inline(never)

@@ -139,6 +139,8 @@ struct TransmitBatch {
     var bytes: UInt64
     /// The longest frame that the port takes; good, like the record, while there is anything in the batch.
     var longest: UInt32
+    /// What packets need not be finished for the port (`CDPDK_OFFLOAD_*`); good as `longest` is.
+    var offloads: UInt32
     var record: UnsafeMutableRawPointer?
 }
 

@@ -1,0 +1,270 @@
+// Tap devices and packet sockets: bursts of system calls.
+//
+// Both speak with a header in front of each frame (Linux's `virtio_net_hdr`), so that packets need not be finished when
+// they change hands: TCP from and to the host comes in pieces of up to 64 KiB, checksums pending. A packet socket moves a whole
+// burst with one call; a tap device wants one call a frame.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <rte_mbuf.h>
+#include "internal.h"
+
+#define BURST 32
+/// Longest frame: IP's 65,535 bytes behind Ethernet and two tags.
+#define LONGEST (65535 + 22)
+/// A tag the kernel took out of a frame is put back in front.
+#define TAG 4
+/// Pieces of one packet in a vector: 64 KiB in buffers of 2 KiB, and some.
+#define PIECES 40
+
+struct slot {
+    struct virtio_net_hdr header;
+    struct iovec vector[PIECES];
+    struct sockaddr_ll from;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+    } control;
+};
+
+struct cdpdk_kernel_queue {
+    int fd;
+    bool is_socket;
+    bool has_header;
+    struct rte_mbuf *waiting[BURST]; ///< empty buffers for frames to come
+    uint16_t waiting_count;
+    uint8_t *spill;                  ///< what does not fit a buffer; `LONGEST` bytes a slot
+    struct mmsghdr messages[BURST];
+    struct slot slots[BURST];
+};
+
+struct cdpdk_kernel_queue *cdpdk_kernel_queue_create(int fd, bool is_socket, bool has_header, bool receives) {
+    struct cdpdk_kernel_queue *q = aligned_alloc(64, (sizeof *q + 63) / 64 * 64);
+    if (q == NULL) return NULL;
+    memset(q, 0, sizeof *q);
+    q->fd = fd;
+    q->is_socket = is_socket;
+    q->has_header = has_header;
+    // touched, and so taken from memory, only where long frames come
+    if (receives) q->spill = malloc((size_t)LONGEST * (is_socket ? BURST : 1));
+    if (receives && q->spill == NULL) {
+        free(q);
+        return NULL;
+    }
+    return q;
+}
+
+void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *q) {
+    if (q == NULL) return;
+    for (unsigned i = 0; i < q->waiting_count; i++) rte_pktmbuf_free(q->waiting[i]);
+    free(q->spill);
+    free(q);
+}
+
+/// Appends what did not fit the first buffer in further ones. False if there are none.
+static bool add_rest(struct rte_mbuf *m, const uint8_t *rest, uint32_t size, struct rte_mempool *pool) {
+    struct rte_mbuf *last = m;
+    while (size > 0) {
+        struct rte_mbuf *more = rte_pktmbuf_alloc(pool);
+        if (more == NULL) return false;
+        uint16_t here = rte_pktmbuf_tailroom(more) < size ? rte_pktmbuf_tailroom(more) : (uint16_t)size;
+        memcpy(rte_pktmbuf_append(more, here), rest, here);
+        rest += here;
+        size -= here;
+        last->next = more;
+        last = more;
+        m->nb_segs++;
+        m->pkt_len += here;
+    }
+    return true;
+}
+
+/// Makes a packet of `size` bytes received into `m`'s buffer and behind it into `rest`. False if it is none of ours.
+static bool finish(
+    struct cdpdk_kernel_queue *q, struct rte_mbuf *m, uint32_t size, const uint8_t *rest, const struct virtio_net_hdr *header,
+    struct rte_mempool *pool) {
+    uint16_t room = rte_pktmbuf_tailroom(m);
+    uint16_t first = size < room ? (uint16_t)size : room;
+    m->data_len = first;
+    m->pkt_len = first;
+    if (size > first && (rest == NULL || !add_rest(m, rest, size - first, pool))) return false;
+    if (q->has_header && (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0) {
+        uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+        bool segments = type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6;
+        cdpdk_offload_mark((struct cdpdk_mbuf *)m, segments ? header->gso_size : 0);
+    }
+    return true;
+}
+
+/// Puts a VLAN tag back that the kernel took out.
+static void restore_tag(struct rte_mbuf *m, const struct msghdr *message) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, c)) {
+        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
+        struct tpacket_auxdata aux;
+        memcpy(&aux, CMSG_DATA(c), sizeof aux);
+        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0 || m->data_len < 12) return;
+        uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : ETH_P_8021Q;
+        uint8_t *d = (uint8_t *)rte_pktmbuf_prepend(m, TAG);
+        if (d == NULL) return;
+        memmove(d, d + TAG, 12);
+        d[12] = (uint8_t)(type >> 8);
+        d[13] = (uint8_t)type;
+        d[14] = (uint8_t)(aux.tp_vlan_tci >> 8);
+        d[15] = (uint8_t)aux.tp_vlan_tci;
+        return;
+    }
+}
+
+static uint16_t refill(struct cdpdk_kernel_queue *q, struct rte_mempool *pool, uint16_t n) {
+    while (q->waiting_count < n) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+        if (m == NULL) break;
+        q->waiting[q->waiting_count++] = m;
+    }
+    return q->waiting_count < n ? q->waiting_count : n;
+}
+
+static uint16_t receive_burst(
+    struct cdpdk_kernel_queue *q, struct rte_mempool *pool, struct rte_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
+    n = refill(q, pool, n);
+    for (uint16_t i = 0; i < n; i++) {
+        struct slot *s = &q->slots[i];
+        struct rte_mbuf *m = q->waiting[i];
+        unsigned pieces = 0;
+        if (q->has_header) s->vector[pieces++] = (struct iovec){.iov_base = &s->header, .iov_len = sizeof s->header};
+        s->vector[pieces++] = (struct iovec){.iov_base = rte_pktmbuf_mtod(m, void *), .iov_len = rte_pktmbuf_tailroom(m)};
+        s->vector[pieces++] = (struct iovec){.iov_base = q->spill + (size_t)i * LONGEST, .iov_len = LONGEST};
+        s->from.sll_pkttype = PACKET_HOST;
+        q->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &s->from, .msg_namelen = sizeof s->from, .msg_iov = s->vector, .msg_iovlen = pieces,
+            .msg_control = &s->control, .msg_controllen = sizeof s->control};
+    }
+    int got = n > 0 ? recvmmsg(q->fd, q->messages, n, MSG_DONTWAIT, NULL) : 0;
+    cdpdk_counter_add(&counters->calls, 1);
+    if (got <= 0) return 0;
+    uint16_t received = 0;
+    for (int i = 0; i < got; i++) {
+        struct slot *s = &q->slots[i];
+        struct rte_mbuf *m = q->waiting[i];
+        uint32_t size = q->messages[i].msg_len, header = q->has_header ? sizeof s->header : 0;
+        bool ours = s->from.sll_pkttype != PACKET_OUTGOING;
+        if (ours && (q->messages[i].msg_hdr.msg_flags & MSG_TRUNC) == 0 && size > header &&
+            finish(q, m, size - header, q->spill + (size_t)i * LONGEST, &s->header, pool)) {
+            restore_tag(m, &q->messages[i].msg_hdr);
+            out[received++] = m;
+        } else {
+            if (ours) cdpdk_counter_add(&counters->errors, 1);
+            rte_pktmbuf_free(m);
+        }
+    }
+    uint16_t left = (uint16_t)(q->waiting_count - got);
+    memmove(q->waiting, q->waiting + got, left * sizeof *q->waiting);
+    q->waiting_count = left;
+    return received;
+}
+
+/// One frame a call.
+static uint16_t read_burst(
+    struct cdpdk_kernel_queue *q, struct rte_mempool *pool, struct rte_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
+    uint16_t received = 0;
+    // frames that are refused count too: a flood of them must not keep the thread here
+    for (unsigned attempts = 2u * n; received < n && attempts > 0 && refill(q, pool, 1) > 0; attempts--) {
+        struct rte_mbuf *m = q->waiting[--q->waiting_count];
+        struct virtio_net_hdr header;
+        struct iovec vector[3];
+        int pieces = 0;
+        if (q->has_header) vector[pieces++] = (struct iovec){.iov_base = &header, .iov_len = sizeof header};
+        vector[pieces++] = (struct iovec){.iov_base = rte_pktmbuf_mtod(m, void *), .iov_len = rte_pktmbuf_tailroom(m)};
+        vector[pieces++] = (struct iovec){.iov_base = q->spill, .iov_len = LONGEST};
+        ssize_t size;
+        do size = readv(q->fd, vector, pieces);
+        while (size < 0 && errno == EINTR);
+        uint32_t front = q->has_header ? sizeof header : 0;
+        if (size <= 0) {
+            q->waiting[q->waiting_count++] = m;
+            break;
+        }
+        if ((uint32_t)size > front && finish(q, m, (uint32_t)size - front, q->spill, &header, pool)) {
+            out[received++] = m;
+        } else {
+            cdpdk_counter_add(&counters->errors, 1);
+            rte_pktmbuf_free(m);
+        }
+    }
+    return received;
+}
+
+uint16_t cdpdk_kernel_rx_burst(
+    struct cdpdk_kernel_queue *q, struct cdpdk_mempool *pool, struct cdpdk_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
+    if (n > BURST) n = BURST;
+    return q->is_socket ? receive_burst(q, pool_of(pool), reals(out), n, counters) : read_burst(q, pool_of(pool), reals(out), n, counters);
+}
+
+/// The vector of a packet with its header; 0 if it has too many pieces.
+static unsigned describe(const struct cdpdk_kernel_queue *q, struct slot *s, const struct rte_mbuf *m) {
+    unsigned pieces = 0;
+    if (q->has_header) {
+        struct cdpdk_offload_request request;
+        memset(&s->header, 0, sizeof s->header);
+        if (cdpdk_offload_describe((const struct cdpdk_mbuf *)m, &request)) {
+            s->header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+            s->header.csum_start = request.checksum_start;
+            s->header.csum_offset = request.checksum_offset;
+            s->header.hdr_len = request.headers;
+            s->header.gso_size = request.segment_size;
+            if (request.segment_size != 0) s->header.gso_type = request.is_v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+        }
+        s->vector[pieces++] = (struct iovec){.iov_base = &s->header, .iov_len = sizeof s->header};
+    }
+    for (; m != NULL; m = m->next) {
+        if (pieces == PIECES) return 0;
+        s->vector[pieces++] = (struct iovec){.iov_base = rte_pktmbuf_mtod(m, void *), .iov_len = m->data_len};
+    }
+    return pieces;
+}
+
+uint16_t cdpdk_kernel_tx_burst(
+    struct cdpdk_kernel_queue *q, struct cdpdk_mbuf **packets, uint16_t count, struct cdpdk_queue_counters *counters) {
+    struct rte_mbuf **m = reals(packets);
+    struct rte_mbuf *refused[BURST];
+    uint16_t refused_count = 0, n = count < BURST ? count : BURST;
+    for (uint16_t i = 0; i < n; i++) {
+        unsigned pieces = describe(q, &q->slots[i], m[i]);
+        q->messages[i].msg_hdr = (struct msghdr){.msg_iov = q->slots[i].vector, .msg_iovlen = pieces};
+    }
+    uint16_t done = 0, sent = 0;
+    while (done < n) {
+        int took;
+        cdpdk_counter_add(&counters->calls, 1);
+        if (q->messages[done].msg_hdr.msg_iovlen == 0) {
+            took = -1;
+            errno = EMSGSIZE;
+        } else if (q->is_socket) {
+            took = sendmmsg(q->fd, q->messages + done, (unsigned)(n - done), MSG_DONTWAIT);
+        } else {
+            took = writev(q->fd, q->messages[done].msg_hdr.msg_iov, (int)q->messages[done].msg_hdr.msg_iovlen) > 0 ? 1 : -1;
+        }
+        if (took < 0 && errno == EINTR) continue;
+        if (took > 0) {
+            cdpdk_count_burst(counters, packets + done, (uint16_t)took, false);
+            rte_pktmbuf_free_bulk(m + done, (unsigned)took);
+            done = (uint16_t)(done + took);
+            sent = (uint16_t)(sent + took);
+            continue;
+        }
+        // this one is not taken; if there is no room, nor are the others
+        bool is_full = errno == EAGAIN || errno == ENOBUFS;
+        do refused[refused_count++] = m[done++];
+        while (is_full && done < n);
+    }
+    memcpy(m + sent, refused, refused_count * sizeof *m);
+    // a burst is never longer than this; what is, stays where it is behind those refused
+    return sent;
+}
