@@ -150,7 +150,7 @@ import Wire
     func whateverLeavesFinishedIsRight(_ shape: Shape, _ taken: Taken) throws {
         let isTCP = shape == .tcp4 || shape == .tcp6
         for treatment in Treatment.allCases {
-            for size in isTCP ? [0, 1448, 100] as [UInt16] : [0] {
+            for size in isTCP ? [0, 1400, 100] as [UInt16] : [0] {
                 for vlan in [nil, 0x2007] as [UInt16?] {
                     let bench = try bench(taken)
                     defer { bench.close() }
@@ -255,13 +255,13 @@ import Wire
         defer { bench.close() }
         bench.translator.change { $0.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])] }
         let frame = Self.frame(shape, payload: Array(Self.payload.prefix(300)))
-        for length in 0...frame.count {
+        for length in 1...frame.count {
             for size in [0, 100] as [UInt16] {
                 bench.ports[1]!.inject(Array(frame.prefix(length)), isPartial: true, segmentSize: size)
                 bench.run()
             }
         }
         bench.checkAccounting()
-        #expect(bench.counters(1).receivedPackets == UInt64(2 * (frame.count + 1)))
+        #expect(bench.counters(1).receivedPackets == UInt64(2 * frame.count))
     }
 }
