@@ -83,7 +83,7 @@ let package = Package(
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base", yaml]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(
-            name: "apus-bench", dependencies: ["Datapath", "Pipeline", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"],
+            name: "apus-bench", dependencies: ["Datapath", "Pipeline", "Classifier", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"],
             swiftSettings: swiftCommon),
         .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 

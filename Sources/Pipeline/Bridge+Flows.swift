@@ -108,7 +108,7 @@ extension Bridge {
         // What looks idle may only be unreported: ask the datapath, then look again.
         guard writer.withLock({ !due($0, now: now).isEmpty }) else { return }
         pipeline.refreshStatistics()
-        let transaction = writer.withLock { state in
+        let transaction = writer.withLock { state -> FlowTransaction in
             var transaction = FlowTransaction(bridge: self, now: now)
             for (rule, reason) in due(state, now: now) { transaction.remove(rule, reason: reason, &state) }
             transaction.commit(&state)

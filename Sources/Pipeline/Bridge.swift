@@ -33,6 +33,8 @@ public struct BridgeSettings: Equatable, Sendable {
     /// Whether a packet that no rule of its table matches goes to controllers: true while one speaks OpenFlow 1.0 to 1.2
     /// and wants packet-ins. With 1.3 and later a miss is dropped.
     public var sendsTableMissToController = false
+    /// Tables whose misses controllers have said something about.
+    public var tableMisses: [UInt8: TableMiss] = [:]
     /// `OFPC_INVALID_TTL_TO_CONTROLLER`: whether `dec_ttl` without controller ids tells controllers of expired packets.
     public var sendsInvalidTTLToController = false
     /// Whether every packet is handled as NORMAL says, whatever the tables: the controllers are gone.
@@ -79,6 +81,8 @@ public final class Bridge: @unchecked Sendable {
         var ruleCount = 0
         var activeCounts = [Int](repeating: 0, count: PipelineLimits.tableCount)
         var lists = ActionLists()
+        /// Tables that something was set on.
+        var tables: [UInt8: TableSettings] = [:]
         /// Rules with a timeout.
         var expiring: [ObjectIdentifier: FlowRule] = [:]
     }

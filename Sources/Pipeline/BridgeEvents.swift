@@ -68,10 +68,13 @@ public protocol BridgeEvents: AnyObject, Sendable {
     /// Called for rules with the flag `sendFlowRemoved` only.
     func flowRemoved(_ rule: FlowRule, reason: FlowRemovedReason, from bridge: Bridge)
     func portStatus(_ port: BridgePort, reason: PortStatusReason, from bridge: Bridge)
+    /// The free room of a table crossed one of its limits.
+    func tableStatus(_ state: TableState, reason: TableStatusReason, from bridge: Bridge)
     /// Called for every rule that a change touched, after it became visible.
     func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge)
 }
 
 extension BridgeEvents {
+    public func tableStatus(_ state: TableState, reason: TableStatusReason, from bridge: Bridge) {}
     public func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge) {}
 }

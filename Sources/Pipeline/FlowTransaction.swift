@@ -22,6 +22,7 @@ struct FlowTransaction {
     /// Changed rules, one of each match; for `commit`.
     private var concerned: [FlowRule] = []
     private var touched = InlineArray<4, UInt64>(repeating: 0)
+    private var tableEvents: [(TableState, TableStatusReason)] = []
     private(set) var result = FlowModResult()
 
     init(bridge: Bridge, now: Instant) {
@@ -59,7 +60,13 @@ struct FlowTransaction {
         if old == nil, change.flags.contains(.checkOverlap), classifier.hasOverlap(change.match, priority: priority, version: version) {
             throw .overlap
         }
-        if old == nil, state.ruleCount >= PipelineLimits.rulesPerBridge { throw .tableFull(limit: PipelineLimits.rulesPerBridge) }
+        if old == nil {
+            if state.ruleCount >= PipelineLimits.rulesPerBridge { throw .tableFull(limit: PipelineLimits.rulesPerBridge) }
+            if state.isFull(table) {
+                guard let victim = state.victim(in: table) else { throw .tableFull(limit: state.activeCounts[Int(table)]) }
+                remove(victim, reason: .eviction, &state)
+            }
+        }
         let counters = change.flags.contains(.resetCounts) ? FlowCounters() : old?.counters ?? FlowCounters()
         let rule = FlowRule(
             match: change.$match, priority: change.priority, shape: old?.shape ?? classifier.shape(for: change.$match), table: table,
@@ -147,6 +154,15 @@ struct FlowTransaction {
         result.removed += 1
     }
 
+    /// Removes rules that a table's limit does not allow any more, as far as the table evicts.
+    mutating func evictExcess(of table: UInt8, _ state: inout Bridge.Writer) {
+        while let limit = state.tables[table]?.configured.flowLimit, state.activeCounts[Int(table)] > limit,
+            let victim = state.victim(in: table)
+        {
+            remove(victim, reason: .eviction, &state)
+        }
+    }
+
     mutating func removeAll(_ state: inout Bridge.Writer) {
         for table in 0..<UInt8(PipelineLimits.tableCount) {
             guard let classifier = bridge.classifier(table)?.takeUnretainedValue() else { continue }
@@ -175,8 +191,13 @@ struct FlowTransaction {
     }
 
     /// Makes the changes visible, and marks what was decided before.
-    func commit(_ state: inout Bridge.Writer) {
+    mutating func commit(_ state: inout Bridge.Writer) {
         if steps.isEmpty { return }
+        if !state.tables.isEmpty {
+            for table in state.tables.keys.sorted() {
+                if let reason = state.takeVacancyEvent(of: table) { tableEvents.append((state.tableState(table), reason)) }
+            }
+        }
         forEachTouched { $1.prepare() }
         bridge.publishedVersion.store(version, ordering: .releasing)
         var dependencies = DependencySet()
@@ -233,6 +254,7 @@ struct FlowTransaction {
     /// Tells the bridge's event receiver; without the writer lock.
     func report() {
         guard !changes.isEmpty, let receiver = bridge.eventReceiver else { return }
+        defer { for (state, reason) in tableEvents { receiver.tableStatus(state, reason: reason, from: bridge) } }
         for (rule, change) in changes {
             receiver.flowChanged(rule, change, in: bridge)
             if case .deleted(let reason) = change, rule.flags.contains(.sendFlowRemoved) {

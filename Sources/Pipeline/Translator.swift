@@ -283,6 +283,11 @@ final class Translator: @unchecked Sendable {
                 return
             }
             guard let found = lookup(number, port: port) else {
+                if view.settings.tableMisses[number] == .nextTable, Int(number) + 1 < PipelineLimits.tableCount {
+                    _ = trace?.add(.table, "\(number < 10 ? " " : "")\(number). No match.")
+                    next = .table(number + 1, port: port, canMissToController: canMiss)
+                    continue
+                }
                 miss(number, canMissToController: canMiss)
                 return
             }
@@ -334,7 +339,13 @@ final class Translator: @unchecked Sendable {
     private func miss(_ table: UInt8, canMissToController: Bool) {
         let node = trace?.add(.table, "\(table < 10 ? " " : "")\(table). No match.")
         let inPort = view.byNumber[load32(FlowOffset.inPort)]
-        if canMissToController, view.settings.sendsTableMissToController, inPort?.port.configuration.contains(.noPacketIn) != true {
+        let isSent =
+            switch view.settings.tableMisses[table] {
+            case nil, .standard: view.settings.sendsTableMissToController
+            case .toController: true
+            case .nextTable, .drop: false
+            }
+        if canMissToController, isSent, inPort?.port.configuration.contains(.noPacketIn) != true {
             node?.add(.action, "CONTROLLER:65535")
             punt(ControllerAction(reason: .noMatch), cookie: .max)
         } else {

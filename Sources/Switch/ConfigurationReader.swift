@@ -3,6 +3,7 @@
 // The reader follows references from the one `Open_vSwitch` row down and validates as it goes. A value that is no good
 // is left at its default and complained about once; only what makes an interface impossible refuses the interface.
 
+internal import Flow
 internal import Netdev
 internal import OVSDB
 internal import Pipeline
@@ -108,9 +109,36 @@ struct ConfigurationReader {
         if let size = config.number("mac-table-size", in: 10...1_000_000, complaints: &complaints) { result.macTableSize = Int(size) }
         if let age = config.number("mac-aging-time", in: 15...3600, complaints: &complaints) { result.macAgingSeconds = age }
         result.forwardBPDU = config.flag("forward-bpdu", complaints: &complaints) ?? false
+        result.flowTables = flowTables(row, bridge: name)
         result.ports = row["ports"].uuids.compactMap { ports[$0] }
             .map { port($0, interfaces: interfaces) }
             .sorted { $0.name < $1.name }
+        return result
+    }
+
+    /// The bridge's `flow_tables`. A group that is no part of a field is left out.
+    private mutating func flowTables(_ row: ConfigurationRow, bridge: String) -> [UInt8: TableConfiguration] {
+        let rows = table("Flow_Table")
+        var result: [UInt8: TableConfiguration] = [:]
+        for (key, value) in row["flow_tables"].uuidsByInteger.sorted(by: { $0.key < $1.key }) {
+            guard let row = rows[value] else { continue }
+            guard let number = UInt8(exactly: key), Int(number) < PipelineLimits.tableCount else {
+                complaints.append("flow_tables:\(key) of bridge \(bridge) is ignored: tables are 0 to \(PipelineLimits.tableCount - 1)")
+                continue
+            }
+            var configuration = TableConfiguration()
+            configuration.name = row["name"].string ?? ""
+            configuration.flowLimit = row["flow_limit"].integer.map { Int(clamping: $0) }
+            configuration.evictsWhenFull = row["overflow_policy"].string == "evict"
+            for text in row["groups"].strings.sorted() {
+                do {
+                    configuration.groups.append(try FlowText.subField(text))
+                } catch {
+                    complaints.append("groups of table \(number) of bridge \(bridge): \(text) is ignored: \(error)")
+                }
+            }
+            result[number] = configuration
+        }
         return result
     }
 
@@ -127,7 +155,7 @@ struct ConfigurationReader {
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
         "mirrors": "mirrors", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
-        "flood_vlans": "flood_vlans", "flow_tables": "flow table settings", "auto_attach": "auto-attach",
+        "flood_vlans": "flood_vlans", "auto_attach": "auto-attach",
     ]
     private static let unsupportedPortColumns = ["qos": "QoS", "lacp": "LACP", "cvlans": "cvlans"]
     private static let unsupportedInterfaceColumns = [

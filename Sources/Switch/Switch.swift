@@ -85,7 +85,7 @@ public final class Switch {
     public func start() {
         isStarted = true
         writeOnce()
-        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL"]
+        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table"]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
             self?.replica.apply(update)
             self?.reconcile()
@@ -193,6 +193,7 @@ public final class Switch {
         running.bridge.setFailMode(wanted.isSecure ? .secure : .standalone)
         running.bridge.setMACLearning(capacity: wanted.macTableSize, ageingSeconds: Int(wanted.macAgingSeconds))
         running.bridge.updateSettings { $0.forwardsReservedMulticast = wanted.forwardBPDU }
+        running.bridge.configureTables(wanted.flowTables)
         bridges[wanted.name]?.wanted = wanted
         bringUpInterfaces(wanted)
         // Last: who connects finds the ports there.

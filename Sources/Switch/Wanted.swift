@@ -40,6 +40,8 @@ struct WantedBridge: Equatable {
     var macAgingSeconds: UInt64 = 300
     var forwardBPDU = false
     var connections = BridgeConnections()
+    /// `Flow_Table` rows by table number.
+    var flowTables: [UInt8: TableConfiguration] = [:]
     var ports: [WantedPort] = []
 }
 

@@ -51,11 +51,14 @@ struct ApusBench {
             case "--json": wantsJSON = true
             case "--help", "-h":
                 print("usage: apus-bench [--seconds S] [--cpu N] [--json] [NAME ...]")
-                print("workloads: stages \(Workload.all.map(\.name).joined(separator: " "))")
+                print("workloads: stages classifier \(Workload.all.map(\.name).joined(separator: " "))")
                 return
             default:
                 if argument.hasPrefix("-") { fail("there is no option \(argument): see --help") }
-                guard "stages".hasPrefix(argument) || Workload.all.contains(where: { $0.name.hasPrefix(argument) }) else {
+                guard
+                    ["stages", ClassifierBench.name].contains(where: { $0.hasPrefix(argument) })
+                        || Workload.all.contains(where: { $0.name.hasPrefix(argument) })
+                else {
                     fail("no workload's name begins with \(argument): see --help")
                 }
                 names.append(argument)
@@ -65,6 +68,7 @@ struct ApusBench {
         if !wantsJSON { print("workload            Mpps  cycles/packet  cache hits  upcalls    flows  masks") }
         func isWanted(_ name: String) -> Bool { names.isEmpty || names.contains { name.hasPrefix($0) } }
         if isWanted("stages") { Stages.run(wantsJSON: wantsJSON) }
+        if isWanted(ClassifierBench.name) { ClassifierBench.run(wantsJSON: wantsJSON) }
         do {
             for workload in Workload.all where isWanted(workload.name) {
                 let result = try measure(workload, seconds: seconds, cpu: cpu)

@@ -130,7 +130,7 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
             change(&mod)
             return peer.error(.flowMod(mod))
         }
-        #expect(error { $0.tableID = 254 } == .fmfcBadTableId)
+        #expect(error { $0.tableID = 254 } == .brcEperm)
         #expect(error { $0.tableID = 255 } == .fmfcBadTableId)
         #expect(error { $0.actions = [.output(OpenFlowPort(0xff01), maxLength: 0)] } == .bacBadOutPort)
         #expect(error { $0.actions = [.gotoTable(0)] } == .bicBadTableId)

@@ -39,20 +39,26 @@ extension Datapath {
     public func runMaintenance(isWhole: Bool = true) {
         deliverPunts()
         creditUninstalled()
-        maintenance.withLock { state in
+        let now = clock.now.nanoseconds
+        let isDue = maintenance.withLock { state in
             reclaim(&state)
-            let now = clock.now.nanoseconds
             let sequence = versions.sequence
             // Twice a second for expiry and counts, and at once when something changed.
-            let isDue = sequence != state.lastSequence || now &- state.lastPass >= 500_000_000 || table.withLock { table.isPressed }
-            if isWhole || isDue && now >= state.nextPass {
-                state.lastPass = now
-                state.lastSequence = sequence
-                pass(&state, now: now)
+            let isWanted = sequence != state.lastSequence || now &- state.lastPass >= 500_000_000 || table.withLock { table.isPressed }
+            guard isWhole || isWanted && now >= state.nextPass else { return false }
+            state.lastPass = now
+            state.lastSequence = sequence
+            return true
+        }
+        if isDue {
+            pass(now: now)
+            maintenance.withLock { state in
                 evict(now: now)
                 let end = clock.now.nanoseconds
                 state.nextPass = end &+ 2 &* (end &- now)
             }
+        }
+        maintenance.withLock { state in
             if now &- state.lastOrdering >= 1_000_000_000 {
                 state.lastOrdering = now
                 table.withLock { table.orderSubtablesLocked() }
@@ -97,21 +103,22 @@ extension Datapath {
     public func pushStatistics() {
         creditUninstalled()
         maintenance.withLock { _ in
+            let all = workers.withLock { $0 }
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
-                credit(entry, record)
+                credit(entry, record, all)
             }
         }
     }
 
     /// Takes over what the threads counted for an entry since the last time. Returns the packets.
     @discardableResult
-    private func credit(_ entry: UInt32, _ record: MegaflowRecord) -> UInt64 {
+    private func credit(_ entry: UInt32, _ record: MegaflowRecord, _ all: [WorkerThread]) -> UInt64 {
         var packets: UInt64 = 0
         var bytes: UInt64 = 0
         var lastUsed: UInt64 = 0
         var tcpFlags: UInt64 = 0
-        for worker in workers.withLock({ $0 }) {
+        for worker in all {
             let counters = worker.state.pointee.flowCounters + Int(entry) * FlowLayout.flowCounterBytes
             packets &+= counters.atomicWord(0).pointee.load(ordering: .relaxed)
             bytes &+= counters.atomicWord(8).pointee.load(ordering: .relaxed)
@@ -133,29 +140,32 @@ extension Datapath {
 
     // MARK: Looking at every megaflow
 
-    private func pass(_ state: inout MaintenanceState, now: UInt64) {
+    /// A whole pass, in slices: whoever asks for statistics meanwhile waits for one of them at most.
+    private func pass(now: UInt64) {
         let (last, maximumIdle) = (table.withLock { table.nextUnused }, settings.maximumIdleMilliseconds)
         let idleNanoseconds = maximumIdle.multipliedReportingOverflow(by: 1_000_000)
         let limit = idleNanoseconds.overflow ? UInt64.max : idleNanoseconds.partialValue
         var hits: [UInt64: UInt64] = [:]
-        var entry: UInt32 = 1
-        while entry < last {
-            let end = min(last, entry + UInt32(DatapathLimits.maintenanceSlice))
-            while entry < end {
-                let number = entry
-                entry += 1
-                guard let record = table.record(number), table.isAlive(number) else { continue }
-                let packets = credit(number, record)
-                if packets > 0 { hits[UInt64(record.port) << 32 | UInt64(record.subtable), default: 0] += packets }
-                if now > record.lastActivity, now - record.lastActivity >= limit {
-                    table.withLock {
-                        table.removeLocked(number)
-                        table.countLocked(expired: 1)
+        var first: UInt32 = 1
+        while first < last {
+            let end = min(last, first + UInt32(DatapathLimits.maintenanceSlice))
+            maintenance.withLock { state in
+                let all = workers.withLock { $0 }
+                for number in first..<end {
+                    guard let record = table.record(number), table.isAlive(number) else { continue }
+                    let packets = credit(number, record, all)
+                    if packets > 0 { hits[UInt64(record.port) << 32 | UInt64(record.subtable), default: 0] += packets }
+                    if now > record.lastActivity, now - record.lastActivity >= limit {
+                        table.withLock {
+                            table.removeLocked(number)
+                            table.countLocked(expired: 1)
+                        }
+                    } else if !table.isCurrent(number) {
+                        retranslate(number, record, &state.translation)
                     }
-                } else if !table.isCurrent(number) {
-                    retranslate(number, record, &state.translation)
                 }
             }
+            first = end
             deliverPunts()
         }
         table.withLock { table.noteHitsLocked(hits) }
@@ -232,7 +242,7 @@ extension Datapath {
             let all = workers.withLock { $0 }
             for removed in first.removed {
                 guard let record = table.record(removed.entry) else { continue }
-                credit(removed.entry, record)
+                credit(removed.entry, record, all)
                 if removed.successor != 0, let successor = table.record(removed.successor) {
                     successor.basePackets &+= record.basePackets &+ record.packets
                     successor.baseBytes &+= record.baseBytes &+ record.bytes
@@ -256,9 +266,10 @@ extension Datapath {
     public func megaflows() -> [MegaflowSnapshot] {
         maintenance.withLock { _ in
             var result: [MegaflowSnapshot] = []
+            let all = workers.withLock { $0 }
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
-                credit(entry, record)
+                credit(entry, record, all)
                 result.append(
                     MegaflowSnapshot(
                         match: table.match(entry, record), actions: record.actions, packets: record.basePackets &+ record.packets,

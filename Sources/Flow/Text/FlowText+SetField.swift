@@ -42,6 +42,9 @@ extension FlowText {
         return SubField(field: field, offset: Int(from), bits: Int(to - from) + 1)
     }
 
+    /// Part of a field: `FIELD`, `FIELD[]`, `FIELD[3]` or `FIELD[0..15]`.
+    public static func subField(_ text: String) throws(FlowTextError) -> SubField { try parseSubField(text[...], in: text[...]) }
+
     static func requireWritable(_ field: Field, _ word: FlowToken) throws(FlowTextError) {
         guard field.info.isWritable else { throw FlowTextError("\(excerpt(word.text)): the field \(field.name) cannot be written") }
     }

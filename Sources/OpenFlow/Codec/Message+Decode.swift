@@ -49,7 +49,7 @@ extension Message {
         case .flowMod: message = .flowMod(try FlowCodec.decodeFlowMod(&reader, version, hasTableID: flowModTableID))
         case .groupMod: message = .groupMod(try GroupCodec.decodeMod(&reader, version))
         case .portMod: message = .portMod(try PortCodec.decodeMod(&reader, version))
-        case .tableMod: message = .tableMod(try SwitchCodec.decodeTableMod(&reader, version))
+        case .tableMod: message = .tableMod(try TableCodec.decodeMod(&reader, version))
         case .statsRequest:
             let (request, more) = try StatsCodec.decodeRequest(&reader, version)
             message = .statsRequest(request, more: more)

@@ -65,9 +65,7 @@ extension Message {
             PortCodec.encodeMod(mod, version, &writer)
             return .portMod
         case .tableMod(let mod):
-            writer.u8(mod.tableID)
-            writer.zeros(3)
-            writer.u32(mod.config)
+            TableCodec.encode(mod, version, &writer)
             return .tableMod
         case .meterMod(let mod):
             GroupCodec.encodeMeterMod(mod, &writer)

@@ -37,7 +37,7 @@ public struct MultipartWriter {
         case .meterConfig(let meters): for meter in meters { add { writer, _ in GroupCodec.encode(meter, &writer) } }
         case .tableFeatures(let tables): for table in tables { add { writer, _ in StatsCodec.encode(table, &writer) } }
         case .portDescription(let ports): for port in ports { add { writer, version in PortCodec.encodePort(port, version, &writer) } }
-        case .tableDescription(let tables): for table in tables { add { writer, _ in StatsReplyCodec.encode(table, &writer) } }
+        case .tableDescription(let tables): for table in tables { add { writer, _ in TableCodec.encode(table, &writer) } }
         case .flowMonitor(let updates):
             for update in updates { add { writer, version in FlowMonitorCodec.encode(update, version, &writer) } }
         default: add { writer, version in StatsReplyCodec.encode(entries, version, &writer) }

@@ -11,13 +11,13 @@ enum NoticeCodec {
             throw OpenFlowError(.nxbrcBadReason, "table status reason \(number) is not 3 or 4")
         }
         try reader.skip(7)
-        return TableStatus(reason: reason, table: try StatsReplyCodec.decodeTableDescription(&reader))
+        return TableStatus(reason: reason, table: try TableCodec.decodeDescription(&reader))
     }
 
     static func encode(_ status: TableStatus, _ writer: inout ByteWriter) {
         writer.u8(status.reason.rawValue)
         writer.zeros(7)
-        StatsReplyCodec.encode(status.table, &writer)
+        TableCodec.encode(status.table, &writer)
     }
 
     // MARK: Forwarded requests

@@ -370,7 +370,8 @@ enum StatsCodec {
         guard length >= 64 else { throw OpenFlowError(.brcBadLen, "table features of \(length) bytes") }
         var body = try reader.sub(length - 2)
         let table = try body.u8()
-        try body.skip(5)
+        let command = try body.u8()
+        try body.skip(4)
         let name = try body.string(32)
         let metadataMatch = try body.u64()
         let metadataWrite = try body.u64()
@@ -385,16 +386,19 @@ enum StatsCodec {
             try body.skip((8 - size % 8) % 8)
             properties.append(TableFeatureProperty(kind: kind, content: content.rest()))
         }
-        return TableFeatures(
+        var features = TableFeatures(
             tableID: table, name: name, metadataMatch: metadataMatch, metadataWrite: metadataWrite, capabilities: capabilities,
             maximumEntries: entries, properties: properties)
+        features.command = command
+        return features
     }
 
     static func encode(_ table: TableFeatures, _ writer: inout ByteWriter) {
         let start = writer.count
         writer.u16(0)
         writer.u8(table.tableID)
-        writer.zeros(5)
+        writer.u8(table.command)
+        writer.zeros(4)
         writer.string(table.name, count: 32)
         writer.u64(table.metadataMatch)
         writer.u64(table.metadataWrite)

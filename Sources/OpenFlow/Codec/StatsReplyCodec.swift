@@ -58,7 +58,7 @@ enum StatsReplyCodec {
         case StatsType.portDescription:
             return .portDescription(try list(&reader) { (r) throws(OpenFlowError) in try PortCodec.decodePort(&r, version) })
         case StatsType.tableDescription:
-            return .tableDescription(try list(&reader) { (r) throws(OpenFlowError) in try decodeTableDescription(&r) })
+            return .tableDescription(try list(&reader) { (r) throws(OpenFlowError) in try TableCodec.decodeDescription(&r) })
         case StatsType.queueDescription: return .queueDescription(reader.rest())
         case StatsType.flowMonitor: return .flowMonitor(try StatsCodec.decodeUpdates(&reader, version))
         case StatsType.controllerStatus:
@@ -88,7 +88,7 @@ enum StatsReplyCodec {
         case .meterFeatures(let features): GroupCodec.encode(features, version, &writer)
         case .tableFeatures(let tables): for table in tables { StatsCodec.encode(table, &writer) }
         case .portDescription(let ports): for port in ports { PortCodec.encodePort(port, version, &writer) }
-        case .tableDescription(let tables): for table in tables { encode(table, &writer) }
+        case .tableDescription(let tables): for table in tables { TableCodec.encode(table, &writer) }
         case .queueDescription(let bytes): writer.raw(bytes)
         case .flowMonitor(let updates): for update in updates { FlowMonitorCodec.encode(update, version, &writer) }
         case .controllerStatus(let controllers): for controller in controllers { NoticeCodec.encode(controller, &writer) }
@@ -135,8 +135,12 @@ enum StatsReplyCodec {
             stats.name = try reader.string(32)
             switch version {
             case .v1_0: try reader.skip(4)
-            case .v1_1: try reader.skip(24)
-            default: try reader.skip(64)
+            case .v1_1:
+                try reader.skip(20)
+                stats.missConfig = try reader.u32()
+            default:
+                try reader.skip(60)
+                stats.missConfig = try reader.u32()
             }
             stats.maximumEntries = try reader.u32()
         }
@@ -151,30 +155,32 @@ enum StatsReplyCodec {
         if version >= .v1_3 {
             writer.zeros(3)
         } else {
+            // The last table leads to no other.
+            let instructions: UInt32 = stats.tableID == 253 ? 0x3c : 0x3e
             writer.zeros(version == .v1_0 ? 3 : 7)
             writer.string(stats.name, count: 32)
             switch version {
             case .v1_0: writer.u32(allWildcards10)
             case .v1_1:
                 // Every field of 1.1's match, wild or matched; every instruction and action of 1.1 but TTL copying.
-                writer.u32(0x3ff)
-                writer.u32(0x3ff)
-                writer.u32(0x3e)
+                writer.u32(Capability.fields11)
+                writer.u32(Capability.fields11)
+                writer.u32(instructions)
                 writer.u32(Capability.actions11)
                 writer.u32(Capability.actions11)
-                writer.u32(0)
+                writer.u32(stats.missConfig)
             default:
                 let fields = Capability.fields12
                 writer.u64(fields)
                 writer.u64(fields)
                 writer.u32(Capability.actions12)
                 writer.u32(Capability.actions12)
-                writer.u64(fields)
-                writer.u64(fields)
+                writer.u64(fields & ~Capability.fixed12)
+                writer.u64(fields & ~Capability.fixed12)
                 writer.u64(.max)
                 writer.u64(.max)
-                writer.u32(0x3e)
-                writer.u32(0)
+                writer.u32(instructions)
+                writer.u32(stats.missConfig)
             }
             writer.u32(stats.maximumEntries)
         }
@@ -185,28 +191,16 @@ enum StatsReplyCodec {
 
     /// Bit sets that 1.1's and 1.2's table statistics carry.
     private enum Capability {
+        /// All of 1.1's match but its type; addresses and metadata have bits 11 to 15, as switches in the field have it.
+        static let fields11: UInt32 = 0xfbff
+        /// Fields that no action writes: EtherType and IP protocol.
+        static let fixed12: UInt64 = 1 << 5 | 1 << 10
         /// Actions 0 to 24 of 1.1 but copy-ttl (11, 12).
         static let actions11: UInt32 = 0x01ff_e7ff
         /// Those that 1.2 kept, and set-field.
         static let actions12: UInt32 = 0x03ff_8001
         /// OXM fields 0 to 38 that this switch knows (1, in_phy_port, it does not).
         static let fields12: UInt64 = 0x7f_ffff_fffd
-    }
-
-    static func decodeTableDescription(_ reader: inout ByteReader) throws(OpenFlowError) -> TableDescription {
-        let length = Int(try reader.u16())
-        guard length >= 8 else { throw OpenFlowError(.brcBadLen, "table description of \(length) bytes") }
-        var body = try reader.sub(length - 2)
-        let table = try body.u8()
-        try body.skip(1)
-        return TableDescription(tableID: table, config: try body.u32())
-    }
-
-    static func encode(_ table: TableDescription, _ writer: inout ByteWriter) {
-        writer.u16(8)
-        writer.u8(table.tableID)
-        writer.u8(0)
-        writer.u32(table.config)
     }
 
     // MARK: Queues

@@ -123,15 +123,6 @@ enum SwitchCodec {
         writer.u16(config.missSendLength)
     }
 
-    static func decodeTableMod(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> TableMod {
-        let table = try reader.u8()
-        try reader.skip(3)
-        let config = try reader.u32()
-        // 1.4 and later: eviction and vacancy properties, which only the configuration changes here.
-        if version >= .v1_4 { _ = reader.rest() }
-        return TableMod(tableID: table, config: config)
-    }
-
     // MARK: Roles
 
     static func decodeRole(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> RoleMessage {

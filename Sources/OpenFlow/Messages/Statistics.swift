@@ -90,9 +90,13 @@ public struct TableStats: Equatable, Sendable {
     public var activeCount: UInt32
     public var lookupCount: UInt64
     public var matchedCount: UInt64
+    /// `OFPTC_TABLE_MISS_*`, carried by 1.1 and 1.2.
+    public var missConfig: UInt32
     public init(
-        tableID: UInt8, name: String = "", maximumEntries: UInt32 = 0, activeCount: UInt32, lookupCount: UInt64, matchedCount: UInt64
+        tableID: UInt8, name: String = "", maximumEntries: UInt32 = 0, activeCount: UInt32, lookupCount: UInt64, matchedCount: UInt64,
+        missConfig: UInt32 = 0
     ) {
+        self.missConfig = missConfig
         self.tableID = tableID
         self.name = name
         self.maximumEntries = maximumEntries
@@ -131,6 +135,8 @@ public struct TableFeatureProperty: Equatable, Sendable {
 /// One table of `OFPMP_TABLE_FEATURES` (1.3 and later).
 public struct TableFeatures: Equatable, Sendable {
     public var tableID: UInt8
+    /// `OFPTFC_*` of 1.5's requests: 0 replaces, 1 modifies, 2 enables, 3 disables.
+    public var command: UInt8 = 0
     public var name: String
     public var metadataMatch: UInt64
     public var metadataWrite: UInt64
@@ -154,8 +160,29 @@ public struct TableFeatures: Equatable, Sendable {
 
 /// One table of `OFPMP_TABLE_DESC` (1.4 and later).
 public struct TableDescription: Equatable, Sendable {
+    /// `OFPTC_EVICTION` and `OFPTC_VACANCY_EVENTS` of `config`.
+    public static let evictionBit: UInt32 = 1 << 2
+    public static let vacancyBit: UInt32 = 1 << 3
+    /// `OFPTMPEF_*`: other, importance, lifetime.
+    public static let allEvictionFlags: UInt32 = 7
+
+    /// `OFPTMPT_VACANCY`: percent.
+    public struct Vacancy: Equatable, Sendable {
+        public var down: UInt8
+        public var up: UInt8
+        /// As it is now; in a table-mod it means nothing.
+        public var current: UInt8
+        public init(down: UInt8, up: UInt8, current: UInt8 = 0) {
+            self.down = down
+            self.up = up
+            self.current = current
+        }
+    }
     public var tableID: UInt8
     public var config: UInt32
+    /// By what rules to evict are chosen; nil if it does not say.
+    public var evictionFlags: UInt32?
+    public var vacancy: Vacancy?
     public init(tableID: UInt8, config: UInt32) {
         self.tableID = tableID
         self.config = config

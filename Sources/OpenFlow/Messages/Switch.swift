@@ -160,6 +160,9 @@ public struct TableMod: Equatable, Sendable {
     /// 0xff is all.
     public var tableID: UInt8
     public var config: UInt32
+    /// From 1.4 on.
+    public var evictionFlags: UInt32?
+    public var vacancy: TableDescription.Vacancy?
     public init(tableID: UInt8, config: UInt32) {
         self.tableID = tableID
         self.config = config

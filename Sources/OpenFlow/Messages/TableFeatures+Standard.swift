@@ -40,7 +40,8 @@ extension TableFeatures {
         let anyField = FieldCatalog.headers(version: version, hasMask: { _ in false }, where: { $0 != .datapathInPort })
         let written = FieldCatalog.headers(version: version, hasMask: { _ in false }, where: { $0.info.isWritable })
         return TableFeatures(
-            tableID: tableID, name: name, metadataMatch: .max, metadataWrite: .max, capabilities: version == .v1_3 ? 3 : 0,
+            tableID: tableID, name: name, metadataMatch: .max, metadataWrite: .max,
+            capabilities: version == .v1_3 ? 0 : TableDescription.evictionBit | TableDescription.vacancyBit,
             maximumEntries: maximumEntries,
             properties: [
                 property(.instructions, ids(instructions)), property(.nextTables, next), property(.writeActions, ids(actions)),

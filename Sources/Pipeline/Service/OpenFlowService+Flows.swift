@@ -23,6 +23,9 @@ extension OpenFlowService {
             // From 1.1 on "all tables" is for deletes; before, it means that the controller did not say.
             if version >= .v1_1, !isDelete { throw OpenFlowService.badTable(mod.tableID, version) }
             table = nil
+        } else if mod.tableID == 254 {
+            // It exists, for the switch's own use.
+            throw OpenFlowError(.brcEperm, "table 254 is not for controllers")
         } else if Int(mod.tableID) >= PipelineLimits.tableCount {
             throw OpenFlowService.badTable(mod.tableID, version)
         }

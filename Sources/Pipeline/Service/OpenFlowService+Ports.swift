@@ -57,18 +57,6 @@ extension OpenFlowService {
 
     // MARK: Tables, groups, meters
 
-    func change(_ mod: TableMod, on connection: OpenFlowConnection) throws(OpenFlowError) {
-        guard mod.tableID == 0xff || Int(mod.tableID) < PipelineLimits.tableCount else {
-            throw OpenFlowError(.tmfcBadTable, "table \(mod.tableID) does not exist")
-        }
-        // 1.3 keeps two bits for compatibility that mean nothing any more; the rest asks for what tables here do not have.
-        let version = connection.version ?? .v1_3
-        let ignored: UInt32 = version == .v1_3 ? 3 : 0
-        if mod.config & ~ignored != 0 {
-            throw OpenFlowError(.tmfcBadConfig, "table configuration 0x\(String(mod.config, radix: 16)) is not supported")
-        }
-    }
-
     /// There are no groups yet: deleting all of them or one that does not exist is done, everything else refused.
     func refuse(_ mod: GroupMod) throws(OpenFlowError) {
         switch mod.command {

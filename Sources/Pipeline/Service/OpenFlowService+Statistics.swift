@@ -7,7 +7,7 @@ internal import Flow
 internal import OpenFlow
 
 extension OpenFlowService {
-    func answer(_ request: StatsRequest, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
+    func answer(_ request: StatsRequest, more: Bool = false, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
         switch request {
         case .description:
             var description = environment.description
@@ -19,10 +19,12 @@ extension OpenFlowService {
             let stats = AggregateStats(packetCount: sums.packets, byteCount: sums.bytes, flowCount: UInt32(clamping: sums.flows))
             connection.send(.statsReply(.aggregate(stats, isNXM: flow.isNXM), more: false), xid: xid)
         case .table:
-            let tables = bridge.tableStatistics().map {
+            let tables = zip(bridge.tableStatistics(), bridge.tableStates()).map { counts, state in
                 TableStats(
-                    tableID: $0.table, name: "table\($0.table)", maximumEntries: UInt32(PipelineLimits.rulesPerBridge),
-                    activeCount: UInt32(clamping: $0.activeCount), lookupCount: $0.lookupCount, matchedCount: $0.matchedCount)
+                    tableID: counts.table, name: state.name,
+                    maximumEntries: min(OpenFlowService.tableEntries, UInt32(clamping: state.flowLimit ?? .max)),
+                    activeCount: UInt32(clamping: counts.activeCount), lookupCount: counts.lookupCount, matchedCount: counts.matchedCount,
+                    missConfig: state.miss == .nextTable ? 1 : state.miss == .drop ? 2 : 0)
             }
             sendParts(.table([]), tables.map { .table([$0]) }, xid, connection)
         case .port(let number):
@@ -58,11 +60,9 @@ extension OpenFlowService {
         case .meterFeatures:
             let features = MeterFeatures(maximumMeters: 0, bandKinds: 0, capabilities: 0, maximumBands: 0, maximumColors: 0)
             connection.send(.statsReply(.meterFeatures(features), more: false), xid: xid)
-        case .tableFeatures(let wanted): try answerTableFeatures(wanted, xid, connection)
+        case .tableFeatures(let wanted): try answerTableFeatures(wanted, more: more, xid, connection)
         case .tableDescription:
-            let tables = (0..<UInt8(PipelineLimits.tableCount)).map {
-                StatsReply.tableDescription([TableDescription(tableID: $0, config: 0)])
-            }
+            let tables = bridge.tableStates().map { StatsReply.tableDescription([OpenFlowService.description(of: $0)]) }
             sendParts(.tableDescription([]), tables, xid, connection)
         case .flowMonitor(let requests): try answer(requests, xid: xid, on: connection)
         case .controllerStatus: connection.send(.statsReply(.controllerStatus(controllerStatuses()), more: false), xid: xid)
@@ -173,23 +173,5 @@ extension OpenFlowService {
         stats.sentBytes = counters.sentBytes
         stats.receivedDropped = counters.drops.reduce(0, &+)
         return stats
-    }
-
-    // MARK: Tables
-
-    private func answerTableFeatures(_ wanted: [TableFeatures], _ xid: UInt32, _ connection: OpenFlowConnection) throws(OpenFlowError) {
-        if !wanted.isEmpty { throw OpenFlowError(.tffcEperm, "table features cannot be changed") }
-        guard let version = connection.version, var writer = MultipartWriter(.tableFeatures([]), version: version, xid: xid) else { return }
-        let last = UInt8(PipelineLimits.tableCount - 1)
-        for table in 0...last {
-            writer.append(
-                .tableFeatures([
-                    TableFeatures.complete(
-                        tableID: table, name: "table\(table)", lastTable: last, maximumEntries: UInt32(PipelineLimits.rulesPerBridge),
-                        version: version, hasGroups: false, hasMeters: false)
-                ]))
-            for part in writer.takeParts() { connection.sendBytes(part) }
-        }
-        for part in writer.finish() { connection.sendBytes(part) }
     }
 }

@@ -156,7 +156,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             try requireWritable(connection)
             try refuse(mod)
             forward(.meter(mod, xid: xid), from: connection)
-        case .statsRequest(let request, _): try answer(request, xid: xid, on: connection)
+        case .statsRequest(let request, let more): try answer(request, more: more, xid: xid, on: connection)
         case .queueGetConfigRequest(let port):
             guard port == .any || bridge.port(port) != nil else {
                 throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist")

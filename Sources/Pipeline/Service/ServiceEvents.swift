@@ -63,5 +63,7 @@ final class ServiceEvents: BridgeEvents {
         deliver { $0.note(rule, change) }
     }
 
+    func tableStatus(_ state: TableState, reason: TableStatusReason, from bridge: Bridge) { deliver { $0.send(state, reason) } }
+
     func portStatus(_ port: BridgePort, reason: PortStatusReason, from bridge: Bridge) { deliver { $0.send(port, reason) } }
 }
