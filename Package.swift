@@ -79,7 +79,8 @@ let package = Package(
             ["Pipeline", "Datapath", "OVSDB", "DatapathAPI", "Netdev", "OpenFlow", "Flow", "Wire", "Base"] + logging),
         house(
             "Management",
-            ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + [tls] + logging),
+            ["Switch", "Datapath", "Netdev", "OVSDB", "OpenFlow", "Pipeline", "DatapathAPI", "Flow", "Base", "CLinux"] + nio + [tls]
+                + logging),
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base", yaml]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(

@@ -56,7 +56,9 @@ open class ClassifierRule: @unchecked Sendable {
     }
 
     /// The match, compact.
-    public final var compactPattern: CompactMatch { CompactMatch(pattern) }
+    public final var compactPattern: CompactMatch {
+        CompactMatch(words: (0..<shape.count).lazy.map { (Int(self.shape.words[$0]), self.keyWords[$0], self.shape.bits[$0]) })
+    }
 
     final var keyWords: UnsafePointer<UInt64> {
         UnsafePointer((node + ClassifierRule.keyWord * 8).assumingMemoryBound(to: UInt64.self))

@@ -24,6 +24,22 @@ public struct CompactMatch: Equatable, Sendable, FieldMatching {
         words = []
     }
 
+    /// Of words of the key, each with its place, its value and its mask, in any order.
+    public init(words list: some Sequence<(word: Int, key: UInt64, mask: UInt64)>) {
+        var present: UInt64 = 0
+        for entry in list where entry.mask != 0 { present |= 1 << UInt64(entry.word) }
+        self.present = present
+        words = []
+        if present == 0 { return }
+        var all = [UInt64](repeating: 0, count: 2 * present.nonzeroBitCount)
+        for entry in list where entry.mask != 0 {
+            let place = place(of: entry.word)
+            all[place] = entry.key & entry.mask
+            all[place + 1] = entry.mask
+        }
+        words = all
+    }
+
     public init(_ match: borrowing Match) {
         var present: UInt64 = 0
         for index in 0..<FlowKey.wordCount where match.mask.bits.words[index] != 0 { present |= 1 << UInt64(index) }

@@ -7,7 +7,7 @@ enum FlowCodec {
 
     static func decodeFlowMod(_ reader: inout ByteReader, _ version: OpenFlowVersion, hasTableID: Bool) throws(OpenFlowError) -> FlowMod {
         if version == .v1_0 { return try decodeFlowMod10(&reader, hasTableID: hasTableID) }
-        var mod = FlowMod(command: .add)
+        var mod = FlowMod(blank: .add)
         let cookie = try reader.u64()
         let cookieMask = try reader.u64()
         mod.tableID = try reader.u8()
@@ -39,7 +39,7 @@ enum FlowCodec {
     }
 
     private static func decodeFlowMod10(_ reader: inout ByteReader, hasTableID: Bool) throws(OpenFlowError) -> FlowMod {
-        var mod = FlowMod(command: .add)
+        var mod = FlowMod(blank: .add)
         mod.match = try LegacyMatch.decode10(&reader)
         mod.newCookie = try reader.u64()
         (mod.command, mod.tableID) = try commandAndTable(try reader.u16(), hasTableID: hasTableID)
@@ -54,7 +54,7 @@ enum FlowCodec {
         guard version == .v1_0 else {
             throw OpenFlowError(.brcBadSubtype, "NXT_FLOW_MOD belongs to OpenFlow 1.0; this connection speaks \(version)")
         }
-        var mod = FlowMod(command: .add, isNXM: true)
+        var mod = FlowMod(blank: .add, isNXM: true)
         mod.newCookie = try reader.u64()
         (mod.command, mod.tableID) = try commandAndTable(try reader.u16(), hasTableID: hasTableID)
         let idle = try reader.u16()

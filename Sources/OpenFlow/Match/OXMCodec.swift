@@ -7,7 +7,7 @@ internal import Flow
 
 /// A match with what Nicira's form carries beside it.
 struct DecodedMatch {
-    @KeptCompact var match = Match()
+    @KeptCompact(projectedValue: CompactMatch()) var match: Match
     var cookie: UInt64 = 0
     var cookieMask: UInt64 = 0
 }

@@ -89,6 +89,28 @@ public struct FlowMod: Equatable, Sendable {
         self.isNXM = isNXM
     }
 
+    /// A flow-mod for every packet, to be filled in.
+    init(blank command: Command, isNXM: Bool = false) {
+        self.command = command
+        tableID = 0xff
+        _match = KeptCompact(projectedValue: CompactMatch())
+        priority = 0x8000
+        newCookie = 0
+        cookie = 0
+        cookieMask = 0
+        idleTimeout = 0
+        hardTimeout = 0
+        importance = 0
+        bufferID = FlowMod.noBuffer
+        outPort = .any
+        outGroup = FlowMod.anyGroup
+        flags = []
+        actions = []
+        modifyAddsIfNone = false
+        modifyChangesCookie = false
+        self.isNXM = isNXM
+    }
+
     /// Sets what the version says by itself (see the table above).
     public mutating func applySemantics(of version: OpenFlowVersion) {
         let isModify = command == .modify || command == .modifyStrict
