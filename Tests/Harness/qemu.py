@@ -1,5 +1,6 @@
 """A QEMU guest on a vhost-user port: Linux's own virtio-net driver, obeying the host over a serial port."""
 import fcntl
+import json
 import os
 import socket
 import tempfile
@@ -16,16 +17,19 @@ class Guest:
 
     `sockets` are the vhost-user sockets of its interfaces. With `server=True` QEMU makes the socket and the switch
     connects (dpdkvhostuserclient), else the switch makes it (dpdkvhostuser). `vectors=0` is INTx; under TCG QEMU 7.2
-    crashes with MSI-X on vhost-user, so that is the default there.
+    crashes with MSI-X on vhost-user, so that is the default there. With `incoming`, a path, it does not boot: it waits there for a
+    machine that migrates (`migrate_to`).
     """
 
-    def __init__(self, name, sockets, macs, folder, server=False, accelerator=None, vectors=None, memory=192, queues=1, device=""):
+    def __init__(self, name, sockets, macs, folder, server=False, accelerator=None, vectors=None, memory=192, queues=1, device="",
+                 incoming=None):
         self.name, self.sockets, self.macs = name, sockets, macs
         self.folder = tempfile.mkdtemp(prefix=f"{name}-", dir=folder)
         self.server = server
         self.accelerator = accelerator or choose_accelerator()
         self.vectors = vectors if vectors is not None else (None if self.accelerator == "kvm" else 0)
         self.memory, self.queues, self.device = memory, queues, device
+        self.incoming = incoming
         self.child = None
         self.serial = None
         self.number = 0
@@ -36,7 +40,10 @@ class Guest:
         words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc",
                  "-m", str(self.memory), "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on", "-numa", "node,memdev=mem",
                  "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off",
-                 "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off"]
+                 "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off",
+                 "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
+        if self.incoming:
+            words += ["-incoming", f"unix:{self.incoming}"]
         words += ["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
         for index, (path, mac) in enumerate(zip(self.sockets, self.macs)):
             chardev = f"socket,id=char{index},path={path}" + (",server=on,wait=off" if self.server else ",reconnect=1")
@@ -144,6 +151,38 @@ class Guest:
         """Waits until the listener has seen the end of its connection; returns the file's checksum."""
         wait_until(lambda: self.run(f"test -e {path}.done", check=False)[0] == 0, seconds, f"{self.name} received {path}")
         return self.checksum(path)
+
+    def qmp(self, *commands):
+        """Says commands to QEMU's monitor: a name, or (name, arguments). Returns the last one's answer."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
+            monitor.settimeout(20)
+            monitor.connect(f"{self.folder}/qmp")
+            lines = monitor.makefile("rw")
+            lines.readline()
+            for command in ("qmp_capabilities", *commands):
+                name, arguments = command if isinstance(command, tuple) else (command, {})
+                lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+                lines.flush()
+                answer = json.loads(lines.readline())
+                while "event" in answer:
+                    answer = json.loads(lines.readline())
+                if "error" in answer:
+                    raise HarnessError(f"{self.name}: {name}: {answer['error']}")
+            return answer["return"]
+
+    def migrate_to(self, other, seconds=60):
+        """Moves the running machine to `other`, which was started with `incoming`. Returns what QEMU tells about it."""
+        wait_until(lambda: os.path.exists(other.incoming), 20, f"{other.name} waits for a machine", alive=other.child)
+        self.qmp(("migrate-set-parameters", {"max-bandwidth": 1 << 32}), ("migrate", {"uri": f"unix:{other.incoming}"}))
+
+        def result():
+            info = self.qmp("query-migrate")
+            if info.get("status") in ("failed", "cancelled"):
+                raise HarnessError(f"{self.name}: migration {info}; {self.child.tail(5)}; {other.child.tail(5)}")
+            return info if info.get("status") == "completed" else None
+        info = wait_until(result, seconds, lambda: f"{self.name} has migrated: {self.qmp('query-migrate')}", alive=self.child)
+        other.number, other.pending = self.number, self.pending
+        return info
 
     def stop(self):
         if self.serial:

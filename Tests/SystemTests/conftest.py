@@ -157,8 +157,8 @@ def namespace():
     """A maker of network namespaces with a veth pair; removed after the test."""
     made = []
 
-    def make(address=None, mac=None):
-        made.append(Namespace(address, mac))
+    def make(address=None, mac=None, offloads=False):
+        made.append(Namespace(address, mac, offloads))
         return made[-1]
     yield make
     for item in made:
