@@ -4,8 +4,10 @@
 public enum DatapathLimits {
     /// Packets taken through the stages at once: their keys' first lines (2 KiB) and headers stay in a 32 KiB L1 cache.
     @inlinable public static var burst: Int { @_noLocks get { 32 } }
-    /// Port numbers are 1 to `ports - 1`: they index tables of one pointer a port, and of 192 bytes of counters a port and thread.
+    /// Port numbers are 1 to `ports - 1`: they index tables of one pointer a port, and of 256 bytes of counters a port and thread.
     @inlinable public static var ports: Int { @_noLocks get { 4096 } }
+    /// Meter numbers are 0 to `meters - 1`: they index a table of one pointer a meter, used as needed.
+    @inlinable public static var meters: Int { @_noLocks get { 1 << 18 } }
     /// Megaflows there can ever be, entry 0 excluded: 128 bytes each, reserved as address space (128 MiB), used as needed.
     @inlinable public static var megaflows: Int { @_noLocks get { 1 << 20 } }
     /// `flow-limit`'s default.

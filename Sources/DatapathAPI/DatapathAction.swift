@@ -50,6 +50,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case normalFiltered
     /// Too many recirculations.
     case recirculationLimit
+    /// More than the input port's policing lets in.
+    case ingressPolicing
+    /// More than the output port's policer lets out.
+    case egressPolicing
 
     /// The name counters carry: `drop_` and words joined by underscores.
     public var counterName: String {
@@ -69,6 +73,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .puntQueueFull: "drop_punt_queue_full"
         case .normalFiltered: "drop_normal_filtered"
         case .recirculationLimit: "drop_recirculation_limit"
+        case .ingressPolicing: "drop_ingress_policing"
+        case .egressPolicing: "drop_egress_policing"
         }
     }
 }
@@ -92,6 +98,10 @@ public indirect enum DatapathAction: Equatable, Sendable {
     /// Carries out actions on a copy.
     case clone([DatapathAction])
     case meter(UInt32)
+    /// Looks the packet up again with one of these recirculation ids: a hash of its headers picks one, a power of two of them.
+    /// The same packet picks the same one, and connections spread evenly. Algorithm 0 hashes the 5-tuple, 1 is the
+    /// same in both directions.
+    case select(algorithm: UInt32, basis: UInt32, recirculations: [UInt32])
     /// Looks the packet up again with this recirculation id.
     case recirculate(UInt32)
     case drop(DropReason)

@@ -65,8 +65,20 @@ public protocol DatapathControl: AnyObject, Sendable {
     /// - Returns: false if nothing was done: the caller must stamp what the changes concern. That is so where looking
     ///   would cost more than it saves.
     func invalidate(_ changes: [TableChange]) -> Bool
+
+    /// Makes a meter, or changes it: its counts stay, its bands' counts begin anew. `number` is 0 to 262,143.
+    func setMeter(_ number: UInt32, _ meter: DatapathMeter)
+
+    /// Takes a meter away. Packets of megaflows that name it still pass.
+    func removeMeter(_ number: UInt32)
+
+    /// What a meter counted; nil if there is none.
+    func meterCounters(_ number: UInt32) -> DatapathMeterCounters?
 }
 
 extension DatapathControl {
     public func invalidate(_ changes: [TableChange]) -> Bool { false }
+    public func setMeter(_ number: UInt32, _ meter: DatapathMeter) {}
+    public func removeMeter(_ number: UInt32) {}
+    public func meterCounters(_ number: UInt32) -> DatapathMeterCounters? { nil }
 }

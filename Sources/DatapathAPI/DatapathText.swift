@@ -102,6 +102,8 @@ public enum DatapathText {
         case .truncate(let maxLength): return "trunc(\(maxLength))"
         case .clone(let inner): return "clone(\(format(inner, portName: portName)))"
         case .meter(let meter): return "meter(\(meter))"
+        case .select(let algorithm, let basis, let ids):
+            return "hash(\(algorithm == 1 ? "sym_l4" : "l4")(\(basis))),recirc(\(hex(ids.first ?? 0)))"
         case .recirculate(let id): return "recirc(\(hex(id)))"
         case .drop: return "drop"
         }

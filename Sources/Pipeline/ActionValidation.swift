@@ -40,11 +40,10 @@ enum ActionValidation {
             if [.normal, .flood, .all, .controller, .table].contains(port) { throw .badOutPort(port) }
         case .outputField(let source, _): try checkRead(source, state)
         case .controller(let controller):
-            if controller.meter != nil { throw .unknownMeter(controller.meter!) }
             if controller.pause { throw .unsupportedAction("controller(pause)") }
         case .setQueue, .popQueue, .note, .exit, .clearActions, .decrementTTL, .setTunnelID: break
-        case .group(let group): throw .badOutGroup(group)
-        case .meter(let meter): throw .unknownMeter(meter)
+        // Whether they exist is for whoever knows them (`ActionReferences`).
+        case .group, .meter: break
         case .conjunction: throw .unsupportedAction("conjunction")
         case .setField(let field, let value, let mask, _):
             if !field.info.isWritable { throw .notWritable(field) }

@@ -28,12 +28,21 @@ extension Bridge {
     /// Carries out changes in order, all or nothing; translations see all of them at once.
     @discardableResult
     public func apply(bundle changes: [FlowModification]) throws(BundleError) -> FlowModResult {
+        try apply(changes: changes.map { .flow($0) })
+    }
+
+    /// The same for flow-mods and group-mods together.
+    @discardableResult
+    public func apply(changes: [BridgeChange]) throws(BundleError) -> FlowModResult {
         let now = pipeline.clock.now
         let outcome: Result<FlowTransaction, BundleError> = writer.withLock { state in
             var transaction = FlowTransaction(bridge: self, now: now)
             for (index, change) in changes.enumerated() {
                 do throws(FlowModError) {
-                    try transaction.perform(change, &state)
+                    switch change {
+                    case .flow(let mod): try transaction.perform(mod, &state)
+                    case .group(let mod): try transaction.perform(mod, &state)
+                    }
                 } catch {
                     transaction.rollBack(&state)
                     return .failure(BundleError(index: index, error: error))
@@ -119,7 +128,8 @@ extension Bridge {
 
     /// Frees what earlier changes left behind, as far as no reader looks at it any more.
     func settle() {
-        writer.withLock { _ in
+        writer.withLock { state in
+            reclaimGroupTables(&state)
             for table in 0..<UInt8(PipelineLimits.tableCount) {
                 guard let classifier = classifier(table)?.takeUnretainedValue(), classifier.isUnsettled else { continue }
                 classifier.settle()

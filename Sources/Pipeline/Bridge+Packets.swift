@@ -19,6 +19,7 @@ extension Bridge {
         key.extract(packet, inPort: datapathPort.rawValue)
         key[.inPort] = UInt128(inPort.rawValue)
         try ActionValidation.check(actions, match: Match(key: key, mask: FlowMask(bits: FlowKey.allOnes)), table: 0)
+        try checkReferences(actions)
         guard let datapath = pipeline.attachedDatapath else { return }
 
         var translation = Translation()

@@ -41,6 +41,10 @@ public struct BridgeSettings: Equatable, Sendable {
     public var hasFailedOpen = false
     /// What is done with fragments of IP packets.
     public var fragments = FragmentHandling.normal
+    /// Whether a controller is connected; buckets may watch that.
+    public var hasControllerConnection = false
+    /// VLANs without MAC learning, whose packets are flooded (`flood_vlans`).
+    public var floodVLANs: VLANSet?
     public init() {}
 }
 
@@ -70,6 +74,9 @@ public final class Bridge: @unchecked Sendable {
     private let tables: UnsafeMutablePointer<Atomic<UInt>>
     /// Lookups and matches by table. Sound: atomic words.
     private let tableCounts: UnsafeMutablePointer<Atomic<UInt64>>
+    /// The published `GroupTable`, retained. Sound: replaced by one store under `writer`; an old one is released when no reader is
+    /// left.
+    let groupTableWord: Atomic<UInt>
     let writer: Mutex<Writer>
     private let events = Mutex<(any BridgeEvents)?>(nil)
 
@@ -85,6 +92,11 @@ public final class Bridge: @unchecked Sendable {
         var tables: [UInt8: TableSettings] = [:]
         /// Rules with a timeout.
         var expiring: [ObjectIdentifier: FlowRule] = [:]
+        /// Rules by what they name.
+        var referrers: [ActionReferences.Reference: [ObjectIdentifier: FlowRule]] = [:]
+        var meters: [UInt32: Meter] = [:]
+        /// Group tables that were replaced, until no reader is left.
+        var retiredGroupTables: [(tag: UInt64, table: Unmanaged<GroupTable>)] = []
     }
 
     init(name: String, identifier: UInt32, datapathID: UInt64, failMode: FailMode, pipeline: SwitchPipeline) {
@@ -92,6 +104,7 @@ public final class Bridge: @unchecked Sendable {
         self.identifier = identifier
         self.pipeline = pipeline
         writer = Mutex(Writer(datapathID: datapathID, failMode: failMode))
+        groupTableWord = Atomic(UInt(bitPattern: Unmanaged.passRetained(GroupTable()).toOpaque()))
         let tableWords = UnsafeMutableRawPointer.allocate(byteCount: PipelineLimits.tableCount * 8, alignment: 8)
         tableWords.initializeMemory(as: UInt.self, repeating: 0, count: PipelineLimits.tableCount)
         tables = tableWords.assumingMemoryBound(to: Atomic<UInt>.self)
@@ -105,6 +118,8 @@ public final class Bridge: @unchecked Sendable {
             let bits = tables[table].load(ordering: .relaxed)
             if let opaque = UnsafeRawPointer(bitPattern: bits) { Unmanaged<Classifier>.fromOpaque(opaque).release() }
         }
+        currentGroupTable.release()
+        writer.withLock { $0.retiredGroupTables.forEach { $0.table.release() } }
         UnsafeMutableRawPointer(tables).deallocate()
         UnsafeMutableRawPointer(tableCounts).deallocate()
     }

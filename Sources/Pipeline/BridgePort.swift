@@ -47,6 +47,16 @@ public enum PortVLANMode: String, Sendable {
     case nativeTagged = "native-tagged"
     /// A trunk whose untagged packets belong to VLAN `tag`; sends that VLAN untagged.
     case nativeUntagged = "native-untagged"
+    /// Everything that comes in, tagged or not, travels inside an outer tag of VLAN `tag` (802.1ad "QinQ"), which is taken off
+    /// when it leaves by such a port.
+    case dot1qTunnel = "dot1q-tunnel"
+}
+
+/// Whether packets leave with a tag that says nothing but a priority (`other_config:priority-tags`).
+public enum PriorityTags: String, Sendable {
+    case never
+    case ifNonzero = "if-nonzero"
+    case always
 }
 
 /// What is behind a port.
@@ -68,6 +78,13 @@ public struct BridgePort: Equatable, Sendable {
     public var tag: UInt16
     /// VLANs a trunk carries; nil is all.
     public var trunks: VLANSet?
+    /// Customers' VLANs that a `dot1q-tunnel` port carries; nil is all.
+    public var customerVLANs: VLANSet?
+    /// The type of the tag that a `dot1q-tunnel` port adds: 0x88a8 or 0x8100.
+    public var tunnelEtherType: UInt16 = 0x88a8
+    public var priorityTags = PriorityTags.never
+    /// Nothing goes from one protected port to another.
+    public var isProtected = false
     public var configuration: PortConfiguration
     public var isLinkUp: Bool
     /// In kilobits a second; 0 if unknown.
@@ -96,10 +113,13 @@ public struct BridgePort: Equatable, Sendable {
     }
 
     /// Whether a packet of `vlan` may leave by this port under NORMAL.
-    public func carries(vlan: UInt16) -> Bool {
+    ///
+    /// - Parameter customer: the inner VLAN, 0 if there is none.
+    public func carries(vlan: UInt16, customer: UInt16 = 0) -> Bool {
         switch vlanMode {
         case .access: vlan == tag
         case .trunk: trunks?.contains(vlan) ?? true
+        case .dot1qTunnel: vlan == tag && customerVLANs?.contains(customer) ?? true
         case .nativeTagged, .nativeUntagged: vlan == tag || (trunks?.contains(vlan) ?? true)
         }
     }

@@ -1,6 +1,7 @@
 // A flow-mod as the pipeline takes it: what the OpenFlow service makes of each version's message.
 
 public import Flow
+public import OpenFlow
 
 /// What a flow-mod does.
 public enum FlowModCommand: Sendable {
@@ -132,9 +133,9 @@ public enum FlowModError: Error, Equatable, Sendable, CustomStringConvertible {
     case badGotoTable(UInt8, from: UInt8)
     /// `OFPBAC_BAD_OUT_PORT`.
     case badOutPort(OpenFlowPort)
-    /// `OFPBAC_BAD_OUT_GROUP`: there are no groups.
+    /// `OFPBAC_BAD_OUT_GROUP`: there is no such group.
     case badOutGroup(UInt32)
-    /// `OFPMMFC_UNKNOWN_METER`: there are no meters.
+    /// `OFPMMFC_INVALID_METER`: there is no such meter.
     case unknownMeter(UInt32)
     /// `OFPBAC_BAD_TYPE`: an action the pipeline does not carry out.
     case unsupportedAction(String)
@@ -146,6 +147,8 @@ public enum FlowModError: Error, Equatable, Sendable, CustomStringConvertible {
     case badArgument(String)
     /// `OFPBAC_TOO_MANY`.
     case tooManyActions(limit: Int)
+    /// A refusal with the standard's own code, in any version's numbering.
+    case standard(ErrorCode, String)
 
     public var description: String {
         switch self {
@@ -154,13 +157,14 @@ public enum FlowModError: Error, Equatable, Sendable, CustomStringConvertible {
         case .badTable(let table): "table \(table) does not exist: tables are 0 to \(PipelineLimits.tableCount - 1)"
         case .badGotoTable(let table, let from): "goto_table:\(table) in table \(from) does not go forward to a table that exists"
         case .badOutPort(let port): "output port \(port.rawValue) is not a port number"
-        case .badOutGroup(let group): "group \(group) does not exist: groups are not supported yet"
-        case .unknownMeter(let meter): "meter \(meter) does not exist: meters are not supported yet"
+        case .badOutGroup(let group): "group \(group) does not exist"
+        case .unknownMeter(let meter): "meter \(meter) does not exist"
         case .unsupportedAction(let name): "action \(name) is not supported"
         case .notWritable(let field): "field \(field.name) cannot be written by an action"
         case .matchInconsistent(let field): "the match does not contain what writing or reading \(field.name) needs first"
         case .badArgument(let text): text
         case .tooManyActions(let limit): "the flow has more than \(limit) actions"
+        case .standard(_, let text): text
         }
     }
 }

@@ -14,9 +14,12 @@ struct FlowTransaction {
         case removed(FlowRule)
     }
 
-    private let bridge: Bridge
-    private let now: Instant
-    private let version: UInt64
+    let bridge: Bridge
+    let now: Instant
+    let version: UInt64
+    /// Groups and meters that change; nil is gone.
+    var groupChanges: [UInt32: Group?] = [:]
+    var meterChanges: [UInt32: MeterReference?] = [:]
     private var steps: [Step] = []
     private var changes: [(FlowRule, FlowChange)] = []
     /// Changed rules, one of each match; for `commit`.
@@ -38,9 +41,11 @@ struct FlowTransaction {
         switch change.command {
         case .add:
             try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            try checkReferences(change.actions)
             try add(change, &state)
         case .modify, .modifyStrict:
             try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            try checkReferences(change.actions)
             let rules = select(change, strictly: change.command == .modifyStrict)
             for rule in rules {
                 replace(rule, by: modified(rule, change), .modified, &state)
@@ -127,6 +132,7 @@ struct FlowTransaction {
         touch(rule.table)
         bridge.makeClassifier(rule.table).insert(rule, version: version)
         steps.append(.inserted(rule))
+        FlowTransaction.addReferences(of: rule, &state)
         if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
     }
 
@@ -134,6 +140,7 @@ struct FlowTransaction {
         touch(rule.table)
         bridge.makeClassifier(rule.table).remove(rule, version: version)
         steps.append(.removed(rule))
+        FlowTransaction.removeReferences(of: rule, &state)
         state.expiring[ObjectIdentifier(rule)] = nil
     }
 
@@ -192,18 +199,23 @@ struct FlowTransaction {
 
     /// Makes the changes visible, and marks what was decided before.
     mutating func commit(_ state: inout Bridge.Writer) {
-        if steps.isEmpty { return }
+        if steps.isEmpty, groupChanges.isEmpty, meterChanges.isEmpty { return }
         if !state.tables.isEmpty {
             for table in state.tables.keys.sorted() {
                 if let reason = state.takeVacancyEvent(of: table) { tableEvents.append((state.tableState(table), reason)) }
             }
         }
         forEachTouched { $1.prepare() }
+        publishGroups(&state)
         bridge.publishedVersion.store(version, ordering: .releasing)
         var dependencies = DependencySet()
         forEachTouched {
             dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settleIfDue()
         }
+        var groups = DependencySet()
+        for id in groupChanges.keys { groups.formUnion(.group(bridge: bridge.identifier, group: id)) }
+        for id in meterChanges.keys { groups.formUnion(.group(bridge: bridge.identifier, group: id)) }
+        bridge.pipeline.stamp(groups)
         if concerned.count <= PipelineLimits.comparedChanges, let datapath = bridge.pipeline.attachedDatapath,
             datapath.invalidate(concerned.map(tableChange))
         {
@@ -232,11 +244,13 @@ struct FlowTransaction {
             switch step {
             case .inserted(let rule):
                 bridge.makeClassifier(rule.table).withdraw(rule)
+                FlowTransaction.removeReferences(of: rule, &state)
                 state.expiring[ObjectIdentifier(rule)] = nil
                 state.ruleCount -= 1
                 state.activeCounts[Int(rule.table)] -= 1
             case .removed(let rule):
                 bridge.makeClassifier(rule.table).restore(rule)
+                FlowTransaction.addReferences(of: rule, &state)
                 if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
                 state.ruleCount += 1
                 state.activeCounts[Int(rule.table)] += 1
@@ -249,6 +263,8 @@ struct FlowTransaction {
         steps.removeAll()
         changes.removeAll()
         concerned.removeAll()
+        groupChanges.removeAll()
+        meterChanges.removeAll()
     }
 
     /// Tells the bridge's event receiver; without the writer lock.

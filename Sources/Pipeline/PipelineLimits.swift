@@ -34,4 +34,19 @@ public enum PipelineLimits {
     public static let portsPerBridge = 4096
     /// Punt tokens that stay known after the last megaflow that used them is gone, so that packets under way are delivered.
     public static let lingeringPuntTokens = 4096
+    /// Groups of a bridge, and buckets of a group.
+    public static let groupsPerBridge = 1_000_000
+    public static let bucketsPerGroup = 65_535
+    /// How deep groups may watch groups.
+    public static let livenessDepth = 128
+    /// Slots of the table by which the datapath chooses a bucket.
+    public static let selectSlotsMinimum = 256
+    public static let selectSlotsMaximum = 4096
+    /// Mirrors of a bridge: a bit each in a word.
+    public static let mirrorsPerBridge = 32
+    /// Meters of all bridges together, and bands of a meter.
+    public static let meters = 262_144
+    public static let bandsPerMeter = 8
+    /// Recirculation ids that stay known after the last megaflow that used them is gone, for packets under way.
+    public static let lingeringRecirculations = 4096
 }

@@ -47,9 +47,15 @@ extension SwitchPipeline {
         translation.tableSequence = versions.tableSequence
         translator.begin(key, pipeline: self, hasSideEffects: hasSideEffects)
         let inPort = key.word32(at: FlowOffset.datapathInPort)
-        let isRecirculated = key.word32(at: FlowOffset.recircID) != 0
+        let recirculation = key.word32(at: FlowOffset.recircID)
         currentTopology._withUnsafeGuaranteedRef { topology in
-            if !isRecirculated, let port = topology.byDatapathPort[inPort] {
+            if recirculation != 0 {
+                if let context = recirculations.context(of: recirculation) {
+                    translator.resume(context, in: topology)
+                } else {
+                    translator.drop(.recirculationLimit)
+                }
+            } else if let port = topology.byDatapathPort[inPort] {
                 translator.runPipeline(from: port)
             } else {
                 translator.drop(.inputPortClosed)
@@ -64,6 +70,8 @@ extension SwitchPipeline {
             visit.rule?.counters.add(packets: delta.packets, bytes: delta.bytes, lastUsed: delta.lastUsed)
             visit.bridge.countLookup(visit.table, packets: delta.packets, matched: visit.rule != nil)
         }
+        for visit in record.groups { visit.group.credit(bucket: visit.bucket, packets: delta.packets, bytes: delta.bytes) }
+        for mirror in record.mirrors { mirror.counters.add(packets: delta.packets, bytes: delta.bytes) }
         for station in record.stations
         where !station.table.touch(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed) {
             // Aged out or moved since: these packets say that it is here.

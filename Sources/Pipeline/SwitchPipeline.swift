@@ -20,6 +20,9 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     let epochs = ReaderEpochs()
     let seed: UInt64
     let punts = PuntRegistry()
+    let recirculations = RecirculationRegistry()
+    /// The datapath's meter numbers.
+    let meterNumbers = MeterNumbers()
 
     /// The published `Topology`, retained. Sound: replaced by one store under `control`; the old one is released when no
     /// reader is left.
@@ -99,14 +102,16 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     /// Removes a bridge with its ports. False if there is none of that name.
     @discardableResult
     public func removeBridge(named name: String) -> Bool {
-        let removed = control.withLock { control in
-            guard let index = control.states.firstIndex(where: { $0.bridge.name == name }) else { return false }
-            control.states.remove(at: index)
+        let removed = control.withLock { control -> Bridge? in
+            guard let index = control.states.firstIndex(where: { $0.bridge.name == name }) else { return nil }
+            let bridge = control.states.remove(at: index).bridge
             publish(&control)
-            return true
+            return bridge
         }
-        if removed { stamp(.all) }
-        return removed
+        guard let removed else { return false }
+        stamp(.all)
+        removed.forgetMeters()
+        return true
     }
 
     // MARK: Ports, on behalf of `Bridge`
@@ -114,7 +119,7 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     func bridgeState(of bridge: Bridge) -> BridgeState? { control.withLock { $0.states.first { $0.bridge === bridge } } }
 
     /// Changes a bridge's state, publishes, and returns what the change returned; nil if the bridge is gone.
-    private func change<Value: Sendable>(_ bridge: Bridge, _ body: (inout BridgeState, [BridgeState]) -> Value) -> Value? {
+    func change<Value: Sendable>(_ bridge: Bridge, _ body: (inout BridgeState, [BridgeState]) -> Value) -> Value? {
         control.withLock { control in
             guard let index = control.states.firstIndex(where: { $0.bridge === bridge }) else { return nil }
             let value = body(&control.states[index], control.states)
@@ -183,7 +188,9 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
             port.number = number
             state.ports[number.rawValue] = port
             // What was learned behind a port that carries other VLANs now may be wrong.
-            let hasOtherVLANs = old.vlanMode != port.vlanMode || old.tag != port.tag || old.trunks != port.trunks
+            let hasOtherVLANs =
+                old.vlanMode != port.vlanMode || old.tag != port.tag || old.trunks != port.trunks
+                || old.customerVLANs != port.customerVLANs
             return (old, port, hasOtherVLANs ? state.macTable.remove(port: number) : [])
         }
         guard let (old, port, learned) = changed ?? nil else { return false }

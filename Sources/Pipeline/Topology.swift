@@ -18,6 +18,10 @@ final class PortView: @unchecked Sendable {
     let receives: Bool
     let sends: Bool
     let floods: Bool
+    /// Bits of the bridge's mirrors that copy what comes in by it, what goes out by it, and that output to it.
+    let sourceMirrors: UInt32
+    let destinationMirrors: UInt32
+    let isMirrorOutput: Bool
     /// Set before the topology is published; the topology outlives every use.
     unowned(unsafe) let bridge: BridgeView
     fileprivate(set) unowned(unsafe) var peer: PortView?
@@ -31,6 +35,12 @@ final class PortView: @unchecked Sendable {
         receives = configuration.isDisjoint(with: [.down, .noReceive])
         sends = configuration.isDisjoint(with: [.down, .noForward])
         floods = !configuration.contains(.noFlood)
+        func bits(_ isIn: (MirrorSettings) -> Bool) -> UInt32 {
+            bridge.mirrors.indices.reduce(0) { isIn(bridge.mirrors[$1].settings) ? $0 | 1 << UInt32($1) : $0 }
+        }
+        sourceMirrors = bits { $0.sources.contains(port.number) }
+        destinationMirrors = bits { $0.destinations.contains(port.number) }
+        isMirrorOutput = bits { $0.outputPort == port.number } != 0
     }
 }
 
@@ -42,12 +52,14 @@ final class BridgeView: @unchecked Sendable {
     let bridge: Bridge
     let macTable: MACTable
     let settings: BridgeSettings
+    let mirrors: [Mirror]
     /// By number.
     fileprivate(set) var ports: [PortView] = []
     fileprivate(set) var byNumber: [UInt32: PortView] = [:]
 
-    init(bridge: Bridge, macTable: MACTable, settings: BridgeSettings) {
+    init(bridge: Bridge, macTable: MACTable, settings: BridgeSettings, mirrors: [Mirror]) {
         self.bridge = bridge
+        self.mirrors = mirrors
         self.macTable = macTable
         self.settings = settings
     }
@@ -66,7 +78,7 @@ final class Topology: Sendable {
         var byDatapathPort: [UInt32: PortView] = [:]
         var patches: [String: PortView] = [:]
         for state in states {
-            let view = BridgeView(bridge: state.bridge, macTable: state.macTable, settings: state.settings)
+            let view = BridgeView(bridge: state.bridge, macTable: state.macTable, settings: state.settings, mirrors: state.mirrors)
             bridges[state.bridge.identifier] = view
             for number in state.ports.keys.sorted() {
                 let port = PortView(state.ports[number]!, bridge: view)
@@ -96,4 +108,5 @@ struct BridgeState {
     var ports: [UInt32: BridgePort] = [:]
     var macTable: MACTable
     var settings: BridgeSettings
+    var mirrors: [Mirror] = []
 }

@@ -12,6 +12,14 @@ enum TraceText {
         return "\(rule.table < 10 ? " " : "")\(rule.table). \(match.isEmpty ? "" : match + ", ")priority \(rule.priority)\(cookie)"
     }
 
+    static func port(_ port: OpenFlowPort) -> String {
+        switch port {
+        case .local: "LOCAL"
+        case .controller: "CONTROLLER"
+        default: String(port.rawValue)
+        }
+    }
+
     static func action(_ action: Action) -> String { FlowText.format(action) }
 
     /// A packet with every field that it has.

@@ -6,12 +6,12 @@
 /// One line of a trace and what hangs under it.
 final class TraceNode {
     enum Kind {
-        case bridge, table, action, detail, warning, error
+        case bridge, table, bucket, action, detail, warning, error
         /// Nothing is printed under it at its own level.
         var isLeaf: Bool {
             switch self {
             case .bridge, .table: false
-            case .action, .detail, .warning, .error: true
+            case .bucket, .action, .detail, .warning, .error: true
             }
         }
     }
@@ -40,7 +40,7 @@ final class TraceNode {
             let margin = String(repeating: " ", count: indent * 4)
             switch node.kind {
             case .bridge: output += "\n\(margin)\(node.text)\n\(margin)\(String(repeating: "-", count: node.text.count))\n"
-            case .table, .action: output += "\(margin)\(node.text)\n"
+            case .table, .bucket, .action: output += "\(margin)\(node.text)\n"
             case .detail: output += "\(margin) -> \(node.text)\n"
             case .warning: output += "\(margin) >> \(node.text)\n"
             case .error: output += "\(margin) >>>> \(node.text) <<<<\n"

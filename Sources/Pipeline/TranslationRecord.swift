@@ -26,11 +26,22 @@ struct StationSighting {
 final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     let visits: [TableVisit]
     let stations: [StationSighting]
+    let groups: [GroupVisit]
+    let mirrors: [Mirror]
     private let tokens: [PuntToken]
+    private let recirculations: [UInt32]
+    private let recirculationRegistry: RecirculationRegistry
     private let registry: PuntRegistry
 
-    /// Takes over the holds on `tokens`.
-    init(visits: [TableVisit], stations: [StationSighting], tokens: [PuntToken], registry: PuntRegistry) {
+    /// Takes over the holds on `tokens` and `recirculations`.
+    init(
+        visits: [TableVisit], stations: [StationSighting], tokens: [PuntToken], registry: PuntRegistry, groups: [GroupVisit],
+        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: RecirculationRegistry
+    ) {
+        self.groups = groups
+        self.mirrors = mirrors
+        self.recirculations = recirculations
+        self.recirculationRegistry = recirculationRegistry
         self.visits = visits
         self.stations = stations
         self.tokens = tokens
@@ -39,5 +50,6 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
 
     deinit {
         for token in tokens { registry.release(token) }
+        for id in recirculations { recirculationRegistry.release(id) }
     }
 }

@@ -92,15 +92,16 @@ extension Translator {
         case .note: break
         case .exit: hasExited = true
         case .clone(let nested): isolated { _ = run(nested, isTail: false) }
-        case .group(let group): report(.warning, "group \(group) does not exist")
-        case .meter(let meter): report(.warning, "meter \(meter) does not exist")
+        // A list ends where it names a group that is not there.
+        case .group(let group): if !send(toGroup: group) { return .stop }
+        case .meter(let meter): pass(throughMeter: meter)
         case .conjunction: break
         case .clearActions:
             actionSet.removeAll(keepingCapacity: true)
             store32(FlowOffset.actsetOutput, Translator.unsetPort)
         case .writeActions(let list):
             actionSet += list
-            for case .output(let port, _) in list { store32(FlowOffset.actsetOutput, port.rawValue) }
+            noteActionSetOutput()
         case .writeMetadata(let value, let mask): write(.metadata, UInt128(value), bits: UInt128(mask))
         case .gotoTable(let next): return .table(next, port: nil, canMissToController: true)
         }
@@ -109,36 +110,32 @@ extension Translator {
 
     // MARK: The action set
 
-    /// Carries out the action set, in the standard's order (OpenFlow 1.5 section 5.6): pops, pushes, TTL, sets, output. Of
-    /// each kind the one written last counts.
+    /// Carries out the action set.
     func runActionSet() {
         guard failure == nil, !actionSet.isEmpty else { return }
         hasExited = false
         inActionSet = true
         defer { inActionSet = false }
-        var pops: [Action?] = [nil, nil]
-        var pushes: [Action?] = [nil, nil]
-        var decrements: [Action?] = [nil, nil]
-        var sets: [Action] = []
-        var queue: Action?
-        var final: Action?
-        for action in actionSet {
-            switch action {
-            case .popVLAN: pops[0] = action
-            case .popMPLS: pops[1] = action
-            case .pushMPLS: pushes[0] = action
-            case .pushVLAN: pushes[1] = action
-            case .decrementTTL: decrements[0] = action
-            case .decrementMPLSTTL: decrements[1] = action
-            case .setQueue, .popQueue: queue = action
-            case .output, .outputField, .outputTruncated, .controller, .enqueue: final = action
-            default: sets.append(action)
-            }
-        }
+        let ordered = ActionSet.ordered(actionSet)
         actionSet.removeAll(keepingCapacity: true)
-        let ordered = (pops + pushes + decrements).compactMap { $0 } + sets + [queue, final].compactMap { $0 }
+        if ordered.isEmpty { return }
         report(.action, "-- executing action set:")
         _ = run(ordered, isTail: false)
+    }
+
+    /// What `actset_output` reads: the set's output, unless it has a group (OpenFlow 1.5 section 7.2.3.7).
+    private func noteActionSetOutput() {
+        var port = Translator.unsetPort
+        for action in actionSet {
+            switch action {
+            case .group:
+                store32(FlowOffset.actsetOutput, Translator.unsetPort)
+                return
+            case .output(let output, _): port = output.rawValue
+            default: break
+            }
+        }
+        store32(FlowOffset.actsetOutput, port)
     }
 
     // MARK: Fields

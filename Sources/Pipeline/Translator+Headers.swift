@@ -35,6 +35,7 @@ extension Translator {
             for index in offset..<offset + 2 { own[index] = 0xff }
         }
         isVLANStructureDirty = true
+        changeMark += 1
     }
 
     /// Writes bits of the outer tag; setting the presence bit adds a tag, clearing it removes one.
@@ -199,6 +200,7 @@ extension Translator {
         mark(FlowOffset.ipv6Src..<FlowOffset.mplsLSE0, zero: true)
         mark(FlowOffset.nshFlags..<FlowOffset.tunID, zero: true)
         base.pointee = key.pointee
+        changeMark += 1
     }
 
     // MARK: Commit

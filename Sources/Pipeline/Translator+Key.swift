@@ -79,6 +79,7 @@ extension Translator {
         RawField.store(written, field, .max, mask: bits)
         RawField.store(dirty, field, .max, mask: bits)
         isDirty = true
+        changeMark += 1
     }
 
     // MARK: Copies

@@ -6,7 +6,7 @@ internal import Flow
 extension Translator {
     /// Whether bridges keep an address to themselves: 01:80:c2:00:00:0x (IEEE 802.1Q section 8.6.3), and what vendors' own
     /// protocols of that kind use: Cisco's CDP, VTP, PVST+, UplinkFast, ISL and CFM, Extreme's EDP and EAPS.
-    private static func isReserved(_ address: UInt64) -> Bool {
+    static func isReserved(_ address: UInt64) -> Bool {
         switch address & ~0xf {
         case 0x0180_c200_0000, 0x0100_0ccc_ccc0: true
         case 0x0100_0ccd_cdc0: address == 0x0100_0ccd_cdcd
@@ -22,55 +22,61 @@ extension Translator {
         // The source is looked at because a station not seen before has to be learned.
         lookBytes(FlowOffset.ethDst, 12)
         lookBits16(FlowOffset.vlanTCI, 0x1fff)
-        let id = isTagged ? load16(FlowOffset.vlanTCI) & 0xfff : 0
         let number = load32(FlowOffset.inPort)
         let from = view.byNumber[number]
         if from == nil, !isPacketOut {
             refuse("the input port \(number) is not a port of the bridge")
             return
         }
-        if Translator.isReserved(destination), !view.settings.forwardsReservedMulticast {
-            refuse("reserved multicast address, not forwarded")
+        if from?.isMirrorOutput == true {
+            report(.warning, "input port is mirror output port, dropping")
+            drop(.normalFiltered)
             return
         }
-        var vlan = id
+        var lanes = self.lanes
         if let from {
-            switch from.port.vlanMode {
-            case .access:
-                if id != 0 {
-                    refuse("VLAN \(id) tagged packet on an access port of VLAN \(from.port.tag)")
-                    return
-                }
-                vlan = from.port.tag
-            case .trunk: break
-            case .nativeTagged, .nativeUntagged: if id == 0 { vlan = from.port.tag }
-            }
-            if !from.port.carries(vlan: vlan) {
-                refuse("the input port does not carry VLAN \(vlan)")
+            if !isValid(lanes, from: from) {
+                report(.warning, "disallowed VLAN VID for this input port, dropping")
+                drop(.normalFiltered)
                 return
             }
-            learn(source, vlan: vlan, from: from)
+            if from.port.vlanMode == .dot1qTunnel { lookAtTags() }
+            guard let inside = lanes.entering(from.port) else {
+                refuse("a packet with two tags came in by dot1q-tunnel port \(from.port.name), which would add a third")
+                return
+            }
+            lanes = inside
         }
+        if Translator.isReserved(destination), !view.settings.forwardsReservedMulticast {
+            refuse("packet has reserved destination MAC, dropping")
+            return
+        }
+        let vlan = lanes.outer.id
+        // Where learning is off, everything is flooded.
+        let learns = view.settings.floodVLANs?.contains(vlan) != true
+        if let from, learns { learn(source, vlan: vlan, from: from) }
         let isGroup = destination >> 40 & 1 == 1
-        if !isGroup {
+        if !isGroup, learns {
             dependencies.formUnion(view.macTable.dependency(destination, vlan: vlan))
             if let learned = view.macTable.lookup(destination, vlan: vlan), let port = view.byNumber[learned.rawValue] {
                 if learned.rawValue == number {
                     refuse("learned port is input port, dropping")
-                } else if !port.port.carries(vlan: vlan) {
+                } else if port.isMirrorOutput {
+                    refuse("learned port is a mirror port, dropping")
+                } else if !includes(lanes, port) {
                     refuse("the learned port does not carry VLAN \(vlan)")
                 } else {
                     report(.detail, "forwarding to learned port")
-                    sendNormal(to: port, vlan: vlan)
+                    sendNormal(to: port, lanes)
                 }
                 return
             }
         }
         report(.detail, isGroup ? "group address, flooding" : "no learned MAC for destination, flooding")
         let before = outputCount
-        for port in view.ports where port.number.rawValue != number && port.floods && port.port.carries(vlan: vlan) {
+        for port in view.ports where port.number.rawValue != number && port.floods && !port.isMirrorOutput && includes(lanes, port) {
             if failure != nil { return }
-            sendNormal(to: port, vlan: vlan)
+            sendNormal(to: port, lanes)
         }
         if outputCount == before { drop(.normalFiltered) }
     }
@@ -87,31 +93,5 @@ extension Translator {
         let sighting = StationSighting(table: view.macTable, address: address, vlan: vlan, port: port.number)
         stations.append(sighting)
         if hasSideEffects, !view.macTable.touch(address, vlan: vlan, port: port.number, now: now) { newStations.append(sighting) }
-    }
-
-    /// Sends a packet of a VLAN by a port, tagged as the port wants it.
-    private func sendNormal(to port: PortView, vlan: UInt16) {
-        let id: UInt16 =
-            switch port.port.vlanMode {
-            case .access: 0
-            case .trunk, .nativeTagged: vlan
-            case .nativeUntagged: vlan == port.port.tag ? 0 : vlan
-            }
-        let current = load16(FlowOffset.vlanTCI)
-        if isTagged ? (id != 0 && current & 0xfff == id) : id == 0 {
-            send(to: port)
-            return
-        }
-        lookAtTags()
-        let saved = tags
-        if id == 0 {
-            tags = (saved.2, saved.3, 0, 0)
-        } else if isTagged {
-            tags.0 = current & 0xf000 | id
-        } else {
-            tags = (Translator.vlanPresent | id, 0x8100, 0, 0)
-        }
-        send(to: port)
-        tags = saved
     }
 }

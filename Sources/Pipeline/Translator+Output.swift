@@ -3,6 +3,7 @@
 internal import Classifier
 internal import DatapathAPI
 internal import Flow
+internal import OpenFlow
 
 extension Translator {
     /// A port number read from a field, which may say a reserved port in OpenFlow 1.0's 16 bits, in the wide numbering.
@@ -75,14 +76,25 @@ extension Translator {
             drop(.outputPortClosed)
             return
         }
+        if port.port.isProtected, view.byNumber[inPort]?.port.isProtected == true {
+            report(.warning, "Flow is between protected ports, skipping output.")
+            drop(.normalFiltered)
+            return
+        }
         if port.datapathPort == .none {
+            if snapLength != 0 {
+                report(.warning, "a cut copy cannot be sent to a patch port")
+                return
+            }
             cross(port)
             return
         }
         commit()
+        if snapLength != 0 { actions.append(.truncate(maxLength: UInt32(snapLength))) }
         actions.append(.output(port.datapathPort))
         outputCount += 1
         if actions.count > PipelineLimits.datapathActions { fail("more than \(PipelineLimits.datapathActions) datapath actions") }
+        if port.destinationMirrors != 0, failure == nil { mirror(port, port.destinationMirrors) }
     }
 
     /// Goes on in the bridge at the other end of a patch port, and comes back.
@@ -101,10 +113,14 @@ extension Translator {
             // What a packet-out may do ends at the bridge it was for.
             let wasPacketOut = isPacketOut
             isPacketOut = false
+            // The other bridge has mirrors of its own.
+            let savedMirrors = (mirrored, mirrorChange)
+            mirrored = 0
             rule = nil
             table = 0
             runPipeline(from: peer)
             isPacketOut = wasPacketOut
+            (mirrored, mirrorChange) = savedMirrors
         }
     }
 
@@ -113,10 +129,12 @@ extension Translator {
         commit()
         var reason = action.reason
         if reason == .action {
-            if inActionSet {
-                reason = .actionSet
-            } else if isPacketOut {
+            if isPacketOut {
                 reason = .packetOut
+            } else if isInBucket {
+                reason = .group
+            } else if inActionSet {
+                reason = .actionSet
             } else if let rule, rule.priority == 0, rule.shape.isEmpty {
                 // OpenFlow 1.3's table-miss rule.
                 reason = .noMatch
@@ -130,7 +148,14 @@ extension Translator {
                 bridge: view.bridge.identifier, reason: reason, table: table, cookie: cookie, inPort: OpenFlowPort(inPort),
                 controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, metadata: metadata))
         tokens.append(token)
-        actions.append(.punt(token, maxLength: action.maxLength))
+        dependencies.formUnion(.group(bridge: view.bridge.identifier, group: MeterMod.controller))
+        let groups = view.bridge.groupTable(at: version)
+        if let meter = groups.meter(action.meter ?? MeterMod.controller) ?? groups.meter(MeterMod.controller) {
+            // The meter is for this copy only.
+            actions.append(.clone([.meter(meter.datapathMeter), .punt(token, maxLength: action.maxLength)]))
+        } else {
+            actions.append(.punt(token, maxLength: action.maxLength))
+        }
         outputCount += 1
     }
 }

@@ -87,6 +87,19 @@ final class Translator: @unchecked Sendable {
     var stations: [StationSighting] = []
     var newStations: [StationSighting] = []
     var tokens: [PuntToken] = []
+    var groupVisits: [GroupVisit] = []
+    /// Recirculation ids that the actions name.
+    var recirculations: [UInt32] = []
+    /// Whether the actions are a bucket's.
+    var isInBucket = false
+    /// Bits of the mirrors that got a copy of the packet as it was at `mirrorChange`.
+    var mirrored: UInt32 = 0
+    var mirrorChange = 0
+    var mirrorVisits: [Mirror] = []
+    /// Counts the changes of the packet's headers.
+    var changeMark = 0
+    /// Most bytes of what is sent, for a mirror's copy; 0 is all.
+    var snapLength: UInt16 = 0
 
     init() {
         memory = .allocate(byteCount: 7 * FlowKey.byteCount, alignment: 64)
@@ -126,6 +139,11 @@ final class Translator: @unchecked Sendable {
         hasExited = false
         failure = nil
         inActionSet = false
+        isInBucket = false
+        mirrored = 0
+        mirrorChange = 0
+        changeMark = 0
+        snapLength = 0
         actionSet.removeAll(keepingCapacity: true)
         stack.removeAll(keepingCapacity: true)
         bridgeVersions.removeAll(keepingCapacity: true)
@@ -166,6 +184,13 @@ final class Translator: @unchecked Sendable {
             drop(.inputPortClosed)
             return
         }
+        if port.isMirrorOutput {
+            report(
+                .error, "dropping packet received on port \(port.port.name), which is reserved exclusively for mirroring")
+            drop(.normalFiltered)
+            return
+        }
+        if port.sourceMirrors != 0 { mirror(port, port.sourceMirrors) }
         if view.settings.hasFailedOpen {
             report(.detail, "the controllers are gone: the bridge forwards by itself")
             normal()
@@ -183,7 +208,8 @@ final class Translator: @unchecked Sendable {
             dropReason = .translationError
         }
         if outputCount == 0 {
-            actions.removeAll(keepingCapacity: true)
+            // Meters count what goes through them, wherever it ends.
+            actions.removeAll { if case .meter = $0 { false } else { true } }
             actions.append(.drop(dropReason ?? .policy))
         } else {
             // Changes behind the last output are seen by nobody, and a copy that comes last needs no copying.
@@ -198,9 +224,12 @@ final class Translator: @unchecked Sendable {
         translation.isCacheable = true
         if keepsRecord {
             translation.effects = TranslationRecord(
-                visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts)
+                visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts,
+                groups: Array(groupVisits), mirrors: Array(mirrorVisits), recirculations: Array(recirculations),
+                recirculationRegistry: pipeline.recirculations)
         } else {
             for token in tokens { pipeline.punts.release(token) }
+            for id in recirculations { pipeline.recirculations.release(id) }
         }
         if hasSideEffects, failure == nil {
             for station in newStations {
@@ -211,6 +240,9 @@ final class Translator: @unchecked Sendable {
         stations.removeAll(keepingCapacity: true)
         newStations.removeAll(keepingCapacity: true)
         tokens.removeAll(keepingCapacity: true)
+        groupVisits.removeAll(keepingCapacity: true)
+        mirrorVisits.removeAll(keepingCapacity: true)
+        recirculations.removeAll(keepingCapacity: true)
         trace = nil
     }
 
@@ -256,9 +288,12 @@ final class Translator: @unchecked Sendable {
         let savedTable = table
         let savedRule = rule
         let savedTrace = trace
+        let wasInBucket = isInBucket
+        isInBucket = false
         depth += 1
         defer {
             depth -= 1
+            isInBucket = wasInBucket
             table = savedTable
             rule = savedRule
             trace = savedTrace

@@ -21,7 +21,7 @@ struct ConfigurationReader {
     let table: (String) -> [UUID: ConfigurationRow]
 
     /// Sentences about values that were ignored; the caller logs the new ones.
-    private(set) var complaints: [String] = []
+    var complaints: [String] = []
 
     init(table: @escaping (String) -> [UUID: ConfigurationRow]) { self.table = table }
 
@@ -110,6 +110,10 @@ struct ConfigurationReader {
         if let age = config.number("mac-aging-time", in: 15...3600, complaints: &complaints) { result.macAgingSeconds = age }
         result.forwardBPDU = config.flag("forward-bpdu", complaints: &complaints) ?? false
         result.flowTables = flowTables(row, bridge: name)
+        result.floodVLANs = Set(row["flood_vlans"].integers.map { UInt16(truncatingIfNeeded: $0) })
+        let mirrorRows = table("Mirror")
+        result.mirrors = row["mirrors"].uuids.compactMap { mirrorRows[$0] }.map { mirror($0, of: name) }
+            .sorted { ($0.name, $0.uuid.description) < ($1.name, $1.uuid.description) }
         result.ports = row["ports"].uuids.compactMap { ports[$0] }
             .map { port($0, interfaces: interfaces) }
             .sorted { $0.name < $1.name }
@@ -154,10 +158,9 @@ struct ConfigurationReader {
 
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
-        "mirrors": "mirrors", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
-        "flood_vlans": "flood_vlans", "auto_attach": "auto-attach",
+        "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX", "auto_attach": "auto-attach",
     ]
-    private static let unsupportedPortColumns = ["qos": "QoS", "lacp": "LACP", "cvlans": "cvlans"]
+    private static let unsupportedPortColumns = ["lacp": "LACP"]
     private static let unsupportedInterfaceColumns = [
         "bfd": "BFD", "cfm_mpid": "CFM", "lldp": "LLDP",
     ]
@@ -179,11 +182,11 @@ struct ConfigurationReader {
         case "native-tagged": result.vlanMode = .nativeTagged
         case "native-untagged": result.vlanMode = .nativeUntagged
         case "trunk": result.vlanMode = .trunk
-        case "dot1q-tunnel":
-            result.refusal =
-                "vlan_mode dot1q-tunnel of port \(result.name) is not supported; use access, trunk, native-tagged or native-untagged"
+        case "dot1q-tunnel": result.vlanMode = .dot1qTunnel
         default: result.vlanMode = tag != nil ? .access : .trunk
         }
+        readVLANOptions(row, &result)
+        result.qos = row["qos"].uuids.first.flatMap { table("QoS")[$0] }.flatMap { qos($0, of: result.name) }
         result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }
             .map { interface($0) }
             .sorted { $0.name < $1.name }
@@ -203,6 +206,7 @@ struct ConfigurationReader {
         result.previousOfport = row["ofport"].integer.flatMap { UInt32(exactly: $0) }
         result.mtuRequest = row["mtu_request"].integer.flatMap { Int(exactly: $0) }
         result.macRequest = row["mac"].string.flatMap { HardwareAddress($0) }
+        result.ingressPolicer = ingressPolicer(row)
         return result
     }
 }

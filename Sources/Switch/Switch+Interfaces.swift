@@ -37,6 +37,7 @@ extension Switch {
             for interface in port.interfaces {
                 if bridges[wanted.name]?.interfaces[interface.name] == nil {
                     let opened = open(interface, of: port, on: wanted)
+                    applyPolicing(opened, before: nil)
                     bridges[wanted.name]?.interfaces[interface.name] = opened
                 } else {
                     update(interface, of: port, on: wanted)
@@ -65,6 +66,8 @@ extension Switch {
                 let again = open(interface.wanted, of: port, on: running.wanted, isRetry: true)
                 if again.failure == interface.failure { continue }
                 bridges[bridgeName]?.interfaces[name] = again
+                applyPolicing(again, before: nil)
+                applyMirrors(running.wanted)
                 publishInterface(name, of: bridgeName)
             }
         }
@@ -238,6 +241,7 @@ extension Switch {
         let old = interface
         interface.wanted = wanted
         interface.port = port
+        applyPolicing(interface, before: old)
         if let datapathPort = interface.datapathPort, old.wanted.queueAffinity != wanted.queueAffinity {
             interface.affinityFailure = nil
             do {
@@ -266,11 +270,16 @@ extension Switch {
     ) -> BridgePort {
         let link = interface.netdev?.link()
         let speed = UInt32(clamping: (link?.speed ?? 0) / 1000)
-        return BridgePort(
+        var port = BridgePort(
             number: number, name: interface.wanted.name, attachment: attachment, hardwareAddress: address.bits,
             vlanMode: interface.port.vlanMode, tag: interface.port.tag,
             trunks: interface.port.trunks.isEmpty ? nil : VLANSet(interface.port.trunks), isLinkUp: link?.isUp ?? true,
             currentSpeedKbps: speed, maximumSpeedKbps: speed)
+        port.customerVLANs = interface.port.customerVLANs.isEmpty ? nil : VLANSet(interface.port.customerVLANs)
+        port.tunnelEtherType = interface.port.tunnelEtherType
+        port.priorityTags = interface.port.priorityTags
+        port.isProtected = interface.port.isProtected
+        return port
     }
 }
 

@@ -118,6 +118,7 @@ extension Switch {
     /// Writes every port's counters.
     func refreshStatistics() {
         for running in bridges.values {
+            publishMirrorStatistics(running)
             for interface in running.interfaces.values where interface.number != nil {
                 status.set("Interface", interface.wanted.uuid, "statistics", Datum(statistics(of: interface)))
             }
@@ -139,6 +140,7 @@ extension Switch {
         if let netdev = interface.netdev {
             for counter in netdev.statistics().named { result[counter.name] = Int64(clamping: counter.value) }
         }
+        result.merge(policingStatistics(of: interface)) { $1 }
         if let port = interface.datapathPort, let counters = datapath.counters(of: port) {
             for reason in DropReason.allCases { result[reason.counterName] = Int64(clamping: counters.drops[Int(reason.rawValue)]) }
         }

@@ -55,6 +55,8 @@ public final class Switch {
     /// Which interfaces are, or may be, dummies: for tests only.
     public let dummies: DummyMode
 
+    /// What was said of mirrors already.
+    var mirrorComplaints: Set<String> = []
     /// What the monitor has shown.
     let replica = ConfigurationReplica()
     private var monitor: (any ConfigurationMonitor)?
@@ -85,7 +87,7 @@ public final class Switch {
     public func start() {
         isStarted = true
         writeOnce()
-        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table"]
+        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS"]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
             self?.replica.apply(update)
             self?.reconcile()
@@ -192,10 +194,14 @@ public final class Switch {
         running.bridge.datapathID = wanted.datapathID ?? (wanted.hardwareAddress ?? stableAddress(of: wanted)).bits
         running.bridge.setFailMode(wanted.isSecure ? .secure : .standalone)
         running.bridge.setMACLearning(capacity: wanted.macTableSize, ageingSeconds: Int(wanted.macAgingSeconds))
-        running.bridge.updateSettings { $0.forwardsReservedMulticast = wanted.forwardBPDU }
+        running.bridge.updateSettings {
+            $0.forwardsReservedMulticast = wanted.forwardBPDU
+            $0.floodVLANs = wanted.floodVLANs.isEmpty ? nil : VLANSet(wanted.floodVLANs)
+        }
         running.bridge.configureTables(wanted.flowTables)
         bridges[wanted.name]?.wanted = wanted
         bringUpInterfaces(wanted)
+        applyMirrors(wanted)
         // Last: who connects finds the ports there.
         if running.connections != wanted.connections {
             bridges[wanted.name]?.connections = wanted.connections

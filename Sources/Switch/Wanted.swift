@@ -3,6 +3,7 @@
 // The configuration database's rows are read into these once a change; everything after that compares values. Nothing in
 // here knows what runs.
 
+internal import Datapath
 internal import Netdev
 internal import OVSDB
 internal import Pipeline
@@ -42,6 +43,9 @@ struct WantedBridge: Equatable {
     var connections = BridgeConnections()
     /// `Flow_Table` rows by table number.
     var flowTables: [UInt8: TableConfiguration] = [:]
+    /// VLANs without MAC learning.
+    var floodVLANs: Set<UInt16> = []
+    var mirrors: [WantedMirror] = []
     var ports: [WantedPort] = []
 }
 
@@ -54,9 +58,42 @@ struct WantedPort: Equatable {
     var tag: UInt16 = 0
     /// VLANs carried; empty means all.
     var trunks: Set<UInt16> = []
+    /// Customers' VLANs of a tunnel; empty means all.
+    var customerVLANs: Set<UInt16> = []
+    /// EtherType of a tunnel's outer tag.
+    var tunnelEtherType: UInt16 = 0x88a8
+    var priorityTags = PriorityTags.never
+    var isProtected = false
+    var qos: WantedQoS?
     var interfaces: [WantedInterface] = []
     /// Why the port as a whole is refused, in one sentence.
     var refusal: String?
+}
+
+/// A `QoS` row that is in force.
+struct WantedQoS: Equatable {
+    var type: String
+    /// As it was given, for `qos/show`.
+    var options: [String: String]
+    var policer: Policer
+}
+
+/// A `Mirror` row.
+struct WantedMirror: Equatable {
+    var uuid: UUID
+    var name: String
+    var selectsAll = false
+    /// `Port` rows.
+    var sources: Set<UUID> = []
+    var destinations: Set<UUID> = []
+    /// Empty means all.
+    var vlans: Set<UInt16> = []
+    var outputPort: UUID?
+    var outputVLAN: UInt16?
+    /// 0 is all of a packet.
+    var snapLength: UInt16 = 0
+    /// Flow text.
+    var filter = ""
 }
 
 /// An `Interface` row.
@@ -72,4 +109,5 @@ struct WantedInterface: Equatable {
     var previousOfport: UInt32?
     var mtuRequest: Int?
     var macRequest: HardwareAddress?
+    var ingressPolicer: Policer?
 }

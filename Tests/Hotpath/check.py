@@ -15,6 +15,7 @@ import sys
 HOT = {
     "stages": r"8Datapath6StagesO",
     "actions": r"8Datapath7ActionsO",
+    "meters": r"8Datapath6MetersO|8Datapath11TokenBucketO|8Datapath10SelectHashO",
     "outcomes": r"8Datapath7OutcomeO",
     "transmission": r"8Datapath8TransmitO",
     "packet edits": r"8Datapath10PacketEditO",
@@ -28,7 +29,7 @@ HOT = {
 # Accessors that hand out metadata or witnesses are not code of the loop.
 COLD = r"(Ma|Mn|Mf|WP|Wl|WL|wCTm|Mp|MR|Mr|wet|wst|wup|wug|wui|wca|wta|wcp|wxx|woz|ws|vpZMV|fD|fd|vpfi)$"
 # With -O much of the above is inlined; these hold it then.
-MAY_BE_INLINED = {"actions", "outcomes", "transmission", "packet edits", "flow readers", "extraction", "rewriting", "queues", "kernel queues"}
+MAY_BE_INLINED = {"actions", "meters", "outcomes", "transmission", "packet edits", "flow readers", "extraction", "rewriting", "queues", "kernel queues"}
 
 BANNED = re.compile(
     r"^(swift_(retain|release|bridgeObjectRetain|bridgeObjectRelease|allocObject|deallocObject|beginAccess|once|slowAlloc|slowDealloc"

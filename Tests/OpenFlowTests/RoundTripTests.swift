@@ -138,8 +138,24 @@ private let seed: UInt64 = 0x5eed_0001
             try check(.meterMod(MeterMod(command: .modify, meter: meter)), version, &random)
         }
         if version >= .v1_1 {
-            var buckets = [GroupBucket(actions: random.actions(limit: 3)), GroupBucket(watchPort: OpenFlowPort(4), actions: [.popVLAN])]
-            buckets[0].weight = 10
+            var buckets = [
+                GroupBucket(weight: 10, actions: random.actions(limit: 3)),
+                GroupBucket(watchPort: OpenFlowPort(4), bucketID: 1, actions: [.popVLAN]),
+            ]
+            try check(.groupMod(GroupMod(command: .addOrModify, kind: .select, groupID: 77, buckets: buckets)), version, &random)
+            if version >= .v1_5 {
+                buckets[0].bucketID = 99
+                let selection = GroupSelection(
+                    method: "hash", parameter: 5, fields: [.init(.tcpSrc, mask: 0xff00), .init(.ethDst, mask: 0xffff_ffff_ffff)])
+                let mod = GroupMod(command: .modify, kind: .select, groupID: 77, buckets: buckets, selection: selection)
+                try check(.groupMod(mod), version, &random)
+                for place: UInt32 in [99, GroupMod.firstBucket, GroupMod.lastBucket] {
+                    let insert = GroupMod(command: .insertBucket, kind: .select, groupID: 77, commandBucketID: place, buckets: buckets)
+                    try check(.groupMod(insert), version, &random)
+                    try check(
+                        .groupMod(GroupMod(command: .removeBucket, kind: .all, groupID: 77, commandBucketID: place)), version, &random)
+                }
+            }
             try check(.groupMod(GroupMod(command: .add, kind: .select, groupID: 77, buckets: buckets)), version, &random)
         }
     }

@@ -135,7 +135,7 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         #expect(error { $0.actions = [.output(OpenFlowPort(0xff01), maxLength: 0)] } == .bacBadOutPort)
         #expect(error { $0.actions = [.gotoTable(0)] } == .bicBadTableId)
         #expect(error { $0.actions = [.group(5)] } == .bacBadOutGroup)
-        #expect(error { $0.actions = [.meter(5)] } == .mmfcUnknownMeter)
+        #expect(error { $0.actions = [.meter(5)] } == .mmfcInvalidMeter)
         #expect(error { $0.actions = [.setField(.udpDst, value: 5, mask: 0xffff, isLoad: false)] } == .bacMatchInconsistent)
         #expect(error { $0.bufferID = 5 } == .brcBufferUnknown)
         #expect(error { _ in } == nil)
@@ -143,7 +143,8 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
             error {
                 $0.match.clear(.tcpDst); $0.flags = .checkOverlap
             } == .fmfcOverlap)
-        #expect(peer.error(.groupMod(GroupMod(command: .add, kind: .all, groupID: 1))) == .gmfcOutOfGroups)
+        #expect(peer.error(.groupMod(GroupMod(command: .modify, kind: .all, groupID: 1))) == .gmfcUnknownGroup)
+        #expect(peer.error(.groupMod(GroupMod(command: .add, kind: .indirect, groupID: 1))) == .gmfcInvalidGroup)
         #expect(peer.error(.packetOut(PacketOut(inPort: .controller, actions: output2, data: [1, 2, 3]))) == .brcBadPacket)
         #expect(peer.error(.statsRequest(.tableFeatures([]), more: false)) == nil)
         // Unknown types keep the connection.

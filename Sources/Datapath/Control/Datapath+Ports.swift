@@ -74,6 +74,7 @@ extension Datapath {
             let record = sharedMemory.pointee.ports[Int(port.rawValue)].exchange(nil, ordering: .acquiringAndReleasing)
             quiescent.synchronize()
             kernelIO.endWait()
+            if let record { freePolicers(of: record) }
             record?.deallocate()
             for queue in state.queues { UnsafeMutableRawPointer(queue.counters).deallocate() }
         }

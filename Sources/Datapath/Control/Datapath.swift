@@ -50,6 +50,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     let maintenance: Mutex<MaintenanceState>
     let puntLock = Mutex<Bool>(true)
     let executeLock = Mutex<Bool>(true)
+    let meterLock = Mutex<Bool>(true)
     let kernelIO: WorkerThread
     let handler: WorkerThread
     let controlWorker: WorkerThread
@@ -78,6 +79,8 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         let subtables = RawRegion(byteCount: DatapathLimits.masks * FlowLayout.subtableBytes)
         let ports = RawRegion(byteCount: DatapathLimits.ports * 8)
         let portFlows = RawRegion(byteCount: DatapathLimits.ports * 8)
+        let meters = RawRegion(byteCount: DatapathLimits.meters * 8)
+        let timeUsers = RawRegion(byteCount: 64)
         // A line of zeros, then the secrets.
         let lines = UnsafeMutableRawPointer.allocate(byteCount: 64 + 128, alignment: 64)
         lines.initializeMemory(as: UInt8.self, repeating: 0, count: 64 + 128)
@@ -91,12 +94,14 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
                 versions: versions.words, entries: entries.base, subtables: subtables.base,
                 ports: ports.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
                 portFlows: portFlows.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
-                secrets: UnsafePointer(secretWords), zeroLine: UnsafeRawPointer(lines)))
+                secrets: UnsafePointer(secretWords), zeroLine: UnsafeRawPointer(lines),
+                meters: meters.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
+                timeUsers: timeUsers.base.assumingMemoryBound(to: Atomic<UInt64>.self), timeOrigin: clock.now.nanoseconds))
         sharedMemory = shared
         let quiescent = quiescent
         // The table and the workers, which use this memory, all hold the table; so it goes when the table goes.
         table = FlowTable(shared: shared) {
-            for region in [entries, subtables, ports, portFlows] { region.unmap() }
+            for region in [entries, subtables, ports, portFlows, meters, timeUsers] { region.unmap() }
             lines.deallocate()
             shared.deallocate()
             quiescent.deallocate()
@@ -137,6 +142,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         maintenanceThread.stop()
         for number in numbers { removePort(DatapathPort(number)) }
         for worker in workers.withLock({ $0 }) { worker.stop() }
+        freeMeters()
         runMaintenance()
         for worker in workers.withLock({ $0 }) { worker.memory.drain() }
     }

@@ -34,6 +34,11 @@ enum ActionCode {
     /// All of the destination or source address; `c` holds the six bytes in wire order, low byte first.
     static var setEthernetDestination: UInt8 { @_noLocks @inline(__always) get { 14 } }
     static var setEthernetSource: UInt8 { @_noLocks @inline(__always) get { 15 } }
+    /// `b` meter.
+    static var meter: UInt8 { @_noLocks @inline(__always) get { 32 } }
+    /// One of several ids; `c` points to them, `a` is their number less one, `b` the hash's basis, `flags` whether it is symmetric.
+    static var selectMove: UInt8 { @_noLocks @inline(__always) get { 33 } }
+    static var selectCopy: UInt8 { @_noLocks @inline(__always) get { 34 } }
     /// All of both: the destination in `a` and `b`, the source in `c`, each in wire order, low byte first. What routing does
     /// fits an entry's line with its output.
     static var setEthernetAddresses: UInt8 { @_noLocks @inline(__always) get { 16 } }
@@ -81,18 +86,32 @@ struct ActionProgram {
         builder.finish()
         // Addresses of operands are known only now.
         let operandMemory: UnsafeMutablePointer<SetOperand>?
-        if builder.operands.isEmpty {
+        // Behind the operands, in the same piece of memory, the ids that selections choose from.
+        var idMemory: UnsafeMutablePointer<UInt32>?
+        if builder.operands.isEmpty, builder.ids.isEmpty {
             operandMemory = nil
         } else {
-            let memory = UnsafeMutablePointer<SetOperand>.allocate(capacity: builder.operands.count)
+            let operandBytes = builder.operands.count * MemoryLayout<SetOperand>.stride
+            let raw = UnsafeMutableRawPointer.allocate(
+                byteCount: operandBytes + builder.ids.count * 4, alignment: MemoryLayout<SetOperand>.alignment)
+            let memory = raw.bindMemory(to: SetOperand.self, capacity: builder.operands.count)
             memory.initialize(from: builder.operands, count: builder.operands.count)
             operandMemory = memory
+            let ids = (raw + operandBytes).bindMemory(to: UInt32.self, capacity: builder.ids.count)
+            ids.initialize(from: builder.ids, count: builder.ids.count)
+            idMemory = ids
         }
         let memory = UnsafeMutablePointer<ActionOp>.allocate(capacity: builder.ops.count)
         memory.initialize(from: builder.ops, count: builder.ops.count)
         if let operandMemory {
             for index in 0..<builder.ops.count where memory[index].code == ActionCode.set {
                 memory[index].c = UInt64(UInt(bitPattern: operandMemory + Int(memory[index].b)))
+            }
+        }
+        if let idMemory {
+            for index in 0..<builder.ops.count
+            where memory[index].code == ActionCode.selectCopy || memory[index].code == ActionCode.selectMove {
+                memory[index].c = UInt64(UInt(bitPattern: idMemory + Int(memory[index].c)))
             }
         }
         ops = memory
@@ -104,6 +123,7 @@ struct ActionProgram {
     private struct Builder {
         var ops: [ActionOp] = []
         var operands: [SetOperand] = []
+        var ids: [UInt32] = []
         var reason = DropReason.policy
         var truncation: UInt32 = 0
         var isSimple = false
@@ -140,9 +160,16 @@ struct ActionProgram {
                     truncation = max(maxLength, 14)
                 case .clone(let inner):
                     emitClone(inner, level: level)
-                case .meter:
-                    // Meters are carried out by the pipeline's later stages; an unknown meter lets packets pass (OpenFlow 1.3, 5.7).
-                    break
+                case .meter(let number):
+                    ops.append(ActionOp(code: ActionCode.meter, b: number))
+                case .select(let algorithm, let basis, let choices):
+                    // A power of two that an operation's field has room for.
+                    guard (1...65_536).contains(choices.count), choices.count & (choices.count - 1) == 0 else { break }
+                    ops.append(
+                        ActionOp(
+                            code: ActionCode.selectCopy, flags: algorithm == 1 ? 1 : 0, a: UInt16(choices.count - 1), b: basis,
+                            c: UInt64(ids.count)))
+                    ids += choices
                 case .recirculate(let id):
                     ops.append(ActionOp(code: ActionCode.recirculateCopy, b: id))
                 case .drop(let why):
@@ -206,7 +233,7 @@ struct ActionProgram {
             listStart = ops.count
         }
 
-        /// Drops changes after the last action that takes the packet.
+        /// Drops changes after the last action that takes the packet, or counts it.
         private mutating func trimTail(from start: Int) {
             var end = start
             var index = start
@@ -217,7 +244,7 @@ struct ActionProgram {
                     continue
                 }
                 index += 1
-                if ActionProgram.consumes(ops[index - 1].code) { end = index }
+                if ActionProgram.consumes(ops[index - 1].code) || ops[index - 1].code == ActionCode.meter { end = index }
             }
             ops.removeLast(ops.count - end)
         }
@@ -236,6 +263,7 @@ struct ActionProgram {
             case ActionCode.outputCopy: ops[last].code = ActionCode.outputMove
             case ActionCode.puntCopy: ops[last].code = ActionCode.puntMove
             case ActionCode.recirculateCopy: ops[last].code = ActionCode.recirculateMove
+            case ActionCode.selectCopy: ops[last].code = ActionCode.selectMove
             default: break
             }
         }
@@ -245,10 +273,12 @@ struct ActionProgram {
             setLastToMove(from: 0)
             let consumers = ops.filter { ActionProgram.consumes($0.code) || $0.code == ActionCode.clone }.count
             if consumers == 0 {
-                ops = [ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue))]
+                // Changes are seen by nobody, but meters count.
+                ops.removeAll { $0.code != ActionCode.meter }
+                ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue)))
                 isSimple = true
             } else {
-                isSimple = consumers == 1 && ops.last!.code != ActionCode.clone && !ops.contains { $0.code == ActionCode.clone }
+                isSimple = consumers == 1 && ActionProgram.consumes(ops.last!.code) && !ops.contains { $0.code == ActionCode.clone }
                 // What is left over when copies fail, or after a final clone.
                 if !isSimple { ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue))) }
             }
@@ -264,7 +294,7 @@ struct ActionProgram {
     static func consumes(_ code: UInt8) -> Bool {
         switch code {
         case ActionCode.outputMove, ActionCode.outputCopy, ActionCode.puntMove, ActionCode.puntCopy, ActionCode.recirculateMove,
-            ActionCode.recirculateCopy, ActionCode.drop:
+            ActionCode.recirculateCopy, ActionCode.selectMove, ActionCode.selectCopy, ActionCode.drop:
             true
         default: false
         }

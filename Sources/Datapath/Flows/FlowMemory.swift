@@ -119,6 +119,12 @@ struct SharedState {
     var secrets: UnsafePointer<UInt64>
     /// 64 zero bytes.
     var zeroLine: UnsafeRawPointer
+    /// By number: `MeterRecord`.
+    var meters: AtomicPointer
+    /// How many meters and policers there are: while there are any, each burst looks at the clock.
+    var timeUsers: AtomicWord
+    /// Where their time begins, in the clock's nanoseconds.
+    var timeOrigin: UInt64
 }
 
 /// Reads of megaflows by lock-free readers. Callers are online in the datapath's quiescent state.

@@ -85,6 +85,11 @@ enum Actions {
                 count = 0
             case ActionCode.recirculateCopy:
                 recirculate(worker, op.b, packets, infos, count, false)
+            case ActionCode.meter: count = Meters.run(worker, op.b, packets, infos, count)
+            case ActionCode.selectMove:
+                select(worker, op, packets, infos, count, true)
+                count = 0
+            case ActionCode.selectCopy: select(worker, op, packets, infos, count, false)
             case ActionCode.clone:
                 let length = Int(op.b)
                 let copies = copyToNextLevel(worker, packets, infos, count, level)
@@ -171,6 +176,16 @@ enum Actions {
         var shared = 0
         while shared < count, cdpdk_mbuf_is_exclusive(packets[shared]) { shared &+= 1 }
         return shared == count ? count : copyShared(worker, packets, infos, count)
+    }
+
+    /// The packet, or a copy of one's own if somebody else holds its buffer too, which takes its place; nil without memory
+    /// for that.
+    @_noLocks
+    static func exclusive(_ packet: Packet) -> Packet? {
+        if cdpdk_mbuf_is_exclusive(packet) { return packet }
+        guard let own = copy(packet, .max) else { return nil }
+        cdpdk_mbuf_free(packet)
+        return own
     }
 
     @_noLocks @inline(never)
@@ -295,6 +310,21 @@ enum Actions {
             let source = FlowReader.keyLine(worker.pointee.shared, key, lines | 1, line)
             (to + line &* 64).copyMemory(from: source, byteCount: 64)
             line &+= 1
+        }
+    }
+
+    /// The same with an id that each packet's headers choose.
+    @_noLocks
+    private static func select(
+        _ worker: Worker, _ op: ActionOp, _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ moves: Bool
+    ) {
+        guard let ids = UnsafePointer<UInt32>(bitPattern: UInt(op.c)) else { return }
+        var index = 0
+        while index < count {
+            let hash = SelectHash.hash(worker, Int(infos[index].origin), basis: UInt64(op.b), isSymmetric: op.flags != 0)
+            let id = ids[Int(truncatingIfNeeded: hash >> 32) & Int(op.a)]
+            recirculate(worker, id, packets + index, infos + index, 1, moves)
+            index &+= 1
         }
     }
 

@@ -131,11 +131,19 @@ enum Transmit {
     @_noLocks
     static func send(_ worker: Worker, _ port: UInt32) {
         let batch = worker.pointee.batches + Int(port)
-        let count = Int(batch.pointee.count)
+        var count = Int(batch.pointee.count)
         guard count > 0, let record = batch.pointee.record else { return }
         forget(worker, port)
         let packets = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
-        let (bytes, isMixed, meta) = (batch.pointee.bytes, batch.pointee.isMixed, batch.pointee.meta)
+        let (isMixed, meta) = (batch.pointee.isMixed, batch.pointee.meta)
+        var bytes = batch.pointee.bytes
+        if let policer = record.atomicPointer(PortRecord.egressPolicer).pointee.load(ordering: .acquiring) {
+            count = Policing.release(worker, policer, packets, count, &bytes, isMixed: isMixed, meta: meta)
+            if count == 0 {
+                batch.pointee.count = 0
+                return
+            }
+        }
         var index = 0
         let hasFates = batch.pointee.hasFates
         if hasFates {

@@ -50,7 +50,7 @@ enum PortCounter {
     /// Received by this port and taken by the control plane, but sent nowhere.
     static var punted: Int { @_noLocks @inline(__always) get { 6 } }
     static var drops: Int { @_noLocks @inline(__always) get { 8 } }
-    static var count: Int { @_noLocks @inline(__always) get { 24 } }
+    static var count: Int { @_noLocks @inline(__always) get { 32 } }
 }
 
 /// Where a packet that goes to several places stands. `meta` of each of its copies names it.
@@ -148,6 +148,9 @@ struct TransmitBatch {
 enum PortRecord {
     /// Bit 0: packets may be sent.
     static var flags: Int { @_noLocks @inline(__always) get { 4 } }
+    /// `PolicerRecord`s, or nil: of what comes in, and of what goes out.
+    static var ingressPolicer: Int { @_noLocks @inline(__always) get { 8 } }
+    static var egressPolicer: Int { @_noLocks @inline(__always) get { 16 } }
     static var queues: Int { @_noLocks @inline(__always) get { 64 } }
 
     @_noLocks @inline(__always)
@@ -295,6 +298,9 @@ struct WorkerState {
     var levelInfos: UnsafeMutablePointer<PacketInfo>
     var transients: UnsafeMutablePointer<TransientProgram>
     var transientCount: Int
+    /// What packets take of a token bucket, and which of a meter's bands has them. Good within one call.
+    var amounts: UnsafeMutablePointer<UInt32>
+    var verdicts: UnsafeMutablePointer<UInt8>
 
     // Recirculation
     var recirculationQueue: UnsafeMutablePointer<Recirculation>

@@ -80,6 +80,9 @@ final class MissHandler: @unchecked Sendable {
         bump(worker.pointee.statistics + WorkerCounter.upcalls, UInt64(translated))
     }
 
+    /// Notes the time.
+    func lookAtClock(_ worker: Worker) { worker.pointee.now = clock.now.nanoseconds }
+
     private func settle(_ worker: Worker, _ index: Int, _ entry: UInt32) {
         worker.pointee.found[index] = entry
         worker.pointee.misses[index] = LookupState.found

@@ -19,9 +19,13 @@ enum Burst {
         } else if worker.pointee.soloBursts < DatapathLimits.soloBursts {
             worker.pointee.soloBursts &+= 1
         }
+        let isTimed = worker.pointee.shared.pointee.timeUsers.pointee.load(ordering: .relaxed) != 0
+        if isTimed { MissPath.lookAtClock(worker) }
         Stages.receive(worker, count, port: port)
         worker.pointee.recirculationBudget = DatapathLimits.recirculationsPerBurst
-        let kept = Stages.extractReceived(worker, count, port: port)
+        let admitted = isTimed ? Policing.admit(worker, count, port: port) : count
+        if admitted == 0 { return }
+        let kept = Stages.extractReceived(worker, admitted, port: port)
         if kept > 0 {
             let missed = Stages.lookup(worker, kept)
             if worker.pointee.isLight {
@@ -120,6 +124,10 @@ enum MissPath {
     @inline(never)
     static func handle(_ worker: Worker, _ count: Int) {
         Unmanaged<MissHandler>.fromOpaque(worker.pointee.missHandler)._withUnsafeGuaranteedRef { $0.handle(worker, count) }
+    }
+    @inline(never)
+    static func lookAtClock(_ worker: Worker) {
+        Unmanaged<MissHandler>.fromOpaque(worker.pointee.missHandler)._withUnsafeGuaranteedRef { $0.lookAtClock(worker) }
     }
     @inline(never)
     static func finish(_ worker: Worker) {

@@ -289,6 +289,7 @@ final class WorkerThread: @unchecked Sendable {
             if count > 0 {
                 worker.pointee.filledPort = 0
                 worker.pointee.quiescent.online(slot)
+                memory.missHandler.lookAtClock(worker)
                 Burst.passes(worker, count)
                 Stages.flush(worker)
                 worker.pointee.quiescent.offline(slot)

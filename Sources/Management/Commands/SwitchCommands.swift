@@ -44,6 +44,7 @@ struct SwitchCommands {
         }
         registerThreadCommands(on: registry)
         registerTrace(on: registry)
+        registerQoS(on: registry)
     }
 
     // MARK: Bridges and ports

@@ -7,23 +7,67 @@ enum GroupCodec {
 
     static func decodeMod(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> GroupMod {
         let number = try reader.u16()
-        guard let command = GroupMod.Command(rawValue: number), version >= .v1_5 || number <= 2 else {
+        let command = GroupMod.Command(rawValue: number)
+        let kindNumber = try reader.u8()
+        try reader.skip(1)
+        let id = try reader.u32()
+        guard let command, version >= .v1_5 || (command != .insertBucket && command != .removeBucket) else {
             throw OpenFlowError(.gmfcBadCommand, "group-mod command \(number)")
         }
-        let kind = try kind(try reader.u8())
-        try reader.skip(1)
-        var mod = GroupMod(command: command, kind: kind, groupID: try reader.u32())
+        var mod = GroupMod(command: command, kind: try kind(kindNumber), groupID: id)
         if version >= .v1_5 {
             let bytes = Int(try reader.u16())
             try reader.skip(2)
             mod.commandBucketID = try reader.u32()
+            try checkCommandBucket(mod)
             var list = try reader.sub(bytes)
-            mod.buckets = try buckets(&list, version)
-            _ = reader.rest()
+            mod.buckets = try buckets(&list, version, mod.kind)
+            try GroupPropertyCodec.decode(&reader, mod.kind, mod.command, &mod.selection)
         } else {
-            mod.buckets = try buckets(&reader, version)
+            mod.buckets = try buckets(&reader, version, mod.kind)
+            if version >= .v1_3, command == .delete, !mod.buckets.isEmpty {
+                throw OpenFlowError(.gmfcInvalidGroup, "a delete of group \(id) that has buckets")
+            }
         }
+        try check(mod)
         return mod
+    }
+
+    /// Which bucket a command is about: one for insert and remove, all of them for the others.
+    private static func checkCommandBucket(_ mod: GroupMod) throws(OpenFlowError) {
+        let id = mod.commandBucketID
+        let isOne = id <= GroupMod.maximumBucket || id == GroupMod.firstBucket || id == GroupMod.lastBucket
+        let isGood =
+            switch mod.command {
+            case .insertBucket: isOne
+            case .removeBucket: isOne || id == GroupMod.allBuckets
+            case .add, .modify, .delete, .addOrModify: id == GroupMod.allBuckets
+            }
+        if !isGood { throw OpenFlowError(.gmfcBadBucket, "command bucket \(id) with a group-mod of command \(mod.command.rawValue)") }
+    }
+
+    /// What a group may be like (OpenFlow 1.3 section 6.4).
+    private static func check(_ mod: GroupMod) throws(OpenFlowError) {
+        if mod.kind == .indirect, mod.command != .delete, mod.command != .removeBucket, mod.buckets.count != 1 {
+            throw OpenFlowError(.gmfcInvalidGroup, "an indirect group has one bucket, not \(mod.buckets.count)")
+        }
+        if mod.command == .removeBucket, !mod.buckets.isEmpty {
+            throw OpenFlowError(.gmfcBadBucket, "a remove-bucket with buckets of its own")
+        }
+        for bucket in mod.buckets {
+            if bucket.weight != 0, mod.kind != .select, mod.command != .insertBucket {
+                throw OpenFlowError(.gmfcInvalidGroup, "weight \(bucket.weight) of a bucket: only select groups have weights")
+            }
+            switch mod.kind {
+            case .all, .indirect:
+                if bucket.hasLiveness { throw OpenFlowError(.gmfcWatchUnsupported, "a bucket of this kind of group watches nothing") }
+            case .select: break
+            case .fastFailover:
+                if !bucket.hasLiveness {
+                    throw OpenFlowError(.gmfcInvalidGroup, "a fast failover group's bucket watches a port or a group")
+                }
+            }
+        }
     }
 
     static func encodeMod(_ mod: GroupMod, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
@@ -38,7 +82,10 @@ enum GroupCodec {
         }
         let start = writer.count
         for bucket in mod.buckets { encode(bucket, version, mod.kind, &writer) }
-        if version >= .v1_5 { writer.patch16(writer.count - start, at: lengthOffset) }
+        if version >= .v1_5 {
+            writer.patch16(writer.count - start, at: lengthOffset)
+            if let selection = mod.selection { GroupPropertyCodec.encode(selection, version, &writer) }
+        }
     }
 
     private static func kind(_ number: UInt8) throws(OpenFlowError) -> GroupKind {
@@ -46,8 +93,11 @@ enum GroupCodec {
         return kind
     }
 
-    private static func buckets(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> [GroupBucket] {
+    private static func buckets(
+        _ reader: inout ByteReader, _ version: OpenFlowVersion, _ kind: GroupKind
+    ) throws(OpenFlowError) -> [GroupBucket] {
         var result: [GroupBucket] = []
+        reader.lengthError = .gmfcBadBucket
         while !reader.isAtEnd {
             let length = Int(try reader.u16())
             guard length >= 16 || (version >= .v1_5 && length >= 8), length % 8 == 0 else {
@@ -58,6 +108,10 @@ enum GroupCodec {
             if version >= .v1_5 {
                 let actionBytes = Int(try body.u16())
                 bucket.bucketID = try body.u32()
+                if bucket.bucketID > GroupMod.maximumBucket {
+                    throw OpenFlowError(.gmfcBadBucket, "bucket \(bucket.bucketID) is above \(GroupMod.maximumBucket)")
+                }
+                bucket.weight = kind == .select ? 1 : 0
                 var list = try body.sub(actionBytes)
                 bucket.actions = try ActionDecoder(version: version).decode(&list)
                 try bucketProperties(&body, &bucket)
@@ -66,9 +120,16 @@ enum GroupCodec {
                 bucket.watchPort = OpenFlowPort(try body.u32())
                 bucket.watchGroup = try body.u32()
                 try body.skip(4)
+                bucket.bucketID = UInt32(result.count)
                 bucket.actions = try ActionDecoder(version: version).decode(&body)
             }
+            if bucket.watchPort != .any, !bucket.watchPort.isEncodable {
+                throw OpenFlowError(.gmfcBadWatch, "watch port \(bucket.watchPort.rawValue) is not a port")
+            }
             result.append(bucket)
+        }
+        if version >= .v1_5, Set(result.map(\.bucketID)).count != result.count {
+            throw OpenFlowError(.gmfcBadBucket, "two buckets have the same number")
         }
         return result
     }
@@ -117,9 +178,11 @@ enum GroupCodec {
             let bytes = Int(try body.u16())
             try body.skip(6)
             var list = try body.sub(bytes)
-            return GroupDescription(kind: kind, groupID: id, buckets: try buckets(&list, version))
+            var group = GroupDescription(kind: kind, groupID: id, buckets: try buckets(&list, version, kind))
+            try GroupPropertyCodec.decode(&body, kind, .add, &group.selection)
+            return group
         }
-        return GroupDescription(kind: kind, groupID: id, buckets: try buckets(&body, version))
+        return GroupDescription(kind: kind, groupID: id, buckets: try buckets(&body, version, kind))
     }
 
     static func encode(_ group: GroupDescription, _ version: OpenFlowVersion, _ writer: inout ByteWriter) {
@@ -131,7 +194,10 @@ enum GroupCodec {
         if version >= .v1_5 { writer.zeros(8) }
         let list = writer.count
         for bucket in group.buckets { encode(bucket, version, group.kind, &writer) }
-        if version >= .v1_5 { writer.patch16(writer.count - list, at: start + 8) }
+        if version >= .v1_5 {
+            writer.patch16(writer.count - list, at: start + 8)
+            if let selection = group.selection { GroupPropertyCodec.encode(selection, version, &writer) }
+        }
         writer.patch16(writer.count - start, at: start)
     }
 
@@ -207,8 +273,13 @@ enum GroupCodec {
         let number = try reader.u16()
         let flags = try reader.u16()
         guard let command = MeterMod.Command(rawValue: number) else { throw OpenFlowError(.mmfcBadCommand, "meter-mod command \(number)") }
-        guard flags & ~0xf == 0 else { throw OpenFlowError(.mmfcBadFlags, "meter flags 0x\(String(flags, radix: 16))") }
         let id = try reader.u32()
+        if command == .delete {
+            // Only the number counts.
+            _ = reader.rest()
+            return MeterMod(command: .delete, meter: MeterConfig(meterID: id, flags: [], bands: []))
+        }
+        guard flags & ~0xf == 0, flags & 3 != 3 else { throw OpenFlowError(.mmfcBadFlags, "meter flags 0x\(String(flags, radix: 16))") }
         return MeterMod(
             command: command, meter: MeterConfig(meterID: id, flags: MeterFlags(rawValue: flags), bands: try bands(&reader)))
     }
@@ -225,7 +296,7 @@ enum GroupCodec {
         while !reader.isAtEnd {
             let type = try reader.u16()
             let length = Int(try reader.u16())
-            guard length == 16 else { throw OpenFlowError(.mmfcBadBand, "meter band of \(length) bytes, not 16") }
+            guard length == 16 else { throw OpenFlowError(.brcBadLen, "meter band of \(length) bytes, not 16") }
             var body = try reader.sub(12)
             guard let kind = MeterBand.Kind(rawValue: type) else { throw OpenFlowError(.mmfcBadBand, "meter band type \(type)") }
             let rate = try body.u32()

@@ -77,8 +77,8 @@ extension OpenFlowConnection {
         try checkRoom(for: add)
         let message = try Message.decode(add.message, flowModTableID: settings.flowModTableID).message
         switch message {
-        case .flowMod, .portMod, .packetOut: break
-        default: throw OpenFlowError(.bfcMsgUnsup, "only flow-mods, port-mods and packet-outs can be bundled")
+        case .flowMod, .groupMod, .portMod, .packetOut: break
+        default: throw OpenFlowError(.bfcMsgUnsup, "only flow-mods, group-mods, port-mods and packet-outs can be bundled")
         }
         bundles[add.bundleID]!.messages.append((message, add.message))
         bundles[add.bundleID]!.byteCount += add.message.count

@@ -36,24 +36,63 @@ public struct GroupMod: Equatable, Sendable {
         case add = 0
         case modify = 1
         case delete = 2
+        /// 1.5 only.
         case insertBucket = 3
+        /// 1.5 only.
         case removeBucket = 5
+        /// Open vSwitch's: adds the group, or modifies it if it exists.
+        case addOrModify = 0x8000
     }
     public var command: Command
     public var kind: GroupKind
     public var groupID: UInt32
-    /// 1.5 only.
+    /// 1.5 only: where to insert, what to remove.
     public var commandBucketID: UInt32
     public var buckets: [GroupBucket]
+    /// 1.5 only.
+    public var selection: GroupSelection?
     public static let allGroups: UInt32 = 0xffff_fffc
+    /// Highest group number (`OFPG_MAX`).
+    public static let maximumGroup: UInt32 = 0xffff_ff00
+    /// Highest bucket number (`OFPG_BUCKET_MAX`).
+    public static let maximumBucket: UInt32 = 0xffff_ff00
+    public static let firstBucket: UInt32 = 0xffff_fffd
+    public static let lastBucket: UInt32 = 0xffff_fffe
+    public static let allBuckets: UInt32 = 0xffff_ffff
     public init(
-        command: Command, kind: GroupKind, groupID: UInt32, commandBucketID: UInt32 = 0xffff_ffff, buckets: [GroupBucket] = []
+        command: Command, kind: GroupKind, groupID: UInt32, commandBucketID: UInt32 = GroupMod.allBuckets, buckets: [GroupBucket] = [],
+        selection: GroupSelection? = nil
     ) {
         self.command = command
         self.kind = kind
         self.groupID = groupID
         self.commandBucketID = commandBucketID
         self.buckets = buckets
+        self.selection = selection
+    }
+}
+
+/// How a select group chooses (Netronome's extension, `NTRT_SELECTION_METHOD`).
+public struct GroupSelection: Equatable, Sendable {
+    /// A field that goes into the hash, under a mask.
+    public struct HashedField: Equatable, Sendable {
+        public var field: Field
+        public var mask: UInt128
+        public init(_ field: Field, mask: UInt128) {
+            self.field = field
+            self.mask = mask
+        }
+    }
+    /// `hash` or `dp_hash`.
+    public var method: String
+    /// For `hash`: where the hash starts. For `dp_hash`: the algorithm in the high 32 bits, the basis in the low ones.
+    public var parameter: UInt64
+    /// For `hash`; none means a symmetric hash of the headers to L4.
+    public var fields: [HashedField]
+    public init(method: String, parameter: UInt64 = 0, fields: [HashedField] = []) {
+        self.method = method
+        self.parameter = parameter
+        self.fields = fields
     }
 }
 
@@ -61,10 +100,13 @@ public struct GroupDescription: Equatable, Sendable {
     public var kind: GroupKind
     public var groupID: UInt32
     public var buckets: [GroupBucket]
-    public init(kind: GroupKind, groupID: UInt32, buckets: [GroupBucket]) {
+    /// 1.5 only.
+    public var selection: GroupSelection?
+    public init(kind: GroupKind, groupID: UInt32, buckets: [GroupBucket], selection: GroupSelection? = nil) {
         self.kind = kind
         self.groupID = groupID
         self.buckets = buckets
+        self.selection = selection
     }
 }
 
@@ -163,6 +205,12 @@ public struct MeterMod: Equatable, Sendable {
     }
     public var command: Command
     public var meter: MeterConfig
+    /// Highest number of a meter that flows can name (`OFPM_MAX`).
+    public static let maximumMeter: UInt32 = 0xffff_0000
+    /// `OFPM_SLOWPATH`: what goes to the control plane for reasons of the switch's own.
+    public static let slowPath: UInt32 = 0xffff_fffd
+    /// `OFPM_CONTROLLER`: what goes to controllers.
+    public static let controller: UInt32 = 0xffff_fffe
     public static let allMeters: UInt32 = 0xffff_ffff
     public init(command: Command, meter: MeterConfig) {
         self.command = command

@@ -3,6 +3,25 @@
 internal import Flow
 
 extension TableFeatures {
+    /// The numbers of the standard's actions that are carried out.
+    public static func actionTypes(version: OpenFlowVersion) -> [UInt16] {
+        var actions: [UInt16] = [
+            ActionType.output, ActionType.setMPLSTTL, ActionType.decrementMPLSTTL, ActionType.pushVLAN, ActionType.popVLAN,
+            ActionType.pushMPLS, ActionType.popMPLS, ActionType.setQueue, ActionType.setTTL, ActionType.decrementTTL, ActionType.setField,
+            ActionType.group,
+        ]
+        if version == .v1_1 {
+            actions.removeAll { $0 == ActionType.setField }
+            actions += [
+                ActionType.setVLANID, ActionType.setVLANPriority, ActionType.setEthSrc, ActionType.setEthDst, ActionType.setIPv4Src,
+                ActionType.setIPv4Dst, ActionType.setTOS, ActionType.setECN, ActionType.setL4Src, ActionType.setL4Dst,
+                ActionType.setMPLSLabel, ActionType.setMPLSTC,
+            ]
+        }
+        if version >= .v1_5 { actions.append(ActionType.copyField) }
+        return actions
+    }
+
     /// The features of a table that can do all there is.
     ///
     /// - Parameters:
@@ -17,12 +36,9 @@ extension TableFeatures {
         ]
         if tableID < lastTable { instructions.insert(InstructionType.gotoTable, at: 0) }
         if hasMeters, version < .v1_5 { instructions.append(InstructionType.meter) }
-        var actions: [UInt16] = [
-            ActionType.output, ActionType.setMPLSTTL, ActionType.decrementMPLSTTL, ActionType.pushVLAN, ActionType.popVLAN,
-            ActionType.pushMPLS, ActionType.popMPLS, ActionType.setQueue, ActionType.setTTL, ActionType.decrementTTL, ActionType.setField,
-        ]
-        if hasGroups { actions.append(ActionType.group) }
-        if version >= .v1_5 { actions.append(ActionType.copyField) }
+        var actions = actionTypes(version: version)
+        if !hasGroups { actions.removeAll { $0 == ActionType.group } }
+        if hasMeters, version >= .v1_5 { actions.append(ActionType.meter) }
         func ids(_ list: [UInt16]) -> [UInt8] {
             var writer = ByteWriter()
             for id in list {

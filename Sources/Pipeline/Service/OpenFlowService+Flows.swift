@@ -67,20 +67,21 @@ extension OpenFlowService {
             case .badGotoTable: .bicBadTableId
             case .badOutPort: .bacBadOutPort
             case .badOutGroup: .bacBadOutGroup
-            case .unknownMeter: version >= .v1_5 ? .bacBadMeter : .mmfcUnknownMeter
+            case .unknownMeter: .mmfcInvalidMeter
             case .unsupportedAction: .bacBadType
             case .notWritable: .bacBadSetArgument
             case .matchInconsistent: .bacMatchInconsistent
             case .badArgument: .bacBadArgument
             case .tooManyActions: .bacTooMany
+            case .standard(let code, _): code
             }
         return OpenFlowError(code, error.description)
     }
 
     // MARK: Bundles
 
-    /// Carries a bundle out. Its flow-mods become visible together, or none of them does; port-mods and packet-outs, which
-    /// cannot be taken back, follow once all flow-mods are in.
+    /// Carries a bundle out. Its flow-mods and group-mods become visible together, or none of them does; port-mods and packet-outs,
+    /// which cannot be taken back, follow once all of these are in.
     public func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
         currentSource = connection
         currentXID = xid
@@ -90,7 +91,7 @@ extension OpenFlowService {
         }
         try requireWritable(connection)
         let version = connection.version ?? .v1_0
-        var changes: [FlowModification] = []
+        var changes: [BridgeChange] = []
         changes.reserveCapacity(bundle.messages.count)
         // Where each change stands in the bundle, for the error.
         var places: [Int] = []
@@ -98,7 +99,10 @@ extension OpenFlowService {
             do throws(OpenFlowError) {
                 switch entry.message {
                 case .flowMod(let mod):
-                    changes.append(try modification(mod, version))
+                    changes.append(.flow(try modification(mod, version)))
+                    places.append(index)
+                case .groupMod(let mod):
+                    changes.append(.group(mod))
                     places.append(index)
                 case .portMod(let mod):
                     if bundle.flags.contains(.atomic) { throw OpenFlowError(.bfcMsgUnsup, "a port-mod cannot be part of an atomic bundle") }
@@ -111,7 +115,7 @@ extension OpenFlowService {
             }
         }
         do throws(BundleError) {
-            try bridge.apply(bundle: changes)
+            try bridge.apply(changes: changes)
         } catch {
             try fail(places[error.index], OpenFlowService.wireError(error.error, version), bundle, connection)
         }

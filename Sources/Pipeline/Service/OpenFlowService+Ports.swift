@@ -1,4 +1,4 @@
-// Ports, packet-out, tables; and groups and meters, of which there are none.
+// Ports, packet-out.
 
 internal import DatapathAPI
 internal import Flow
@@ -52,26 +52,6 @@ extension OpenFlowService {
             try bridge.packetOut(inPort: packet.inPort, packet: packet.data, actions: packet.actions)
         } catch {
             throw OpenFlowService.wireError(error, connection.version ?? .v1_0)
-        }
-    }
-
-    // MARK: Tables, groups, meters
-
-    /// There are no groups yet: deleting all of them or one that does not exist is done, everything else refused.
-    func refuse(_ mod: GroupMod) throws(OpenFlowError) {
-        switch mod.command {
-        case .add: throw OpenFlowError(.gmfcOutOfGroups, "groups are not supported yet")
-        case .delete: return
-        case .modify, .insertBucket, .removeBucket: throw OpenFlowError(.gmfcUnknownGroup, "group \(mod.groupID) does not exist")
-        }
-    }
-
-    /// The same for meters.
-    func refuse(_ mod: MeterMod) throws(OpenFlowError) {
-        switch mod.command {
-        case .add: throw OpenFlowError(.mmfcOutOfMeters, "meters are not supported yet")
-        case .delete where mod.meter.meterID == MeterMod.allMeters: return
-        case .modify, .delete: throw OpenFlowError(.mmfcUnknownMeter, "meter \(mod.meter.meterID) does not exist")
         }
     }
 }

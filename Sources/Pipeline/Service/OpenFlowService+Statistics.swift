@@ -45,21 +45,8 @@ extension OpenFlowService {
             }
             if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
             connection.send(.statsReply(.queueDescription([]), more: false), xid: xid)
-        case .group: sendParts(.group([]), [], xid, connection)
-        case .groupDescription: sendParts(.groupDescription([]), [], xid, connection)
-        case .groupFeatures:
-            let none: [UInt32] = [0, 0, 0, 0]
-            let features = GroupFeatures(kinds: 0, capabilities: 0, maximumGroups: none, actions: none)
-            connection.send(.statsReply(.groupFeatures(features), more: false), xid: xid)
-        case .meter(let meter):
-            if meter != MeterMod.allMeters { throw OpenFlowError(.mmfcUnknownMeter, "meter \(meter) does not exist") }
-            sendParts(.meter([]), [], xid, connection)
-        case .meterConfig(let meter):
-            if meter != MeterMod.allMeters { throw OpenFlowError(.mmfcUnknownMeter, "meter \(meter) does not exist") }
-            sendParts(.meterConfig([]), [], xid, connection)
-        case .meterFeatures:
-            let features = MeterFeatures(maximumMeters: 0, bandKinds: 0, capabilities: 0, maximumBands: 0, maximumColors: 0)
-            connection.send(.statsReply(.meterFeatures(features), more: false), xid: xid)
+        case .group, .groupDescription, .groupFeatures, .meter, .meterConfig, .meterFeatures:
+            try answerGroupsAndMeters(request, xid: xid, on: connection)
         case .tableFeatures(let wanted): try answerTableFeatures(wanted, more: more, xid, connection)
         case .tableDescription:
             let tables = bridge.tableStates().map { StatsReply.tableDescription([OpenFlowService.description(of: $0)]) }
@@ -76,7 +63,7 @@ extension OpenFlowService {
     }
 
     /// Sends entries in as many messages as they take; without entries, one.
-    private func sendParts(_ empty: StatsReply, _ entries: [StatsReply], _ xid: UInt32, _ connection: OpenFlowConnection) {
+    func sendParts(_ empty: StatsReply, _ entries: [StatsReply], _ xid: UInt32, _ connection: OpenFlowConnection) {
         guard let version = connection.version, var writer = MultipartWriter(empty, version: version, xid: xid) else { return }
         for entry in entries { writer.append(entry) }
         for part in writer.finish() { connection.sendBytes(part) }

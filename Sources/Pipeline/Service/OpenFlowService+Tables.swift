@@ -84,7 +84,7 @@ extension OpenFlowService {
                     TableFeatures.complete(
                         tableID: state.table, name: state.name, lastTable: last,
                         maximumEntries: min(OpenFlowService.tableEntries, UInt32(clamping: state.flowLimit ?? .max)), version: version,
-                        hasGroups: false, hasMeters: false)
+                        hasGroups: true, hasMeters: true)
                 ]))
             for part in writer.takeParts() { connection.sendBytes(part) }
         }

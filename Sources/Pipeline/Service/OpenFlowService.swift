@@ -116,10 +116,16 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         }
         let wantsExpired = connections.contains { wants(.invalidTTL, $0) }
         let settings = bridge.settings
-        if settings.sendsTableMissToController == wantsMisses, settings.sendsInvalidTTLToController == wantsExpired { return }
+        let hasController = connections.contains { $0.isOpen && !$0.configuration.isService }
+        if settings.sendsTableMissToController == wantsMisses, settings.sendsInvalidTTLToController == wantsExpired,
+            settings.hasControllerConnection == hasController
+        {
+            return
+        }
         bridge.updateSettings {
             $0.sendsTableMissToController = wantsMisses
             $0.sendsInvalidTTLToController = wantsExpired
+            $0.hasControllerConnection = hasController
         }
     }
 
@@ -150,11 +156,11 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             try change(mod, on: connection)
         case .groupMod(let mod):
             try requireWritable(connection)
-            try refuse(mod)
+            try apply(mod, on: connection)
             forward(.group(mod, xid: xid), from: connection)
         case .meterMod(let mod):
             try requireWritable(connection)
-            try refuse(mod)
+            try apply(mod, on: connection)
             forward(.meter(mod, xid: xid), from: connection)
         case .statsRequest(let request, let more): try answer(request, more: more, xid: xid, on: connection)
         case .queueGetConfigRequest(let port):
@@ -189,7 +195,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
     private func features(for connection: OpenFlowConnection) -> SwitchFeatures {
         let version = connection.version ?? .v1_0
         var capabilities: SwitchFeatures.Capabilities = [.flowStatistics, .tableStatistics, .portStatistics, .queueStatistics]
-        if version == .v1_0 { capabilities.insert(.arpMatchIP) }
+        if version == .v1_0 { capabilities.insert(.arpMatchIP) } else { capabilities.insert(.groupStatistics) }
         if version >= .v1_5 { capabilities.insert(.bundles) }
         return SwitchFeatures(
             datapathID: bridge.datapathID, tableCount: UInt8(PipelineLimits.tableCount), capabilities: capabilities,

@@ -1,0 +1,57 @@
+// Ingress policing and QoS rows.
+
+internal import Datapath
+internal import OVSDB
+
+extension ConfigurationReader {
+    /// Kilobits and thousands of packets that may come at once where the row does not say.
+    private static let defaultBurst: UInt64 = 8000
+    private static let defaultPacketBurst: UInt64 = 16
+
+    func ingressPolicer(_ row: ConfigurationRow) -> Policer? {
+        func limit(_ rate: String, _ burst: String, default standard: UInt64, unit: (multiplier: UInt64, divisor: UInt64)) -> Policer.Limit?
+        {
+            let rate = UInt64(clamping: row[rate].integer ?? 0)
+            if rate == 0 { return nil }
+            let burst = UInt64(clamping: row[burst].integer ?? 0)
+            func scaled(_ value: UInt64) -> UInt64 {
+                min(value, UInt64(UInt32.max)) * unit.multiplier / unit.divisor
+            }
+            return Policer.Limit(rate: scaled(rate), burst: scaled(burst == 0 ? standard : burst))
+        }
+        let bytes = limit(
+            "ingress_policing_rate", "ingress_policing_burst", default: ConfigurationReader.defaultBurst, unit: (1000, 8))
+        let packets = limit(
+            "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst", default: ConfigurationReader.defaultPacketBurst, unit: (1000, 1))
+        return bytes == nil && packets == nil ? nil : .ingress(bytes: bytes, packets: packets)
+    }
+
+    /// What a `QoS` row asks for; nil, with a complaint, if it cannot be done.
+    mutating func qos(_ row: ConfigurationRow, of port: String) -> WantedQoS? {
+        let type = row["type"].string ?? ""
+        let options = row["other_config"].stringMap
+        let config = OtherConfig(values: options, origin: "other_config of QoS of port \(port)")
+        if type.isEmpty || type == "linux-noop" { return nil }
+        guard type == "egress-policer" || type == "trtcm-policer" else {
+            complaints.append(
+                "QoS type \(type) of port \(port) has no effect: it is not supported; use egress-policer or trtcm-policer")
+            return nil
+        }
+        func bytes(_ key: String) -> UInt64? {
+            if config.values[key] == nil {
+                complaints.append("QoS \(type) of port \(port) has no effect: \(config.origin) has no \(key)")
+                return nil
+            }
+            return config.number(key, in: 1...1_000_000_000_000, complaints: &complaints)
+        }
+        guard let cir = bytes("cir"), let cbs = bytes("cbs") else { return nil }
+        let committed = Policer.Limit(rate: cir, burst: cbs)
+        if type == "egress-policer" { return WantedQoS(type: type, options: options, policer: .singleRate(committed: committed)) }
+        guard let eir = bytes("eir"), let ebs = bytes("ebs") else { return nil }
+        if !row["queues"].isEmpty {
+            complaints.append("queues of QoS of port \(port) have no effect: a trtcm-policer polices all of the port's packets together")
+        }
+        return WantedQoS(
+            type: type, options: options, policer: .twoRates(committed: committed, excess: Policer.Limit(rate: eir, burst: ebs)))
+    }
+}
