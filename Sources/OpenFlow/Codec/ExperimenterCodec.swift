@@ -19,6 +19,7 @@ enum ExperimenterCodec {
             guard let format = FlowFormat(rawValue: number) else { throw OpenFlowError(.brcEperm, "flow format \(number)") }
             message = .setFlowFormat(format)
         case NiciraMessage.flowMod: message = .flowMod(try FlowCodec.decodeNXFlowMod(&reader, version, hasTableID: flowModTableID))
+        case NiciraMessage.groupMod where version == .v1_0: message = .groupMod(try GroupCodec.decodeMod(&reader, version))
         case NiciraMessage.flowRemoved: message = .flowRemoved(try FlowCodec.decodeNXFlowRemoved(&reader))
         case NiciraMessage.flowModTableID:
             message = .flowModTableID(try reader.u8() != 0)
@@ -119,6 +120,9 @@ enum ExperimenterCodec {
             writer.zeros(6)
             writer.u16(id)
         case .flowAge: nicira(NiciraMessage.flowAge)
+        case .groupMod(let mod) where version == .v1_0:
+            nicira(NiciraMessage.groupMod)
+            GroupCodec.encodeMod(mod, version, &writer)
         case .setAsync(let config, _):
             nicira(NiciraMessage.setAsync)
             SwitchCodec.encodeAsync(config, .v1_3, &writer)

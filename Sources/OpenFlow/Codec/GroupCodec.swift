@@ -11,11 +11,11 @@ enum GroupCodec {
         let kindNumber = try reader.u8()
         try reader.skip(1)
         let id = try reader.u32()
-        guard let command, version >= .v1_5 || (command != .insertBucket && command != .removeBucket) else {
+        guard let command, version.hasWideGroups || (command != .insertBucket && command != .removeBucket) else {
             throw OpenFlowError(.gmfcBadCommand, "group-mod command \(number)")
         }
         var mod = GroupMod(command: command, kind: try kind(kindNumber), groupID: id)
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             let bytes = Int(try reader.u16())
             try reader.skip(2)
             mod.commandBucketID = try reader.u32()
@@ -76,13 +76,13 @@ enum GroupCodec {
         writer.u8(0)
         writer.u32(mod.groupID)
         let lengthOffset = writer.count
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             writer.u32(0)
             writer.u32(mod.commandBucketID)
         }
         let start = writer.count
         for bucket in mod.buckets { encode(bucket, version, mod.kind, &writer) }
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             writer.patch16(writer.count - start, at: lengthOffset)
             if let selection = mod.selection { GroupPropertyCodec.encode(selection, version, &writer) }
         }
@@ -100,12 +100,12 @@ enum GroupCodec {
         reader.lengthError = .gmfcBadBucket
         while !reader.isAtEnd {
             let length = Int(try reader.u16())
-            guard length >= 16 || (version >= .v1_5 && length >= 8), length % 8 == 0 else {
+            guard length >= 16 || (version.hasWideGroups && length >= 8), length % 8 == 0 else {
                 throw OpenFlowError(.gmfcBadBucket, "bucket of \(length) bytes")
             }
             var body = try reader.sub(length - 2, lengthError: .gmfcBadBucket)
             var bucket = GroupBucket(actions: [])
-            if version >= .v1_5 {
+            if version.hasWideGroups {
                 let actionBytes = Int(try body.u16())
                 bucket.bucketID = try body.u32()
                 if bucket.bucketID > GroupMod.maximumBucket {
@@ -128,7 +128,7 @@ enum GroupCodec {
             }
             result.append(bucket)
         }
-        if version >= .v1_5, Set(result.map(\.bucketID)).count != result.count {
+        if version.hasWideGroups, Set(result.map(\.bucketID)).count != result.count {
             throw OpenFlowError(.gmfcBadBucket, "two buckets have the same number")
         }
         return result
@@ -149,7 +149,7 @@ enum GroupCodec {
     private static func encode(_ bucket: GroupBucket, _ version: OpenFlowVersion, _ kind: GroupKind, _ writer: inout ByteWriter) {
         let start = writer.count
         writer.u16(0)
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             writer.u16(0)
             writer.u32(bucket.bucketID)
             ActionEncoder(version: version).encode(bucket.actions, to: &writer)
@@ -174,7 +174,7 @@ enum GroupCodec {
         let kind = try kind(try body.u8())
         try body.skip(1)
         let id = try body.u32()
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             let bytes = Int(try body.u16())
             try body.skip(6)
             var list = try body.sub(bytes)
@@ -191,10 +191,10 @@ enum GroupCodec {
         writer.u8(group.kind.rawValue)
         writer.u8(0)
         writer.u32(group.groupID)
-        if version >= .v1_5 { writer.zeros(8) }
+        if version.hasWideGroups { writer.zeros(8) }
         let list = writer.count
         for bucket in group.buckets { encode(bucket, version, group.kind, &writer) }
-        if version >= .v1_5 {
+        if version.hasWideGroups {
             writer.patch16(writer.count - list, at: start + 8)
             if let selection = group.selection { GroupPropertyCodec.encode(selection, version, &writer) }
         }
@@ -203,7 +203,9 @@ enum GroupCodec {
 
     static func decodeStats(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> GroupStats {
         let length = Int(try reader.u16())
-        guard length >= (version >= .v1_3 ? 40 : 32) else { throw OpenFlowError(.brcBadLen, "group statistics of \(length) bytes") }
+        guard length >= (version.hasGroupDurations ? 40 : 32) else {
+            throw OpenFlowError(.brcBadLen, "group statistics of \(length) bytes")
+        }
         var body = try reader.sub(length - 2)
         try body.skip(2)
         let id = try body.u32()
@@ -211,8 +213,8 @@ enum GroupCodec {
         try body.skip(4)
         let packets = try body.u64()
         let bytes = try body.u64()
-        let seconds = version >= .v1_3 ? try body.u32() : 0
-        let nanoseconds = version >= .v1_3 ? try body.u32() : 0
+        let seconds = version.hasGroupDurations ? try body.u32() : 0
+        let nanoseconds = version.hasGroupDurations ? try body.u32() : 0
         return GroupStats(
             groupID: id, referenceCount: references, packetCount: packets, byteCount: bytes, durationSeconds: seconds,
             durationNanoseconds: nanoseconds, buckets: try counters(&body))
@@ -226,7 +228,7 @@ enum GroupCodec {
         writer.u32(0)
         writer.u64(stats.packetCount)
         writer.u64(stats.byteCount)
-        if version >= .v1_3 {
+        if version.hasGroupDurations {
             writer.u32(stats.durationSeconds)
             writer.u32(stats.durationNanoseconds)
         }
@@ -386,4 +388,10 @@ enum GroupCodec {
         // 1.5: features, then four bytes of padding.
         if version >= .v1_5 { writer.zeros(8) }
     }
+}
+
+extension OpenFlowVersion {
+    /// Whether buckets have numbers and properties: in 1.5, and over 1.0, to which Nicira brought groups in 1.5's form.
+    fileprivate var hasWideGroups: Bool { self >= .v1_5 || self == .v1_0 }
+    fileprivate var hasGroupDurations: Bool { self >= .v1_3 || self == .v1_0 }
 }

@@ -70,7 +70,7 @@ enum GroupPropertyCodec {
             writer.u64(selection.parameter)
             for hashed in selection.fields {
                 // As an exact value, whose bits are the mask. All ones of the field are all ones on the wire.
-                guard let wire = FieldCatalog.header(of: hashed.field, .oxm(version)) else { continue }
+                guard let wire = FieldCatalog.header(of: hashed.field, version == .v1_0 ? .nxm : .oxm(version)) else { continue }
                 OXMCodec.encodeHeader(wire, hasMask: false, to: &writer)
                 let isWhole = hashed.mask == hashed.field.layout.allOnes
                 writer.integer(isWhole ? .max : hashed.mask, count: wire.byteCount)

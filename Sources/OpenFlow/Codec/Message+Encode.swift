@@ -58,6 +58,7 @@ extension Message {
             PacketCodec.encodePacketOut(packet, version, &writer)
             return .packetOut
         case .flowMod(let mod): return FlowCodec.encodeFlowMod(mod, version, &writer)
+        case .groupMod where version == .v1_0: return ExperimenterCodec.encode(self, version, &writer) ? .experimenter : nil
         case .groupMod(let mod):
             GroupCodec.encodeMod(mod, version, &writer)
             return .groupMod

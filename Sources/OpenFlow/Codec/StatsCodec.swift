@@ -144,6 +144,11 @@ enum StatsCodec {
             case NiciraStats.flow: request = .flow(try decodeNXFlowRequest(&reader))
             case NiciraStats.aggregate: request = .aggregate(try decodeNXFlowRequest(&reader))
             case NiciraStats.flowMonitor where version <= .v1_2: request = .flowMonitor(try decodeMonitors(&reader, version))
+            case NiciraStats.group where version == .v1_0, NiciraStats.groupDescription where version == .v1_0:
+                let group = try reader.u32()
+                try reader.skip(4)
+                request = subtype == NiciraStats.group ? .group(group) : .groupDescription(group)
+            case NiciraStats.groupFeatures where version <= .v1_1: request = .groupFeatures
             case NiciraStats.ipfixBridge, NiciraStats.ipfixFlow: request = .ipfix(isBridge: subtype == NiciraStats.ipfixBridge)
             default: throw OpenFlowError(.brcBadSubtype, "Nicira statistics \(subtype) are not ones that this switch keeps")
             }
@@ -201,9 +206,19 @@ enum StatsCodec {
                 writer.u32(queue)
             }
             return header(StatsType.queue)
-        case .group(let group):
+        case .group(let group),
+            .groupDescription(let group) where version == .v1_0:
+            let isStats = if case .group = request { true } else { false }
+            if version == .v1_0 {
+                encodeNiciraHeader(isStats ? NiciraStats.group : NiciraStats.groupDescription, more: more, version, &writer)
+                writer.u64(UInt64(group) << 32)
+                return true
+            }
             defer { writer.u64(UInt64(group) << 32) }
             return header(StatsType.group)
+        case .groupFeatures where version <= .v1_1:
+            encodeNiciraHeader(NiciraStats.groupFeatures, more: more, version, &writer)
+            return true
         case .groupDescription(let group):
             defer { if version >= .v1_5 { writer.u64(UInt64(group) << 32) } }
             return header(StatsType.groupDescription)
@@ -332,6 +347,9 @@ enum StatsCodec {
         case .flow(_, isNXM: true): encodeNiciraHeader(NiciraStats.flow, more: more, version, &writer)
         case .aggregate(_, isNXM: true): encodeNiciraHeader(NiciraStats.aggregate, more: more, version, &writer)
         case .flowMonitor: encodeMonitorHeader(more: more, version, &writer)
+        case .group where version == .v1_0: encodeNiciraHeader(NiciraStats.group, more: more, version, &writer)
+        case .groupDescription where version == .v1_0: encodeNiciraHeader(NiciraStats.groupDescription, more: more, version, &writer)
+        case .groupFeatures where version <= .v1_1: encodeNiciraHeader(NiciraStats.groupFeatures, more: more, version, &writer)
         default: encodeHeader(type, more: more, version, &writer)
         }
         StatsReplyCodec.encode(reply, version, &writer)
@@ -344,6 +362,16 @@ enum StatsCodec {
         return updates
     }
 
+    /// The standard's number of a reply that Nicira brought to versions before it.
+    private static func groupType(_ subtype: UInt32, _ version: OpenFlowVersion) -> UInt16? {
+        switch subtype {
+        case NiciraStats.group where version == .v1_0: StatsType.group
+        case NiciraStats.groupDescription where version == .v1_0: StatsType.groupDescription
+        case NiciraStats.groupFeatures where version <= .v1_1: StatsType.groupFeatures
+        default: nil
+        }
+    }
+
     static func decodeNicira(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> StatsReply {
         let (id, subtype) = try experimenterHeader(&reader)
         if version == .v1_3
@@ -352,6 +380,10 @@ enum StatsCodec {
         {
             if version == .v1_0 { try reader.skip(4) }
             return .flowMonitor(try decodeUpdates(&reader, version))
+        }
+        if id == Experimenter.nicira, let type = groupType(subtype, version) {
+            if version == .v1_0 { try reader.skip(4) }
+            return try StatsReplyCodec.decode(type, &reader, version)
         }
         guard id == Experimenter.nicira, subtype == NiciraStats.flow || subtype == NiciraStats.aggregate else {
             return .experimenter(ExperimenterMessage(experimenter: id, type: subtype, body: reader.rest()))

@@ -12,9 +12,9 @@ enum StatsReplyCodec {
         case .table: StatsType.table
         case .port: StatsType.port
         case .queue: StatsType.queue
-        case .group: StatsType.group
-        case .groupDescription: StatsType.groupDescription
-        case .groupFeatures: StatsType.groupFeatures
+        case .group: version == .v1_0 ? StatsType.experimenter : StatsType.group
+        case .groupDescription: version == .v1_0 ? StatsType.experimenter : StatsType.groupDescription
+        case .groupFeatures: version <= .v1_1 ? StatsType.experimenter : StatsType.groupFeatures
         case .meter: StatsType.meter
         case .meterConfig: StatsType.meterConfig
         case .meterFeatures: StatsType.meterFeatures

@@ -94,6 +94,7 @@ enum NiciraMessage {
     static let resume: UInt32 = 28
     static let flushConntrackZone: UInt32 = 29
     static let packetIn2: UInt32 = 30
+    static let groupMod: UInt32 = 31
     static let flushConntrack: UInt32 = 32
     static let requestForward: UInt32 = 132
 }
@@ -105,6 +106,10 @@ enum NiciraStats {
     static let flowMonitor: UInt32 = 2
     static let ipfixBridge: UInt32 = 3
     static let ipfixFlow: UInt32 = 4
+    /// Groups over 1.0, their features over 1.1 too.
+    static let group: UInt32 = 7
+    static let groupDescription: UInt32 = 8
+    static let groupFeatures: UInt32 = 9
 }
 
 /// Types of ONF's statistics for 1.3.
