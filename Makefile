@@ -29,7 +29,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 # What a fresh Debian 12 with a Swift toolchain lacks: to build, to run, to test, to compare.
 PACKAGES_BUILD := git make pkg-config libc6-dev libdpdk-dev dpdk-dev binutils
 PACKAGES_TEST := dpdk openvswitch-switch openvswitch-switch-dpdk openvswitch-common python3-openvswitch python3 python3-pytest \
-	python3-pytest-timeout qemu-system-x86 busybox-static linux-image-cloud-amd64 cpio kmod iproute2 iputils-ping procps
+	python3-pytest-timeout qemu-system-x86 busybox-static linux-image-cloud-amd64 cpio kmod iproute2 iputils-ping procps \
+	python3-venv openssl
 PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
 
 .PHONY: help deps build release run demo test test-unit test-system asan tsan lint format fuzz fuzz-regress hotpath bench docs coverage \
@@ -40,6 +41,7 @@ help: ## list what a developer does here
 
 deps: ## install by apt what is missing to build, run and test (Debian 12, root)
 	@Tests/Harness/deps.sh $(PACKAGES)
+	@Tests/Harness/python_deps.sh .build/python $(PYTHON)
 	@command -v $(SWIFT) >/dev/null || { echo "no Swift toolchain on PATH: install Swift 6.3 from https://www.swift.org/install/linux/" >&2; exit 1; }
 
 build: deps ## build everything, debug

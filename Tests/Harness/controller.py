@@ -13,7 +13,7 @@ from .openflow import ECHO_REPLY, ECHO_REQUEST, HELLO, message
 from .process import Child, HarnessError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-#: Where os-ken lives, made by `make deps`; the marker file says why if it could not be.
+#: Where os-ken lives, made by `make deps`; `.build/python.missing` says why if it could not be.
 PYTHON = f"{ROOT}/.build/python/bin/python"
 
 
@@ -21,7 +21,11 @@ def osken_missing():
     """Why os-ken cannot be used; None if it can."""
     if os.access(PYTHON, os.X_OK) and subprocess.run([PYTHON, "-c", "import os_ken"], capture_output=True).returncode == 0:
         return None
-    return "os-ken is not installed: pip could not be used (make deps tries it)"
+    reason = f"{ROOT}/.build/python.missing"
+    if os.path.exists(reason):
+        with open(reason) as text:
+            return text.read().strip()
+    return "os-ken is not installed: make deps does it"
 
 
 def free_port():

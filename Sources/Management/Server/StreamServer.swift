@@ -134,6 +134,8 @@ public final class StreamServer {
             logger.warning("\(path): refusing a connection, \(limits.connections) are open already")
             throw ChannelError.ioOnClosedChannel
         }
+        // Before the session says its first word.
+        if let tls { try channel.pipeline.syncOperations.addHandler(tls.serverHandler()) }
         let number = nextNumber
         nextNumber += 1
         let connection = StreamConnection(name: name(of: channel, number), limits: limits, loop: loop, channel: channel, logger: logger)
@@ -143,7 +145,6 @@ public final class StreamServer {
         let handler = StreamHandler(connection: connection, session: session, loop: loop) { [weak self] in
             self?.connections[number] = nil
         }
-        if let tls { try channel.pipeline.syncOperations.addHandler(tls.serverHandler()) }
         try channel.pipeline.syncOperations.addHandler(handler)
         if tls == nil {
             try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {

@@ -24,6 +24,7 @@ public struct Bundle {
 
 extension OpenFlowConnection {
     func handle(_ control: BundleControl, _ xid: UInt32) throws(OpenFlowError) {
+        try requireWritable()
         let id = control.bundleID
         switch control.kind {
         case .openRequest:
@@ -31,8 +32,11 @@ extension OpenFlowConnection {
             if bundles.removeValue(forKey: id) != nil { throw OpenFlowError(.bfcBadId, "bundle \(id) is open already") }
             try open(id, control.flags, openRequest: request(control, xid))
         case .closeRequest:
+            if bundles[id]?.isClosed == true {
+                bundles[id] = nil
+                throw OpenFlowError(.bfcBundleClosed, "bundle \(id) was closed already, and is discarded")
+            }
             try checkOwner(control)
-            if bundles[id]!.isClosed { throw OpenFlowError(.bfcBundleClosed, "bundle \(id) is closed already") }
             bundles[id]!.isClosed = true
             bundles[id]!.lastUsed = clock.now
         case .commitRequest:
@@ -47,6 +51,11 @@ extension OpenFlowConnection {
         if let reply = BundleControl.Kind(rawValue: control.kind.rawValue + 1) {
             send(.bundleControl(BundleControl(bundleID: id, kind: reply, flags: [])), xid: xid)
         }
+    }
+
+    /// A secondary controller may look, not touch.
+    private func requireWritable() throws(OpenFlowError) {
+        if settings.role == .secondary { throw OpenFlowError(.brcIsSecondary, "this controller's role is secondary") }
     }
 
     private func request(_ control: BundleControl, _ xid: UInt32) -> [UInt8] {
@@ -69,27 +78,41 @@ extension OpenFlowConnection {
     }
 
     func handle(_ add: BundleAdd, _ xid: UInt32, _ version: OpenFlowVersion) throws(OpenFlowError) {
+        try requireWritable()
         guard let header = Header(add.message) else { throw OpenFlowError(.bfcMsgBadLen, "a bundled message without header") }
         if header.version != version.rawValue { throw OpenFlowError(.bfcBadVersion, "a bundled message of version \(header.version)") }
         if header.xid != xid { throw OpenFlowError(.bfcMsgBadXid, "a bundled message whose xid is not the bundling message's") }
-        // Adding to a bundle that is not open opens it.
-        if bundles[add.bundleID] == nil { try open(add.bundleID, add.flags, openRequest: add.message) }
-        try checkRoom(for: add)
+        switch MessageType(number: header.type, version: version) {
+        case .flowMod, .groupMod, .portMod, .packetOut, .experimenter: break
+        default: throw OpenFlowConnection.notBundled
+        }
         let message = try Message.decode(add.message, flowModTableID: settings.flowModTableID).message
         switch message {
         case .flowMod, .groupMod, .portMod, .packetOut: break
-        default: throw OpenFlowError(.bfcMsgUnsup, "only flow-mods, group-mods, port-mods and packet-outs can be bundled")
+        default: throw OpenFlowConnection.notBundled
         }
+        // Adding to a bundle that is not open opens it.
+        if bundles[add.bundleID] == nil { try open(add.bundleID, add.flags, openRequest: add.message) }
+        try checkRoom(for: add)
         bundles[add.bundleID]!.messages.append((message, add.message))
         bundles[add.bundleID]!.byteCount += add.message.count
         bundles[add.bundleID]!.lastUsed = clock.now
     }
 
+    private static let notBundled = OpenFlowError(.bfcMsgUnsup, "only flow-mods, group-mods, port-mods and packet-outs can be bundled")
+
     /// Holds no copy of the bundle afterwards: its list must grow in place.
     private func checkRoom(for add: BundleAdd) throws(OpenFlowError) {
         guard let bundle = bundles[add.bundleID] else { return }
-        if bundle.isClosed { throw OpenFlowError(.bfcBundleClosed, "bundle \(add.bundleID) is closed") }
-        if bundle.flags != add.flags { throw OpenFlowError(.bfcBadFlags, "bundle \(add.bundleID) was opened with other flags") }
+        // Whoever loses count of what it does to a bundle loses the bundle.
+        if bundle.isClosed {
+            bundles[add.bundleID] = nil
+            throw OpenFlowError(.bfcBundleClosed, "bundle \(add.bundleID) is closed, and is discarded")
+        }
+        if bundle.flags != add.flags {
+            bundles[add.bundleID] = nil
+            throw OpenFlowError(.bfcBadFlags, "bundle \(add.bundleID) was opened with other flags, and is discarded")
+        }
         let bytes = bundles.values.reduce(add.message.count) { $0 + $1.byteCount }
         if bundle.messages.count >= OpenFlowLimits.messagesPerBundle || bytes > OpenFlowLimits.bundleBytes {
             throw OpenFlowError(.bfcMsgTooMany, "bundle \(add.bundleID) is full")

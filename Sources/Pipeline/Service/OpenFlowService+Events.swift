@@ -22,17 +22,21 @@ extension OpenFlowService {
     func send(_ event: PacketInEvent) {
         // A miss without a rule is for those versions that mean the controller by it; from 1.3 on a miss needs a rule to go there.
         let isImplicitMiss = event.reason == .noMatch && event.cookie == .max
-        for connection in connections where connection.settings.controllerID == event.controllerID && wants(event.reason, connection) {
-            if isImplicitMiss, (connection.version ?? .v1_0) >= .v1_3 { continue }
+        for connection in connections where connection.settings.controllerID == event.controllerID {
+            let version = connection.version ?? .v1_0
+            if isImplicitMiss, version >= .v1_3 { continue }
+            // Before 1.3 a rule that matches everything is a rule, and what it sends up an action's doing.
+            let reason = event.reason == .noMatch && !isImplicitMiss && version < .v1_3 ? .action : event.reason
+            guard wants(reason, connection) else { continue }
             var metadata = Match()
             for field in OpenFlowService.metadataFields where event.metadata[field] != 0 { metadata.set(field, event.metadata[field]) }
             metadata.set(.inPort, UInt128(event.inPort.rawValue))
             // How much of the packet: a rule says so by itself, for a miss the connection did.
-            let limit = event.reason == .noMatch ? min(event.maxLength, connection.settings.missSendLength) : event.maxLength
+            let limit = reason == .noMatch ? min(event.maxLength, connection.settings.missSendLength) : event.maxLength
             let data = limit == .max ? event.packet : Array(event.packet.prefix(Int(limit)))
             connection.sendPacketIn(
                 PacketIn(
-                    format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: event.reason,
+                    format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: reason,
                     tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data))
         }
     }
