@@ -33,7 +33,10 @@ extension Bridge {
 
     /// The same for flow-mods and group-mods together.
     @discardableResult
-    public func apply(changes: [BridgeChange]) throws(BundleError) -> FlowModResult {
+    public func apply(changes: [BridgeChange]) throws(BundleError) -> FlowModResult { try carryOut(changes, isTrial: false) }
+
+    @discardableResult
+    private func carryOut(_ changes: [BridgeChange], isTrial: Bool) throws(BundleError) -> FlowModResult {
         let now = pipeline.clock.now
         let outcome: Result<FlowTransaction, BundleError> = writer.withLock { state in
             var transaction = FlowTransaction(bridge: self, now: now)
@@ -42,19 +45,23 @@ extension Bridge {
                     switch change {
                     case .flow(let mod): try transaction.perform(mod, &state)
                     case .group(let mod): try transaction.perform(mod, &state)
+                    case .packetOut(let actions): try transaction.checkReferences(actions)
                     }
                 } catch {
                     transaction.rollBack(&state)
                     return .failure(BundleError(index: index, error: error))
                 }
             }
-            transaction.commit(&state)
+            if isTrial { transaction.rollBack(&state) } else { transaction.commit(&state) }
             return .success(transaction)
         }
         let transaction = try outcome.get()
-        transaction.report()
+        if !isTrial { transaction.report() }
         return transaction.result
     }
+
+    /// Throws what `apply(changes:)` would throw, and changes nothing.
+    public func check(changes: [BridgeChange]) throws(BundleError) { try carryOut(changes, isTrial: true) }
 
     /// Removes all rules, without events to controllers, and installs what the fail mode asks for.
     public func flushFlows() {

@@ -1,8 +1,10 @@
 // What controllers are told of flows, of each other and of tables, and what they may set.
 
 import Base
+import DatapathAPI
 import Flow
 import OpenFlow
+import Synchronization
 import Testing
 
 @testable import Pipeline
@@ -302,6 +304,67 @@ private func events(_ updates: [FlowUpdate]) -> [FlowUpdate.Full.Event] {
         #expect(control(.discardRequest) == .bfcBadId)
         #expect(control(.openReply) == .bfcBadType)
         #expect(peer.flows().isEmpty)
+    }
+
+    @Test func bundlesKeepTheOrderOfPacketsAndFailWhole() {
+        let rig = ServiceRig()
+        let peer = rig.peer(.v1_4)
+        let flags: BundleControl.Flags = [.atomic, .ordered]
+        let frame: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x12, 0x34] + Array(repeating: 0, count: 46)
+        let toTable = Message.packetOut(PacketOut(inPort: OpenFlowPort(1), actions: [.output(.table, maxLength: 0)], data: frame))
+        func all(_ port: UInt32) -> Message {
+            .flowMod(FlowMod(command: .add, tableID: 0, actions: [.output(OpenFlowPort(port), maxLength: 0)]))
+        }
+        func run(_ messages: [Message]) -> [ErrorCode] {
+            var codes: [ErrorCode] = []
+            func ask(_ bytes: [UInt8]) {
+                peer.sendBytes(bytes)
+                for case .error(let error) in peer.take() { if let code = error.code(in: .v1_4) { codes.append(code) } }
+            }
+            for message in messages {
+                ask(
+                    Message.bundleAdd(BundleAdd(bundleID: 1, flags: flags, message: message.encode(version: .v1_4, xid: 7)!))
+                        .encode(version: .v1_4, xid: 7)!)
+            }
+            ask(Message.bundleControl(BundleControl(bundleID: 1, kind: .commitRequest, flags: flags)).encode(version: .v1_4, xid: 8)!)
+            return codes
+        }
+        #expect(run([all(2), toTable, all(3), toTable]).isEmpty)
+        rig.datapath.executed.withLock { executed in
+            #expect(executed.map(\.actions) == [[.output(DatapathPort(2))], [.output(DatapathPort(3))]])
+            executed.removeAll()
+        }
+        // Whichever message fails, nothing of the bundle happens, and no packet leaves.
+        peer.send(.flowMod(FlowMod(command: .delete, tableID: 0)))
+        let bad = Message.flowMod(FlowMod(command: .add, tableID: 0, priority: 3, actions: [.gotoTable(0)]))
+        let good: [Message] = [all(2), toTable, all(3), toTable]
+        for place in 0...good.count {
+            var messages = good
+            messages.insert(bad, at: place)
+            #expect(run(messages) == [.bicBadTableId, .bfcMsgFailed])
+            #expect(peer.flows().isEmpty)
+            rig.datapath.executed.withLock { #expect($0.isEmpty) }
+        }
+        // A port-mod cannot be taken back at all.
+        let portMod = Message.portMod(
+            PortMod(port: OpenFlowPort(2), hardwareAddress: 0x0200_0000_0002, config: [.portDown], mask: [.portDown]))
+        #expect(run([all(2), portMod]) == [.bfcMsgUnsup, .bfcMsgFailed])
+        #expect(peer.flows().isEmpty)
+    }
+
+    @Test func groupModsAreForwardedToWhoeverAsked() {
+        let rig = ServiceRig()
+        let source = rig.peer(.v1_3, isService: false)
+        let listener = rig.peer(.v1_4, isService: false)
+        var config = AsyncConfig.initial(for: .v1_4)
+        config.primary.requestForward = 1
+        listener.send(.setAsync(config, isNicira: false))
+        let mod = GroupMod(command: .add, kind: .all, groupID: 3)
+        let xid = source.send(.groupMod(mod))
+        #expect(listener.take() == [.requestForward(.group(mod, xid: xid))])
+        // What is refused is not told.
+        source.send(.groupMod(mod))
+        #expect(listener.take().isEmpty)
     }
 
     // MARK: Failing open

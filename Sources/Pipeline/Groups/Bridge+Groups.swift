@@ -2,7 +2,7 @@
 
 internal import Base
 internal import DatapathAPI
-internal import Flow
+public import Flow
 public import OpenFlow
 internal import Synchronization
 
@@ -10,6 +10,8 @@ internal import Synchronization
 public enum BridgeChange: Sendable {
     case flow(FlowModification)
     case group(GroupMod)
+    /// Nothing changes; what the actions of a packet-out at this place refer to must be there by then.
+    case packetOut([Action])
 }
 
 extension Bridge {

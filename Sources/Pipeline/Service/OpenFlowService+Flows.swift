@@ -95,40 +95,81 @@ extension OpenFlowService {
         changes.reserveCapacity(bundle.messages.count)
         // Where each change stands in the bundle, for the error.
         var places: [Int] = []
+        // Whether there is anything that cannot be taken back.
+        var isMixed = false
         for (index, entry) in bundle.messages.enumerated() {
             do throws(OpenFlowError) {
                 switch entry.message {
-                case .flowMod(let mod):
-                    changes.append(.flow(try modification(mod, version)))
-                    places.append(index)
-                case .groupMod(let mod):
-                    changes.append(.group(mod))
-                    places.append(index)
+                case .flowMod(let mod): changes.append(.flow(try modification(mod, version)))
+                case .groupMod(let mod): changes.append(.group(mod))
                 case .portMod(let mod):
                     if bundle.flags.contains(.atomic) { throw OpenFlowError(.bfcMsgUnsup, "a port-mod cannot be part of an atomic bundle") }
                     try check(mod)
-                case .packetOut(let packet): try check(packet)
+                    isMixed = true
+                    continue
+                case .packetOut(let packet):
+                    try check(packet)
+                    isMixed = true
+                    changes.append(.packetOut(packet.actions))
                 default: throw OpenFlowError(.bfcMsgUnsup, "a message that cannot be bundled")
                 }
+                places.append(index)
             } catch {
                 try fail(index, error, bundle, connection)
             }
         }
         do throws(BundleError) {
-            try bridge.apply(changes: changes)
+            if isMixed { try bridge.check(changes: changes) } else { try bridge.apply(changes: changes) }
         } catch {
             try fail(places[error.index], OpenFlowService.wireError(error.error, version), bundle, connection)
         }
+        if isMixed { try carryOutInOrder(bundle, changes, places, on: connection) }
+        for entry in bundle.messages {
+            if case .groupMod(let mod) = entry.message {
+                forward(.group(mod, xid: Header(entry.raw)?.xid ?? xid), from: connection)
+            }
+        }
+    }
+
+    /// Carries out a bundle with packet-outs or port-mods, of which it is known that it can be: changes up to each of those
+    /// become visible together before it.
+    private func carryOutInOrder(
+        _ bundle: Bundle, _ changes: [BridgeChange], _ places: [Int], on connection: OpenFlowConnection
+    ) throws(OpenFlowError) {
+        var waiting: [BridgeChange] = []
+        var next = 0
         for (index, entry) in bundle.messages.enumerated() {
             do throws(OpenFlowError) {
                 switch entry.message {
-                case .portMod(let mod): try change(mod)
-                case .packetOut(let packet): try packetOut(packet, on: connection)
-                default: break
+                case .portMod(let mod):
+                    try applyWaiting(&waiting, connection)
+                    try change(mod)
+                case .packetOut(let packet):
+                    next += 1
+                    try applyWaiting(&waiting, connection)
+                    try packetOut(packet, on: connection)
+                default:
+                    waiting.append(changes[next])
+                    next += 1
                 }
             } catch {
                 try fail(index, error, bundle, connection)
             }
+        }
+        do throws(OpenFlowError) {
+            try applyWaiting(&waiting, connection)
+        } catch {
+            try fail(places.last ?? 0, error, bundle, connection)
+        }
+    }
+
+    private func applyWaiting(_ changes: inout [BridgeChange], _ connection: OpenFlowConnection) throws(OpenFlowError) {
+        defer { changes.removeAll() }
+        if changes.isEmpty { return }
+        do throws(BundleError) {
+            try bridge.apply(changes: changes)
+        } catch {
+            throw OpenFlowService.wireError(error.error, connection.version ?? .v1_0)
         }
     }
 
