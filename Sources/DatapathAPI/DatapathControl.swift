@@ -30,6 +30,9 @@ public struct MegaflowSnapshot: Sendable {
     /// Nil if it was never hit after it was installed.
     public var lastUsed: Instant?
     public var tcpFlags: UInt16
+    /// Of `packets` and `bytes`: those that were misses and led to the megaflow. The field's switch does not count them.
+    public var missedPackets: UInt64 = 0
+    public var missedBytes: UInt64 = 0
     public init(match: Match, actions: [DatapathAction], packets: UInt64, bytes: UInt64, lastUsed: Instant?, tcpFlags: UInt16) {
         self.match = match
         self.actions = actions

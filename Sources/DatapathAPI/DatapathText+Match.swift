@@ -150,6 +150,7 @@ struct MatchWriter {
         case .mplsLabel: ("mpls", "label")
         case .mplsTC: ("mpls", "tc")
         case .mplsTTL: ("mpls", "ttl")
+        case .mplsBOS: ("mpls", "bos")
         case .pktMark: ("", "skb_mark")
         case .tunID: ("tunnel", "tun_id")
         case .tunSrc: ("tunnel", "src")

@@ -10,10 +10,13 @@ public enum DatapathText {
     ///
     /// - Parameter portName: names instead of numbers, where it has one.
     public static func format(
-        _ flow: MegaflowSnapshot, now: Instant, portName: (DatapathPort) -> String? = { _ in nil }
+        _ flow: MegaflowSnapshot, now: Instant, portName: (DatapathPort) -> String? = { _ in nil },
+        punt: (PuntToken, UInt16) -> String? = { _, _ in nil }
     ) -> String {
-        var text = format(flow.match, portName: portName) + ", packets:\(flow.packets), bytes:\(flow.bytes), used:"
-        if let lastUsed = flow.lastUsed {
+        let packets = flow.packets - min(flow.packets, flow.missedPackets)
+        let bytes = packets == 0 ? 0 : flow.bytes - min(flow.bytes, flow.missedBytes)
+        var text = format(flow.match, portName: portName) + ", packets:\(packets), bytes:\(bytes), used:"
+        if packets > 0 || flow.missedPackets == 0, let lastUsed = flow.lastUsed {
             let milliseconds = now.milliseconds(since: lastUsed)
             let fraction = String(milliseconds % 1000)
             text += "\(milliseconds / 1000).\(String(repeating: "0", count: 3 - fraction.count))\(fraction)s"
@@ -21,7 +24,7 @@ public enum DatapathText {
             text += "never"
         }
         if flow.tcpFlags != 0 { text += ", flags:\(packetFlags(flow.tcpFlags))" }
-        return text + ", actions:" + format(flow.actions, portName: portName)
+        return text + ", actions:" + format(flow.actions, of: flow.match.key, mask: flow.match.mask, portName: portName, punt: punt)
     }
 
     /// TCP flags as one letter each, as the statistics show them.
@@ -79,11 +82,6 @@ public enum DatapathText {
     }
 
     // MARK: - Actions
-
-    /// Prints datapath actions; the empty list is `drop`.
-    public static func format(_ actions: [DatapathAction], portName: (DatapathPort) -> String? = { _ in nil }) -> String {
-        actions.isEmpty ? "drop" : actions.map { format($0, portName: portName) }.joined(separator: ",")
-    }
 
     /// Prints one datapath action.
     public static func format(_ action: DatapathAction, portName: (DatapathPort) -> String? = { _ in nil }) -> String {

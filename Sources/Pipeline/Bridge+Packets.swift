@@ -1,4 +1,4 @@
-// Packets of controllers' own, and traces.
+// Packets of controllers' own.
 
 internal import DatapathAPI
 public import Flow
@@ -41,44 +41,6 @@ extension Bridge {
                 effects,
                 FlowStatisticsDelta(packets: 1, bytes: UInt64(packet.count), lastUsed: pipeline.clock.now, tcpFlags: 0))
         }
-    }
-
-    /// What the bridge would do with a packet, step by step, in the form of `ofproto/trace`. Changes nothing.
-    ///
-    /// - Parameter key: the packet; `inPort` says by which port of this bridge it comes in.
-    public func trace(_ key: FlowKey) -> String {
-        var key = key
-        let inPort = OpenFlowPort(UInt32(truncatingIfNeeded: key[.inPort]))
-        if case .datapath(let number)? = port(inPort)?.attachment { key[.datapathInPort] = UInt128(number.rawValue) }
-        let root = TraceNode(.bridge, "")
-        var translation = Translation()
-        var final = key
-        let isKnown = pipeline.withTranslator { translator, topology in
-            guard let view = topology.bridges[identifier] else { return false }
-            translator.begin(key, pipeline: pipeline, hasSideEffects: false, trace: root.add(.bridge, TraceText.bridge(name)))
-            if let port = view.byNumber[inPort.rawValue] {
-                translator.runPipeline(from: port)
-            } else {
-                translator.view = view
-                translator.store32(FlowOffset.inPort, inPort.rawValue)
-                translator.enter(view)
-                translator.runTable(0, port: nil, canMissToController: true)
-                translator.runActionSet()
-            }
-            final = translator.key.pointee
-            translator.finish(into: &translation, keepsRecord: false)
-            return true
-        }
-        guard isKnown else { return "bridge \(name) does not exist any more\n" }
-        final[.actsetOutput] = key[.actsetOutput]
-        for offset in [FlowOffset.vlanTPID, FlowOffset.vlanTPID2] {
-            final.store(key.load(at: offset, count: 2), at: offset, count: 2)
-        }
-        let before = TraceText.flow(key)
-        let after = TraceText.flow(final)
-        return "Flow: \(before)\n\(root.render())\nFinal flow: \(before == after ? "unchanged" : after)\n"
-            + "Megaflow: \(TraceText.megaflow(key, translation.mask))\n"
-            + "Datapath actions: \(DatapathText.format(translation.actions))\n"
     }
 }
 

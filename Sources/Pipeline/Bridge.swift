@@ -202,6 +202,25 @@ public final class Bridge: @unchecked Sendable {
         pipeline.bridgeState(of: self)?.macTable.entries(now: pipeline.clock.now) ?? []
     }
 
+    /// Puts a station behind a port by hand: it neither ages nor moves.
+    public func addStaticAddress(_ address: UInt64, vlan: UInt16, port: OpenFlowPort) {
+        guard let table = pipeline.bridgeState(of: self)?.macTable else { return }
+        pipeline.stamp(table.learn(address, vlan: vlan, port: port, now: pipeline.clock.now, isStatic: true))
+    }
+
+    /// Removes a station that was put there by hand. False if there is none.
+    public func removeStaticAddress(_ address: UInt64, vlan: UInt16) -> Bool {
+        guard let changed = pipeline.bridgeState(of: self)?.macTable.removeStatic(address, vlan: vlan) else { return false }
+        pipeline.stamp(changed)
+        return true
+    }
+
+    /// What MAC learning did so far.
+    public func learningStatistics() -> MACTableStatistics { pipeline.bridgeState(of: self)?.macTable.statistics() ?? MACTableStatistics() }
+
+    /// Lets the counts of events begin at zero.
+    public func clearLearningStatistics() { pipeline.bridgeState(of: self)?.macTable.clearStatistics() }
+
     /// Forgets all learned stations.
     public func flushLearnedAddresses() {
         guard let table = pipeline.bridgeState(of: self)?.macTable else { return }

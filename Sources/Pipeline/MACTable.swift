@@ -18,6 +18,19 @@ public struct LearnedAddress: Sendable, Equatable {
     /// 48 bits.
     public var address: UInt64
     public var ageSeconds: Int
+    /// Put there by hand: neither ages nor moves.
+    public var isStatic = false
+}
+
+/// What a MAC-learning table did so far (`fdb/stats-show`).
+public struct MACTableStatistics: Sendable, Equatable {
+    public var entries = 0
+    public var capacity = 0
+    public var staticEntries = 0
+    public var learned: UInt64 = 0
+    public var expired: UInt64 = 0
+    public var evicted: UInt64 = 0
+    public var moved: UInt64 = 0
 }
 
 /// Learned stations.
@@ -38,7 +51,13 @@ final class MACTable: Sendable {
         /// Slots of each port's entries, least recently learned or refreshed first (checked again at eviction).
         var queues: [UInt32: [Int]] = [:]
         var counts: [UInt32: Int] = [:]
+        var learned: UInt64 = 0
+        var expired: UInt64 = 0
+        var evicted: UInt64 = 0
+        var moved: UInt64 = 0
     }
+    /// The last use of a static entry.
+    private static let never = UInt64.max
 
     /// Word 0: the slots' mask, then the slots.
     private struct Storage: @unchecked Sendable {
@@ -118,14 +137,20 @@ final class MACTable: Sendable {
     ///
     /// - Parameter isLate: the packets are from `now`, but are heard of only later, as counts of a megaflow. They do not undo
     ///   what was seen since: a station that moved stays where it moved to.
-    func learn(_ address: UInt64, vlan: UInt16, port: OpenFlowPort, now: Instant, isLate: Bool = false) -> DependencySet {
+    /// - Parameter isStatic: it stays there until it is removed.
+    func learn(
+        _ address: UInt64, vlan: UInt16, port: OpenFlowPort, now: Instant, isLate: Bool = false, isStatic: Bool = false
+    ) -> DependencySet {
         let wanted = key(address, vlan)
+        let now = isStatic ? Instant(nanoseconds: MACTable.never) : now
         return state.withLock { state in
             if let slot = find(wanted) {
                 let old = UInt32(truncatingIfNeeded: (slot + 1).pointee.load(ordering: .relaxed))
+                if !isStatic, (slot + 2).pointee.load(ordering: .relaxed) == MACTable.never { return [] }
                 if isLate, (slot + 2).pointee.load(ordering: .relaxed) >= now.nanoseconds { return [] }
                 (slot + 2).pointee.store(now.nanoseconds, ordering: .relaxed)
                 if old == port.rawValue { return [] }
+                state.moved += 1
                 (slot + 1).pointee.store(UInt64(port.rawValue), ordering: .releasing)
                 let index = (slot - storage.words) / MACTable.slotWords
                 state.counts[old, default: 1] -= 1
@@ -134,7 +159,11 @@ final class MACTable: Sendable {
                 return dependency(address, vlan: vlan)
             }
             var changed = dependency(address, vlan: vlan)
-            while state.entryCount >= state.capacity { changed.formUnion(evictOne(&state)) }
+            while state.entryCount >= state.capacity {
+                state.evicted += 1
+                changed.formUnion(evictOne(&state))
+            }
+            if !isStatic { state.learned += 1 }
             if state.entryCount + state.tombstoneCount >= (storage.mask + 1) * 3 / 4 { changed.formUnion(rebuild(&state)) }
             var index = Int(truncatingIfNeeded: hash(wanted)) & storage.mask
             while true {
@@ -258,7 +287,10 @@ final class MACTable: Sendable {
         state.withLock { state in
             if state.entryCount == 0 { return [] }
             let limit = UInt64(state.ageingSeconds) * 1_000_000_000
-            return removeWhere(&state) { _, _, used in now.nanoseconds > used && now.nanoseconds - used >= limit }
+            let before = state.entryCount
+            let changed = removeWhere(&state) { _, _, used in now.nanoseconds > used && now.nanoseconds - used >= limit }
+            state.expired += UInt64(before - state.entryCount)
+            return changed
         }
     }
 
@@ -266,6 +298,31 @@ final class MACTable: Sendable {
 
     func remove(port: OpenFlowPort) -> DependencySet {
         state.withLock { removeWhere(&$0) { entryPort, _, _ in entryPort == port.rawValue } }
+    }
+
+    /// Removes a static entry; nil if there is none.
+    func removeStatic(_ address: UInt64, vlan: UInt16) -> DependencySet? {
+        let wanted = key(address, vlan)
+        return state.withLock { state in
+            guard let slot = find(wanted), (slot + 2).pointee.load(ordering: .relaxed) == MACTable.never else { return nil }
+            return free((slot - storage.words) / MACTable.slotWords, &state)
+        }
+    }
+
+    /// Counts so far; `clearStatistics` lets those of events begin at zero.
+    func statistics() -> MACTableStatistics {
+        let fixed = entries(now: Instant(nanoseconds: 0)).count(where: \.isStatic)
+        return state.withLock { state in
+            MACTableStatistics(
+                entries: state.entryCount, capacity: state.capacity, staticEntries: fixed, learned: state.learned, expired: state.expired,
+                evicted: state.evicted, moved: state.moved)
+        }
+    }
+
+    func clearStatistics() {
+        state.withLock { state in
+            (state.learned, state.expired, state.evicted, state.moved) = (0, 0, 0, 0)
+        }
     }
 
     func setAgeing(seconds: Int) { state.withLock { $0.ageingSeconds = seconds } }
@@ -293,7 +350,8 @@ final class MACTable: Sendable {
             result.append(
                 LearnedAddress(
                     port: OpenFlowPort(UInt32(truncatingIfNeeded: port)), vlan: UInt16(truncatingIfNeeded: key >> 48 & 0xfff),
-                    address: key & 0xffff_ffff_ffff, ageSeconds: Int(now.milliseconds(since: Instant(nanoseconds: used)) / 1000)))
+                    address: key & 0xffff_ffff_ffff, ageSeconds: Int(now.milliseconds(since: Instant(nanoseconds: used)) / 1000),
+                    isStatic: used == MACTable.never))
         }
         return result.sorted { ($0.port, $0.vlan, $0.address) < ($1.port, $1.vlan, $1.address) }
     }

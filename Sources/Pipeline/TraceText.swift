@@ -1,6 +1,7 @@
 // The lines of a trace.
 
 internal import Classifier
+internal import DatapathAPI
 internal import Flow
 
 enum TraceText {
@@ -25,12 +26,50 @@ enum TraceText {
     /// A packet with every field that it has.
     static func flow(_ key: FlowKey) -> String { FlowText.format(packet: key) }
 
-    static func megaflow(_ key: FlowKey, _ mask: FlowMask) -> String {
-        var match = Match(key: key, mask: mask)
+    /// What failed, in the field's few words.
+    static func reason(_ failure: String) -> String {
+        if failure.hasPrefix("over max translation depth") { return "Recursion too deep" }
+        if failure.hasPrefix("over ") { return "Too many resubmits" }
+        return failure
+    }
+
+    /// Fields whose change makes the field's switch look at the protocol too.
+    private static let protocolFields: Set<Field> = [.nwSrc, .nwDst, .nwTTL, .ipv6Src, .ipv6Dst, .ipv6Label]
+
+    /// What the decision rests on. What is set counts too, as the field's switch has it: it looks at what it changes.
+    static func megaflow(_ key: FlowKey, _ mask: FlowMask, _ actions: [DatapathAction]) -> String {
+        var looked = mask
+        var isForeign = false
+        var isRetagged = false
+        func add(_ actions: [DatapathAction]) {
+            for action in actions {
+                switch action {
+                case .clone(let inner): add(inner)
+                // From here on the network header is another.
+                case .pushMPLS, .popMPLS: isForeign = true
+                case .pushVLAN, .popVLAN: isRetagged = true
+                case .set(.vlanTCI, _, _): if !isRetagged { looked.bits[.vlanTCI] = 0xffff }
+                case .set(let field, _, let bits):
+                    let offset = field.layout.byteOffset
+                    guard offset < 320 else { continue }
+                    if isForeign, field != .ethSrc, field != .ethDst { continue }
+                    looked.bits[field] |= bits & field.layout.allOnes
+                    if [.arpSPA, .arpTPA, .arpSHA, .arpTHA].contains(field) { looked.bits[.arpOp] = 0xff }
+                    let isIP = key[.ethType] == 0x0800 || key[.ethType] == 0x86dd
+                    if isIP, protocolFields.contains(field) || field == .nwTOS && bits & 3 != 0 { looked.bits[.nwProto] = 0xff }
+                default: continue
+                }
+            }
+        }
+        add(actions)
+        var match = Match(key: key, mask: looked)
         // The input port is shown by its OpenFlow number; what every megaflow matches anyway is not shown.
         match.clear(.datapathInPort)
         match.set(.inPort, key[.inPort])
-        if match.key[.vlanTCI] == 0, match.mask.bits[.vlanTCI] == 0x1000 { match.clear(.vlanTCI) }
+        if key[.vlanTCI] & 0x1000 == 0 { match.clear(.vlanTCI) }
+        if key.load(at: FlowOffset.vlanTCI2, count: 2) & 0x1000 == 0 {
+            match.mask.bits.store(0, at: FlowOffset.vlanTCI2, count: 2)
+        }
         let isIP = key[.ethType] == 0x0800 || key[.ethType] == 0x86dd
         if !isIP { match.clear(.ipFrag) }
         match.mask.bits.store(0, at: FlowOffset.mplsCount, count: 1)

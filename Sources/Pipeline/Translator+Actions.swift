@@ -34,6 +34,7 @@ extension Translator {
         case .outputField(let source, let length):
             look(source)
             let port = UInt32(truncatingIfNeeded: min(read(source), UInt128(UInt32.max)))
+            report(.detail, "output port is \(port)")
             output(to: OpenFlowPort(Translator.wide(port)), maxLength: length)
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
         case .enqueue(let port, _): output(to: port, maxLength: 0)
@@ -45,6 +46,7 @@ extension Translator {
             guard meetsPrerequisites(of: from.field), meetsPrerequisites(of: to.field) else { break }
             look(from)
             set(to, read(from))
+            reportValue(of: to)
         case .push(let source):
             if stack.count >= PipelineLimits.stackDepth {
                 fail("more than \(PipelineLimits.stackDepth) values on the stack")
@@ -55,6 +57,7 @@ extension Translator {
         case .pop(let target):
             if let value = stack.popLast() {
                 set(target, value)
+                reportValue(of: target)
             } else {
                 report(.warning, "pop from an empty stack does nothing")
             }
@@ -150,6 +153,16 @@ extension Translator {
         return RawField.load(key, part.field) >> UInt128(part.offset) & ones
     }
 
+    /// Says in a trace what a field is now.
+    private func reportValue(of part: SubField) {
+        guard trace != nil else { return }
+        let value = RawField.load(key, part.field)
+        let text = FlowText.formatValue(part.field, value, mask: part.field.layout.allOnes)
+        let isWhole = part.offset == 0 && part.bits == part.field.layout.bits
+        let shown = isWhole ? text : FlowTextNumber.hex(UInt64(truncatingIfNeeded: read(part)))
+        report(.detail, "\(FlowText.format(part)) is now \(shown)")
+    }
+
     func set(_ part: SubField, _ value: UInt128) {
         let ones: UInt128 = part.bits == 128 ? .max : (1 << UInt128(part.bits)) - 1
         set(part.field, (value & ones) << UInt128(part.offset), mask: ones << UInt128(part.offset))
@@ -189,7 +202,8 @@ extension Translator {
             write(field, UInt128(ttl - 1), bits: 0xff)
             return false
         }
-        report(.detail, "TTL is used up")
+        let isIPv6 = load16(FlowOffset.etherType) == 0x86dd
+        report(.warning, field == .mplsTTL ? "MPLS decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
         let receivers = controllerIDs.isEmpty && view.settings.sendsInvalidTTLToController ? [0] : controllerIDs
         for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: rule?.cookie ?? .max) }
         drop(.ttlExpired)

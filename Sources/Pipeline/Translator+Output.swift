@@ -38,7 +38,7 @@ extension Translator {
             return
         }
         if number == inPort, port != .inPort {
-            report(.detail, "not sent back to the input port")
+            report(.warning, "skipping output to input port")
             return
         }
         commit()
@@ -50,12 +50,12 @@ extension Translator {
 
     private func send(toNumber number: UInt32, isBack: Bool) {
         guard let port = view.byNumber[number] else {
-            report(.warning, "output port \(number) does not exist")
+            report(.warning, "Nonexistent output port")
             drop(.outputPortClosed)
             return
         }
         if number == inPort, !isBack {
-            report(.detail, "not sent back to the input port")
+            report(.warning, "skipping output to input port")
             return
         }
         send(to: port)

@@ -163,7 +163,8 @@ final class Translator: @unchecked Sendable {
         // The pipeline's own lines do not come from the packet.
         for word in 40..<FlowKey.wordCount { written.pointee.bits.words[word] = .max }
         looked.pointee.addStructural()
-        lookBits16(FlowOffset.vlanTCI, Translator.vlanPresent)
+        // A trace shows what the rules look at; that a packet with a tag is one goes without saying.
+        if trace == nil { lookBits16(FlowOffset.vlanTCI, Translator.vlanPresent) }
     }
 
     /// Registers, metadata and action-set output as they are when a packet enters a bridge.
@@ -305,7 +306,7 @@ final class Translator: @unchecked Sendable {
             return
         }
         if depth > PipelineLimits.translationDepth {
-            fail("resubmits nest deeper than \(PipelineLimits.translationDepth)")
+            fail("over max translation depth \(PipelineLimits.translationDepth)")
             return
         }
         var next = Next.table(first, port: firstPort, canMissToController: firstCanMiss)
@@ -314,7 +315,7 @@ final class Translator: @unchecked Sendable {
             table = number
             lookupCount += 1
             if lookupCount > PipelineLimits.resubmits {
-                fail("more than \(PipelineLimits.resubmits) table lookups")
+                fail("over \(PipelineLimits.resubmits) resubmit actions")
                 return
             }
             guard let found = lookup(number, port: port) else {

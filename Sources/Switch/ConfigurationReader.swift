@@ -22,6 +22,8 @@ struct ConfigurationReader {
 
     /// Sentences about values that were ignored; the caller logs the new ones.
     var complaints: [String] = []
+    /// By row: what it asks for and does not get, for its status column.
+    private(set) var unsupported: [UUID: [String]] = [:]
 
     init(table: @escaping (String) -> [UUID: ConfigurationRow]) { self.table = table }
 
@@ -159,15 +161,23 @@ struct ConfigurationReader {
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
         "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX", "auto_attach": "auto-attach",
+        "stp_enable": "the spanning tree protocol", "rstp_enable": "the rapid spanning tree protocol",
+        "mcast_snooping_enable": "multicast snooping",
     ]
-    private static let unsupportedPortColumns = ["lacp": "LACP"]
+    private static let unsupportedPortColumns = ["lacp": "LACP", "bond_fake_iface": "bond_fake_iface"]
     private static let unsupportedInterfaceColumns = [
         "bfd": "BFD", "cfm_mpid": "CFM", "lldp": "LLDP",
     ]
 
+    /// Whether a column holds anything but its default: emptiness, false or zero.
+    private static func asks(_ value: Datum) -> Bool {
+        !value.isEmpty && value != Datum(false) && value != Datum(Int64(0))
+    }
+
     private mutating func complainOfWhatIsMissing(_ row: ConfigurationRow, _ columns: [String: String], _ place: String) {
-        for (column, feature) in columns.sorted(by: { $0.key < $1.key }) where !row[column].isEmpty {
+        for (column, feature) in columns.sorted(by: { $0.key < $1.key }) where ConfigurationReader.asks(row[column]) {
             complaints.append("\(column) of \(place) has no effect: \(feature) is not supported; clear the column")
+            unsupported[row.uuid, default: []].append("\(column): \(feature) is not supported")
         }
     }
 

@@ -218,7 +218,8 @@ extension Switch {
     // MARK: Changing
 
     private func needsReopening(_ interface: RunningInterface, _ now: WantedInterface, of bridge: WantedBridge) -> Bool {
-        if now.type != interface.wanted.type || now.uuid != interface.wanted.uuid { return true }
+        // A new row of the same name and type (deleted and added in one transaction) is the same interface.
+        if now.type != interface.wanted.type { return true }
         if now.ofportRequest != interface.wanted.ofportRequest, now.name != bridge.name,
             let request = now.ofportRequest, request != interface.number?.rawValue
         {
@@ -296,7 +297,6 @@ extension WantedInterface {
     /// Whether the device itself must change, as opposed to how the bridge sees it.
     func differsInDevice(from other: WantedInterface) -> Bool {
         type != other.type || options != other.options || mtuRequest != other.mtuRequest || macRequest != other.macRequest
-            || uuid != other.uuid
     }
 }
 

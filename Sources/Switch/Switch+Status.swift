@@ -42,10 +42,18 @@ extension Switch {
     func publishBridge(_ name: String) {
         guard let running = bridges[name] else { return }
         let uuid = running.wanted.uuid
+        status.set("Bridge", uuid, "status", Datum(unsupportedStatus(uuid)))
+        for port in running.wanted.ports { status.set("Port", port.uuid, "status", Datum(unsupportedStatus(port.uuid))) }
         let digits = String(running.bridge.datapathID, radix: 16)
         status.set("Bridge", uuid, "datapath_id", Datum(String(repeating: "0", count: 16 - digits.count) + digits))
         status.set("Bridge", uuid, "datapath_version", Datum("<built-in>"))
         for interface in running.interfaces.keys { publishInterface(interface, of: name) }
+    }
+
+    /// What a row asks for and does not get, for its status column.
+    func unsupportedStatus(_ uuid: UUID) -> [String: String] {
+        guard let sentences = unsupported[uuid], !sentences.isEmpty else { return [:] }
+        return ["unsupported": sentences.joined(separator: "; ")]
     }
 
     /// Everything but statistics.
@@ -83,7 +91,7 @@ extension Switch {
         set("duplex", Datum(link.isFullDuplex.map { $0 ? "full" : "half" }))
         set("link_resets", Datum(Int64(clamping: link.changes)))
         set("ifindex", Datum(Int64(link.interfaceIndex)))
-        set("status", Datum(netdev.status()))
+        set("status", Datum(netdev.status().merging(unsupportedStatus(uuid)) { own, _ in own }))
         if replica.row("Interface", uuid)?["statistics"].isEmpty ?? true {
             set("statistics", Datum(statistics(of: interface)))
         }
@@ -115,8 +123,10 @@ extension Switch {
         flushStatus()
     }
 
-    /// Writes every port's counters.
+    /// Writes every port's counters, and the machine's if they are asked for.
     func refreshStatistics() {
+        let wantsSystem = globals.otherConfig["enable-statistics"] == "true"
+        status.set("Open_vSwitch", nil, "statistics", Datum(wantsSystem ? SystemStatistics.read(program: "apusd") : [:]))
         for running in bridges.values {
             publishMirrorStatistics(running)
             for interface in running.interfaces.values where interface.number != nil {

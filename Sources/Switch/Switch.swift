@@ -64,6 +64,8 @@ public final class Switch {
     private var isFirstRound = true
     private var isFirstApplication = true
     private var knownComplaints: Set<String> = []
+    /// By row: what it asks for and does not get.
+    var unsupported: [UUID: [String]] = [:]
     private var isStarted = false
 
     /// - Parameters:
@@ -120,6 +122,7 @@ public final class Switch {
         isFirstRound = false
         wantedBefore = wantedBridges
         logComplaints(reader.complaints)
+        unsupported = reader.unsupported
 
         applyGlobals(wantedGlobals)
         let wantedNames = Set(wantedBridges.map(\.name))

@@ -1,4 +1,5 @@
 import CDPDK
+import Glibc
 import Netdev
 import Testing
 
@@ -35,5 +36,45 @@ func withBurst<Result>(_ body: (PacketBurst) throws -> Result) rethrows -> Resul
         #expect(right.statistics().txPackets == 100)
         left.close()
         right.close()
+    }
+
+    @Test func aDeviceRecordsWhatItSendsAndIsWaitedFor() throws {
+        let path = "/tmp/apus-dummy-\(getpid()).pcap"
+        defer { unlink(path) }
+        let left = try DummyPort(NetdevConfiguration(name: "left", kind: .dummy), mode: .device)
+        let right = try DummyPort(NetdevConfiguration(name: "right", kind: .dummyPMD, options: ["tx_pcap": path]), mode: .device)
+        #expect(left.rxQueue(0).descriptor >= 0)
+        #expect(right.rxQueue(0).descriptor < 0)
+        let frame = [UInt8](repeating: 7, count: 60)
+        #expect(left.inject(frame))
+        let moved = withBurst { forward(left.rxQueue(0), right.txQueue(0, threads: 1), $0) }
+        #expect(moved == 1)
+        #expect(withBurst { forward(left.rxQueue(0), right.txQueue(0, threads: 1), $0) } == 0)
+        #expect(right.statistics().txPackets == 1)
+        #expect(!right.statistics().named.contains { $0.name == "tx_dropped" })
+        left.close()
+        right.close()
+        let file = fopen(path, "r")!
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 200)
+        #expect(fread(&bytes, 1, 200, file) == 24 + 16 + 60)
+        #expect(Array(bytes[40..<100]) == frame)
+    }
+
+    @Test func streamsCarryPackets() throws {
+        let path = "/tmp/apus-dummy-\(getpid()).sock"
+        let left = try DummyPort(
+            NetdevConfiguration(name: "left", kind: .dummy, options: ["pstream": "punix:\(path)"]), mode: .device)
+        let right = try DummyPort(
+            NetdevConfiguration(name: "right", kind: .dummy, options: ["stream": "unix:\(path)"]), mode: .device)
+        for _ in 0..<2000 where right.streamState != "connected" { usleep(1000) }
+        #expect(right.streamState == "connected")
+        #expect(left.streamState == "unknown")
+        #expect(right.inject([UInt8](repeating: 1, count: 60)))
+        #expect(withBurst { forward(right.rxQueue(0), right.txQueue(0, threads: 1), $0) } == 1)
+        for _ in 0..<2000 where left.pendingReceive() == 0 { usleep(1000) }
+        #expect(left.pendingReceive() == 1)
+        right.close()
+        left.close()
     }
 }

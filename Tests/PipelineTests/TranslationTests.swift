@@ -53,7 +53,7 @@ import Testing
     ("push_mpls:0x8847,output:2", "push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),2"),
     (
         "push_mpls:0x8847,set_mpls_label:100,output:2",
-        "push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),set(mpls(label=100)),2"
+        "push_mpls(label=100,tc=0,ttl=64,bos=1,eth_type=0x8847),2"
     ),
     ("push_mpls:0x8847,pop_mpls:0x0800,output:2", "push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),pop_mpls(eth_type=0x800),2"),
     ("write_actions(output:2)", "2"),
@@ -143,7 +143,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
         "in_port=22,actions=output:10", on: other)
     // The change in br1 is for the copy only.
     #expect(rig.actions("in_port=1") == "clone(set(eth(dst=02:00:00:00:00:99)),21),2")
-    #expect(rig.actions("in_port=2") == "set(eth(src=02:00:00:00:00:77)),set(eth(dst=02:00:00:00:00:99)),21")
+    #expect(rig.actions("in_port=2") == "set(eth(src=02:00:00:00:00:77,dst=02:00:00:00:00:99)),21")
     #expect(rig.actions("in_port=21") == "drop")
     // Two bridges that send to each other for ever.
     rig.flows("priority=40000,in_port=10,actions=in_port")

@@ -96,7 +96,7 @@ def test_packets_and_time(suite):
     flows = suite.appctl("dpctl/dump-flows").splitlines()
     assert flows[0] == "flow-dump from the main thread:" and len(flows) == 2
     assert flows[1].startswith("recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),"
-                               "eth_type(0x0800),ipv4(frag=no), packets:")
+                               "eth_type(0x0800),ipv4(frag=no), packets:0, bytes:0, used:never, actions:"), flows
     suite.appctl("netdev-dummy/receive", "p1", ICMP, "--len", "200")
     assert "n_packets=2, n_bytes=306" in suite.ofctl("dump-flows", "br0")
     assert suite.appctl("fdb/show", "br0") == " port  VLAN  MAC                Age\n    1     0  50:54:00:00:00:09    0\n"
@@ -166,3 +166,75 @@ def test_log_controls(suite):
     size = len(suite.log())
     suite.vsctl("del-br", "br0")
     assert len(suite.log()) == size
+
+
+def test_learning_by_hand(suite):
+    suite.bridge(1, 2)
+    suite.ofctl("add-flow", "br0", "actions=NORMAL")
+    suite.appctl("fdb/add", "br0", "p2", "0", "50:54:00:00:00:09")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    assert "    2     0  50:54:00:00:00:09  static\n" in suite.appctl("fdb/show", "br0"), "a static entry does not move"
+    suite.appctl("netdev-dummy/receive", "p2", UDP_TO_1)
+    assert suite.appctl("fdb/stats-show", "br0") == """Statistics for bridge "br0":
+  Current/maximum MAC entries in the table: 2/8192
+  Current static MAC entries in the table : 1
+  Total number of learned MAC entries     : 1
+  Total number of expired MAC entries     : 0
+  Total number of evicted MAC entries     : 0
+  Total number of port moved MAC entries  : 0
+"""
+    suite.appctl("fdb/del", "br0", "0", "50:54:00:00:00:09")
+    for words, error in ((["fdb/del", "br0", "0", "50:54:00:00:00:09"], "could not find static mac entry"),
+                         (["fdb/add", "br0", "p1", "0", "zz"], "bad MAC address"), (["fdb/add", "no", "p1", "0", "zz"], "no such bridge"),
+                         (["bridge/dump-flows", "no"], "Unknown bridge"), (["dpif/dump-flows", "no"], "no such bridge")):
+        done = suite.appctl(*words, check=False)
+        assert done.returncode == 2 and done.stderr.splitlines()[0] == error, (words, done.stderr)
+    assert re.match(r"duration=\d+s, n_packets=2, n_bytes=212, ,actions=NORMAL\n", suite.appctl("bridge/dump-flows", "br0"))
+
+
+def test_replacing_a_port_keeps_the_device(suite):
+    suite.bridge(1, 2)
+    suite.ofctl("add-flow", "br0", "in_port=1,actions=2")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    suite.vsctl("del-port", "br0", "p2", "--", "add-port", "br0", "p2", "--", "set", "Interface", "p2", "type=dummy", "ofport_request=2")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    suite.appctl("time/warp", "6000", "1000")
+    assert "tx_packets=2" in suite.vsctl("get", "Interface", "p2", "statistics")
+    assert "deleted interface p2" not in suite.log()
+
+
+def test_what_is_not_there_is_said_in_the_row(suite):
+    suite.bridge(1)
+    suite.vsctl("set", "bridge", "br0", "stp_enable=true", "--", "set", "interface", "p1", "bfd:enable=true")
+    assert "spanning tree" in suite.vsctl("get", "bridge", "br0", "status:unsupported")
+    assert "BFD" in suite.vsctl("get", "interface", "p1", "status:unsupported")
+    suite.vsctl("set", "bridge", "br0", "stp_enable=false", "--", "clear", "interface", "p1", "bfd")
+    assert suite.vsctl("get", "bridge", "br0", "status") == "{}\n"
+    assert suite.vsctl("get", "interface", "p1", "status") == "{}\n"
+    suite.vsctl("set", "Open_vSwitch", ".", "other_config:enable-statistics=true")
+    suite.appctl("time/warp", "6000", "1000")
+    assert re.search(r'cpu="\d+".*load_average=.*memory=.*process_apusd=', suite.vsctl("get", "Open_vSwitch", ".", "statistics"))
+
+
+def test_configured_by_the_fields_database_server(folder):
+    env = dict(os.environ, OVS_RUNDIR=folder, OVS_LOGDIR=folder, OVS_DBDIR=folder, OVS_SYSCONFDIR=folder)
+    run(["ovsdb-tool", "create", f"{folder}/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"], env=env)
+    run(["ovsdb-server", "--detach", "--no-chdir", "--pidfile", "--log-file", f"--remote=punix:{folder}/db.sock", f"{folder}/conf.db"], env=env)
+    try:
+        run(["ovs-vsctl", "--no-wait", "init"], env=env)
+        suite = Suite(folder, f"unix:{folder}/db.sock")
+        try:
+            assert suite.started.returncode == 0, suite.started.stderr
+            assert suite.started.stderr == ""
+            suite.bridge(1, 2)
+            suite.ofctl("add-flow", "br0", "in_port=1,actions=2")
+            suite.appctl("netdev-dummy/receive", "p1", ICMP)
+            assert "n_packets=1, n_bytes=106" in suite.ofctl("dump-flows", "br0")
+            assert suite.vsctl("get", "Interface", "p2", "ofport") == "2\n"
+            suite.vsctl("del-br", "br0")
+            assert suite.appctl("dpif/show") == ""
+            assert not re.search(r"\|(WARN|ERR|EMER)\|", suite.log()), suite.log()
+        finally:
+            suite.stop()
+    finally:
+        run(["ovs-appctl", "-t", "ovsdb-server", "exit"], env=env, check=False)

@@ -246,6 +246,8 @@ extension Datapath {
                 if removed.successor != 0, let successor = table.record(removed.successor) {
                     successor.basePackets &+= record.basePackets &+ record.packets
                     successor.baseBytes &+= record.baseBytes &+ record.bytes
+                    successor.missedPackets &+= record.missedPackets
+                    successor.missedBytes &+= record.missedBytes
                     successor.tcpFlags |= record.tcpFlags
                     successor.lastUsed = max(successor.lastUsed, record.lastUsed)
                 }
@@ -270,11 +272,13 @@ extension Datapath {
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
                 credit(entry, record, all)
-                result.append(
-                    MegaflowSnapshot(
-                        match: table.match(entry, record), actions: record.actions, packets: record.basePackets &+ record.packets,
-                        bytes: record.baseBytes &+ record.bytes,
-                        lastUsed: record.lastUsed == 0 ? nil : Instant(nanoseconds: record.lastUsed), tcpFlags: record.tcpFlags))
+                var snapshot = MegaflowSnapshot(
+                    match: table.match(entry, record), actions: record.actions, packets: record.basePackets &+ record.packets,
+                    bytes: record.baseBytes &+ record.bytes,
+                    lastUsed: record.lastUsed == 0 ? nil : Instant(nanoseconds: record.lastUsed), tcpFlags: record.tcpFlags)
+                snapshot.missedPackets = record.missedPackets
+                snapshot.missedBytes = record.missedBytes
+                result.append(snapshot)
             }
             return result
         }

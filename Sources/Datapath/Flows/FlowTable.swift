@@ -196,7 +196,9 @@ final class FlowTable: @unchecked Sendable {
     // MARK: Installing
 
     /// Installs a megaflow for the key (40 words, absent lines as zeros), unless somebody has. Locked.
-    func installLocked(_ key: borrowing FlowKey, lines: FlowLine, _ translation: Translation, now: UInt64) -> Installation {
+    func installLocked(
+        _ key: borrowing FlowKey, lines: FlowLine, _ translation: Translation, now: UInt64, missedBytes: UInt64 = 0
+    ) -> Installation {
         let port = UInt32(truncatingIfNeeded: key.load(at: FlowOffset.datapathInPort, count: 4))
         var stale: UInt32 = 0
         let found = find(key, port: port)
@@ -219,6 +221,10 @@ final class FlowTable: @unchecked Sendable {
             dropSubtableIfEmpty(subtable)
             statistics.installsRefused += 1
             return .refused
+        }
+        if missedBytes > 0, let record = record(entry) {
+            record.missedPackets = 1
+            record.missedBytes = missedBytes
         }
         if stale != 0, entrySubtable(stale) == subtable, hasSameKey(stale, entry) {
             replaceSlot(stale, with: entry)

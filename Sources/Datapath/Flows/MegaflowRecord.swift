@@ -23,6 +23,9 @@ final class MegaflowRecord: @unchecked Sendable {
     /// What earlier megaflows of the same match counted that this one replaced.
     var basePackets: UInt64 = 0
     var baseBytes: UInt64 = 0
+    /// Of all these, the packets whose misses led here. Set before the entry can be found.
+    var missedPackets: UInt64 = 0
+    var missedBytes: UInt64 = 0
 
     init(
         effects: (any TranslationEffects)?, actions: [DatapathAction], program: ActionProgram, keyExtension: UnsafeMutableRawPointer?,

@@ -108,7 +108,8 @@ final class MissHandler: @unchecked Sendable {
         if translation.isCacheable {
             if table.tryLock() {
                 let result = table.installLocked(
-                    key, lines: FlowLine(rawValue: worker.pointee.lines(index)), translation, now: worker.pointee.now)
+                    key, lines: FlowLine(rawValue: worker.pointee.lines(index)), translation, now: worker.pointee.now,
+                    missedBytes: UInt64(packet.pointee.pkt_len))
                 table.unlock()
                 switch result {
                 case .installed(let entry), .existing(let entry):

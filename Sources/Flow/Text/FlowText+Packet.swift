@@ -49,8 +49,7 @@ extension FlowText {
             default: break
             }
             if key.meetsPrerequisites(of: .ndTarget) { fields += [.ndTarget] }
-            if key.meetsPrerequisites(of: .ndSLL) { fields += [.ndSLL] }
-            if key.meetsPrerequisites(of: .ndTLL) { fields += [.ndTLL] }
+            if key.meetsPrerequisites(of: .ndTarget) { fields += [.ndSLL, .ndTLL] }
         }
         var mask = FlowMask()
         for field in fields { mask.bits[field] = field.layout.allOnes }
@@ -71,7 +70,14 @@ extension FlowText {
                 mask.bits[field] = field.layout.allOnes
             }
         }
-        return format(Match(key: key, mask: mask), ports: ports)
+        var text = format(Match(key: key, mask: mask), ports: ports)
+        if etherType == 0x8847 || etherType == 0x8848 {
+            for index in 1..<max(2, min(3, Int(key.load(at: FlowOffset.mplsCount, count: 1)))) {
+                let entry = key.load(at: FlowOffset.mplsLSE0 + 4 * index, count: 4)
+                if entry != 0 { text += ",mpls_lse\(index)=\(entry)" }
+            }
+        }
+        return text
     }
 }
 

@@ -234,7 +234,9 @@ extension SwitchCommands {
 
     private func lines(_ flows: [MegaflowSnapshot], _ names: [DatapathPort: String]) -> String {
         let now = clock.now
-        return flows.map { DatapathText.format($0, now: now, portName: { names[$0] }) + "\n" }.sorted().joined()
+        return flows.map {
+            DatapathText.format($0, now: now, portName: { names[$0] }, punt: { pipeline.describePunt($0, length: $1) }) + "\n"
+        }.sorted().joined()
     }
 
     /// Whether a packet of the flow can match the filter: they do not contradict each other.

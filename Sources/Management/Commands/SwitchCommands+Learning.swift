@@ -10,6 +10,48 @@ extension SwitchCommands {
             for bridge in words.isEmpty ? pipeline.bridges : [try self.bridge(words[0])] { bridge.flushLearnedAddresses() }
             return "table successfully flushed\n"
         }
+        registry.register("fdb/add", usage: "bridge port vlan mac", arguments: 4...4) { (words) throws(CommandError) in
+            let bridge = try self.bridge(words[0])
+            guard let port = bridge.port(named: words[1]) else {
+                throw CommandError("software error, odp port is present but no ofp port")
+            }
+            bridge.addStaticAddress(try address(words[3]), vlan: try vlan(words[2]), port: port.number)
+            return ""
+        }
+        registry.register("fdb/del", usage: "bridge vlan mac", arguments: 3...3) { (words) throws(CommandError) in
+            let bridge = try self.bridge(words[0])
+            guard bridge.removeStaticAddress(try address(words[2]), vlan: try vlan(words[1])) else {
+                throw CommandError("could not find static mac entry")
+            }
+            return ""
+        }
+        registry.register("fdb/stats-show", usage: "bridge", arguments: 1...1) { (words) throws(CommandError) in
+            let counts = try self.bridge(words[0]).learningStatistics()
+            return """
+                Statistics for bridge "\(words[0])":
+                  Current/maximum MAC entries in the table: \(counts.entries)/\(counts.capacity)
+                  Current static MAC entries in the table : \(counts.staticEntries)
+                  Total number of learned MAC entries     : \(counts.learned)
+                  Total number of expired MAC entries     : \(counts.expired)
+                  Total number of evicted MAC entries     : \(counts.evicted)
+                  Total number of port moved MAC entries  : \(counts.moved)
+
+                """
+        }
+        registry.register("fdb/stats-clear", usage: "[bridge]", arguments: 0...1) { (words) throws(CommandError) in
+            for bridge in words.isEmpty ? pipeline.bridges : [try self.bridge(words[0])] { bridge.clearLearningStatistics() }
+            return "statistics successfully cleared\n"
+        }
+    }
+
+    private func address(_ text: String) throws(CommandError) -> UInt64 {
+        guard let (value, _) = try? FlowText.parseValue(.ethSrc, text), !text.contains("/") else { throw CommandError("bad MAC address") }
+        return UInt64(value)
+    }
+
+    private func vlan(_ text: String) throws(CommandError) -> UInt16 {
+        guard let number = UInt16(text), number < 4096 else { throw CommandError("bad VLAN \(text): it must be from 0 to 4095") }
+        return number
     }
 
     private func fdbShow(_ name: String) throws(CommandError) -> String {
@@ -17,7 +59,8 @@ extension SwitchCommands {
         for entry in try bridge(name).learnedAddresses() {
             let port = entry.port == .local ? "LOCAL" : String(entry.port.rawValue)
             let address = FlowText.formatValue(.ethSrc, UInt128(entry.address), mask: Field.ethSrc.layout.allOnes)
-            text += "\(right(port, 5))  \(right(String(entry.vlan), 4))  \(address)  \(right(String(entry.ageSeconds), 3))\n"
+            let age = entry.isStatic ? "static" : right(String(entry.ageSeconds), 3)
+            text += "\(right(port, 5))  \(right(String(entry.vlan), 4))  \(address)  \(age)\n"
         }
         return text
     }

@@ -1,5 +1,6 @@
-// `ofproto/trace`: what would happen to a packet.
+// `ofproto/trace` and `ofproto/trace-packet-out`: what would happen to a packet.
 
+internal import Datapath
 internal import DatapathAPI
 internal import Flow
 internal import Pipeline
@@ -8,54 +9,131 @@ extension SwitchCommands {
     func registerTrace(on registry: CommandRegistry) {
         registry.register(
             "ofproto/trace", usage: "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]", arguments: 1...Int(Int16.max)
-        ) { (words) throws(CommandError) in try trace(words) }
+        ) { (words) throws(CommandError) in
+            let request = try parse(words)
+            return request.bridge.trace(request.key, options: request.options)
+        }
+        registry.register(
+            "ofproto/trace-packet-out",
+            usage: "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
+            arguments: 2...Int(Int16.max)
+        ) { (words) throws(CommandError) in
+            var rest = words
+            let text = rest.removeLast()
+            var request = try parse(rest)
+            do throws(FlowTextError) {
+                request.options.actions = try FlowText.parseActions(text, ports: request.ports)
+            } catch {
+                throw CommandError(error.message)
+            }
+            return request.bridge.trace(request.key, options: request.options)
+        }
     }
 
-    private func trace(_ words: [String]) throws(CommandError) -> String {
+    private struct TraceRequest {
+        var bridge: Bridge
+        var ports: PortNames
+        var key: FlowKey
+        var options = TraceOptions()
+    }
+
+    /// Connection states that `--ct-next` may name.
+    private static let connectionStates = ["trk", "new", "est", "rel", "rpl", "inv", "snat", "dnat"]
+
+    private func parse(_ words: [String]) throws(CommandError) -> TraceRequest {
         var positional: [String] = []
-        for word in words {
-            if !word.hasPrefix("-") {
-                positional.append(word)
-            } else if !["-generate", "--generate", "-consistent", "--consistent", "--names", "--no-names"].contains(word) {
-                throw CommandError("\(word): unknown option")
+        var generates = false
+        var index = 0
+        while index < words.count {
+            let word = words[index]
+            index += 1
+            switch word {
+            case "-generate", "--generate": generates = true
+            case "-consistent", "--consistent", "--names", "--no-names": continue
+            case "--ct-next":
+                guard index < words.count else { throw CommandError("Missing argument for option --ct-next") }
+                for state in words[index].split(whereSeparator: { ",|".contains($0) }).map(String.init)
+                where !SwitchCommands.connectionStates.contains(state) {
+                    throw CommandError("\(state): unknown connection tracking state flag")
+                }
+                index += 1
+            case _ where word.hasPrefix("-"): throw CommandError("\(word): unknown option")
+            default: positional.append(word)
             }
         }
-        guard positional.count >= 2 else {
-            throw CommandError("syntax error at \(positional.first ?? "the end") (or the bridge name was omitted)")
+        let known = positional.first.flatMap { pipeline.bridge(named: $0) }
+        if let bridge = known, positional.count >= 2 {
+            guard positional.count <= 3 else { throw CommandError("too many arguments") }
+            return try request(bridge, flow: positional[1], packet: positional.count > 2 ? positional[2] : nil, generates: generates)
         }
-        guard let bridge = pipeline.bridge(named: positional[0]) else { throw CommandError("\(positional[0]): unknown bridge") }
-        guard positional.count <= 3 else { throw CommandError("\(positional[3]): one flow and one packet are enough") }
+        // Not a bridge: a flow of the datapath, perhaps behind the datapath's name.
+        var flow = positional.first ?? ""
+        var rest = positional.dropFirst()
+        if !flow.contains("(") {
+            guard let second = rest.first else {
+                throw CommandError("syntax error at \(flow) (or the bridge name was omitted)")
+            }
+            guard second.contains("(") else { throw CommandError("\(flow): unknown bridge") }
+            guard datapathType(named: flow) != nil else { throw CommandError("Cannot find the datapath") }
+            flow = second
+            rest = rest.dropFirst()
+        }
+        guard rest.count <= 1 else { throw CommandError("too many arguments") }
+        return try request(datapathFlow: flow, packet: rest.first, generates: generates)
+    }
 
-        let ports = PortNames(Dictionary(bridge.ports.map { ($0.name, $0.number) }, uniquingKeysWith: { $1 }))
-        let described: FlowKey
+    private func portNames(of bridge: Bridge) -> PortNames {
+        PortNames(Dictionary(bridge.ports.map { ($0.name, $0.number) }, uniquingKeysWith: { $1 }))
+    }
+
+    /// A flow in OpenFlow's syntax, by a bridge.
+    private func request(_ bridge: Bridge, flow: String, packet: String?, generates: Bool) throws(CommandError) -> TraceRequest {
+        let ports = portNames(of: bridge)
+        var described: FlowKey
         do throws(FlowTextError) {
-            described = try FlowText.parsePacket(positional[1], ports: ports)
+            described = try FlowText.parsePacket(flow, ports: ports)
+            if try FlowText.parseMatch(flow, ports: ports).mask.bits[.inPort] == 0 {
+                described[.inPort] = UInt128(OpenFlowPort.any.rawValue)
+            }
         } catch {
-            throw CommandError("Bad openflow flow syntax: \(positional[1]): \(error.message)")
+            throw CommandError("Bad openflow flow syntax: \(flow): \(error.message)")
         }
-        guard positional.count == 3 else { return bridge.trace(described) }
-        var key = FlowKey(packet: try SwitchCommands.packet(positional[2]), inPort: UInt32(truncatingIfNeeded: described[.datapathInPort]))
+        return try complete(TraceRequest(bridge: bridge, ports: ports, key: described), packet: packet, generates: generates)
+    }
+
+    /// A flow in the datapath's syntax: its input port says which bridge.
+    private func request(datapathFlow flow: String, packet: String?, generates: Bool) throws(CommandError) -> TraceRequest {
+        let numbers = Dictionary(datapath.ports().map { ($0.name, $0.port) }, uniquingKeysWith: { $1 })
+        var key: FlowKey
+        do throws(DatapathTextError) {
+            key = try DatapathText.parseMatch(flow) { numbers[$0] }.key
+        } catch {
+            throw CommandError("\(error.description) (or the bridge name was omitted)")
+        }
+        let number = DatapathPort(UInt32(truncatingIfNeeded: key[.datapathInPort]))
+        guard let (bridge, port) = Bridge.receiving(number, in: pipeline) else {
+            throw CommandError("no OpenFlow port for datapath port \(number.rawValue)")
+        }
+        key[.inPort] = UInt128(port.number.rawValue)
+        return try complete(TraceRequest(bridge: bridge, ports: portNames(of: bridge), key: key), packet: packet, generates: generates)
+    }
+
+    private func complete(_ request: TraceRequest, packet: String?, generates: Bool) throws(CommandError) -> TraceRequest {
+        var request = request
+        guard let packet else {
+            request.options.isReal = generates
+            return request
+        }
+        if generates { throw CommandError("Use only one of -generate, packet or actions") }
+        guard let bytes = PacketText.bytes(packet) else { throw CommandError("Trailing garbage in packet data") }
+        guard bytes.count >= 14 else { throw CommandError("Packet data too short for Ethernet") }
+        let described = request.key
+        var key = FlowKey(packet: bytes, inPort: UInt32(truncatingIfNeeded: described[.datapathInPort]))
         // The packet says what is in its headers; the flow says what is around it.
         for field in [.inPort, .metadata, .tunID, .pktMark, .recircID] as [Field] { key[field] = described[field] }
         for field in Field.allCases where Field.reg0.rawValue...Field.reg15.rawValue ~= field.rawValue { key[field] = described[field] }
-        return bridge.trace(key)
-    }
-
-    /// Bytes from hexadecimal digits.
-    private static func packet(_ text: String) throws(CommandError) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for character in text where character != " " && character != ":" && character != "." {
-            guard let digit = character.hexDigitValue else { throw CommandError("\(text): trailing garbage in packet data") }
-            if let first = high {
-                bytes.append(first << 4 | UInt8(digit))
-                high = nil
-            } else {
-                high = UInt8(digit)
-            }
-        }
-        guard high == nil else { throw CommandError("\(text): an odd number of hexadecimal digits is no packet") }
-        guard bytes.count >= 14 else { throw CommandError("Packet data too short for Ethernet") }
-        return bytes
+        request.key = key
+        request.options.isReal = true
+        return request
     }
 }

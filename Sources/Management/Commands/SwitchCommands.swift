@@ -34,6 +34,7 @@ struct SwitchCommands {
     func register(on registry: CommandRegistry) {
         registerDatapathCommands(on: registry)
         registerLearningCommands(on: registry)
+        registerStatusCommands(on: registry)
         registry.register("ofproto/list", arguments: 0...0) { _ in pipeline.bridges.map { $0.name + "\n" }.sorted().joined() }
         registry.register("upcall/show", arguments: 0...0) { _ in upcallShow() }
         registry.register("memory/show", arguments: 0...0) { _ in memoryShow() }
@@ -58,11 +59,17 @@ struct SwitchCommands {
 
     private func upcallShow() -> String {
         let flows = datapath.flowTableStatistics()
+        let title = datapathTypes().map(Self.datapathName).joined(separator: ", ")
         return """
-            \(datapathTypes().map(Self.datapathName).joined(separator: ", ")):
-              flows         : (current \(flows.flows)) (masks \(flows.masks)) (limit \(flows.limit))
+            \(title):
+              flows         : (current \(flows.flows)) (avg \(flows.flows)) (max \(flows.flows)) (limit \(flows.limit))
+              dump duration : 0ms
+              ufid enabled : false
+
+              1: (keys \(flows.flows))
+
+              masks         : (current \(flows.masks)), \(flows.laddered) rounded to the ladder, \(flows.exact) to the exact flow
               installed     : \(flows.installed), expired \(flows.expired), evicted \(flows.evicted), retranslated \(flows.retranslated)
-              masks rounded : \(flows.laddered) to the ladder, \(flows.exact) to the exact flow
               refused       : \(flows.installsRefused)
 
             """
@@ -72,7 +79,8 @@ struct SwitchCommands {
         let flows = datapath.flowTableStatistics()
         var items = [
             "bridges:\(pipeline.bridges.count)", "masks:\(flows.masks)", "megaflows:\(flows.flows)", "ports:\(datapath.ports().count)",
-            "rules:\(pipeline.bridges.reduce(0) { $0 + $1.flowCount })", "threads:\(datapath.threadStatistics().count)",
+            "rules:\(pipeline.bridges.reduce(0) { $0 + $1.flowCount })", "handlers:1", "revalidators:1", "udpif keys:\(flows.flows)",
+            "threads:\(datapath.threadStatistics().count)",
         ]
         if let resident = ProcessMemory.residentKilobytes { items.append("resident-kB:\(resident)") }
         return items.sorted().joined(separator: " ") + "\n"
