@@ -21,7 +21,10 @@ struct ApusCtl: ParsableCommand {
 
             Shell completion: apusctl --generate-completion-script bash > /etc/bash_completion.d/apusctl (or zsh, or fish).
             """,
-        subcommands: [Show.self, Bridge.self, Port.self, Flow.self, Datapath.self, PMD.self, Trace.self])
+        subcommands: [
+            Show.self, Bridge.self, Port.self, Flow.self, Datapath.self, PMD.self, Trace.self, FDB.self,
+            Database.self, Export.self, Apply.self,
+        ])
 
     static func main() {
         // Whoever reads the output may stop reading (`apusctl flow dump br0 | head`); that is no crash.
