@@ -120,7 +120,7 @@ extension OpenFlowService {
         stats.idleTimeout = rule.idleTimeoutSeconds
         stats.hardTimeout = rule.hardTimeoutSeconds
         stats.idleAge = UInt16(clamping: now.milliseconds(since: rule.lastActive) / 1000)
-        stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.modified) / 1000)
+        stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.lastChanged) / 1000)
         stats.importance = rule.importance
         stats.flags = FlowMod.Flags(rawValue: rule.flags.rawValue)
         stats.packetCount = rule.packetCount
