@@ -33,7 +33,7 @@ PACKAGES_TEST := dpdk openvswitch-switch openvswitch-switch-dpdk openvswitch-com
 	python3-venv openssl
 PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
 
-.PHONY: help deps build release run demo test test-unit test-system asan tsan lint format fuzz fuzz-regress hotpath bench docs coverage \
+.PHONY: help deps build release run demo test test-unit test-system pypi asan tsan lint format fuzz fuzz-regress hotpath bench bench-db docs coverage \
 	install clean check
 
 help: ## list what a developer does here
@@ -66,6 +66,10 @@ test-unit: deps ## the Swift tests
 test-system: release ## a real daemon under real clients and guests (PYTEST='-k vhost' chooses)
 	timeout 900 $(PYTHON) -m pytest Tests/SystemTests -p no:cacheprovider $(PYTEST)
 
+pypi: ## get the Python clients that are tested if they are there (ovsdbapp, os-vif) into .build/pypi
+	$(PYTHON) -m venv .build/pypi
+	.build/pypi/bin/python -m pip install -q ovsdbapp os-vif
+
 asan: deps ## the Swift tests under the address sanitizer
 	$(SWIFT) build --build-tests --sanitize address --scratch-path .build-asan $(FLAGS)
 	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --skip-build --sanitize address --scratch-path .build-asan $(FLAGS)
@@ -93,6 +97,9 @@ hotpath: release ## the poll loop's machine code calls neither reference countin
 
 bench: release ## compare with OVS-DPDK and testpmd: cycles a packet and ratios (BENCH='--help' for more)
 	$(PYTHON) Tests/Bench/bench.py --bin $(RELEASE) $(BENCH)
+
+bench-db: release ## the database server beside ovsdb-server (BENCH='--rows 1000' for less)
+	$(PYTHON) -m Tests.Bench.ovsdb_bench --bin $(RELEASE) $(BENCH)
 
 docs: deps ## API pages of every module into .build/docs
 	Tests/Harness/docs.sh

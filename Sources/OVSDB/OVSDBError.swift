@@ -32,10 +32,10 @@ public struct OVSDBError: Error, Hashable, Sendable, CustomStringConvertible {
         return .object(JSONObject(members))
     }
 
+    /// As the field's tools print errors.
     public var description: String {
         var text = error
         if let details { text += ": " + details }
-        if let syntax { text += " (in " + String(syntax.prefix(200)) + ")" }
-        return text
+        return syntax.map { "syntax \"\($0.prefix(200))\": " + text } ?? text
     }
 }

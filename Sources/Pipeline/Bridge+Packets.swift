@@ -30,8 +30,7 @@ extension Bridge {
             translator.store32(FlowOffset.inPort, inPort.rawValue)
             translator.enter(view)
             _ = translator.run(actions, isTail: false)
-            if translator.freezing == nil { translator.runActionSet() }
-            translator.finishFreezing(withActionSet: true)
+            translator.runActionSet()
             translator.finish(into: &translation, keepsRecord: true)
             return true
         }

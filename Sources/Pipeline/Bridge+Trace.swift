@@ -37,8 +37,7 @@ extension Bridge {
                 translator.store32(FlowOffset.inPort, inPort.rawValue)
                 translator.enter(view)
                 _ = translator.run(actions, isTail: false)
-                if translator.freezing == nil { translator.runActionSet() }
-                translator.finishFreezing(withActionSet: true)
+                translator.runActionSet()
             } else if let port = view.byNumber[inPort.rawValue] {
                 translator.runPipeline(from: port)
             } else {
@@ -46,8 +45,7 @@ extension Bridge {
                 translator.store32(FlowOffset.inPort, inPort.rawValue)
                 translator.enter(view)
                 translator.runTable(0, port: nil, canMissToController: true)
-                if translator.freezing == nil { translator.runActionSet() }
-                translator.finishFreezing(withActionSet: true)
+                translator.runActionSet()
             }
             final = translator.key.pointee
             failure = translator.failure

@@ -16,34 +16,14 @@ extension Translator {
                 return .end
             }
             let action = list[index]
-            if staleness != .none, needsFresh(action) {
-                freeze(.recirculate, rest: list[index...])
-                return .end
-            }
             report(.action, TraceText.action(action))
-            if case .checkPacketLarger(let length, let target) = action {
-                freeze(.checkLength(length, target), rest: list[(index + 1)...])
-                return .end
-            }
-            if case .controller(let controller) = action, controller.pause {
-                freeze(.pause(controller, cookie: currentCookie), rest: list[(index + 1)...])
-                return .end
-            }
             let next = run(action)
-            if freezing != nil {
-                unwind(list[(index + 1)...])
-                return .end
-            }
             if case .stop = next { return .end }
             guard case .table(let table, let port, let canMiss) = next else { continue }
             if isTail, index == list.count - 1 { return next }
             runTable(table, port: port, canMissToController: canMiss)
             // Goto ends its list whatever comes after it.
             if canMiss { return .end }
-            if freezing != nil {
-                unwind(list[(index + 1)...])
-                return .end
-            }
         }
         return .end
     }
@@ -58,7 +38,7 @@ extension Translator {
             output(to: OpenFlowPort(Translator.wide(port)), maxLength: length)
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
         case .enqueue(let port, _): output(to: port, maxLength: 0)
-        case .controller(let controller): punt(controller, cookie: currentCookie)
+        case .controller(let controller): punt(controller, cookie: rule?.cookie ?? .max)
         case .setQueue(let queue): RawField.store(key, .skbPriority, UInt128(queue), mask: .max)
         case .popQueue: RawField.store(key, .skbPriority, 0, mask: .max)
         case .setField(let field, let value, let mask, _): set(field, value, mask: mask)
@@ -89,7 +69,7 @@ extension Translator {
             if push || load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
                 setVLAN(UInt16(priority & 7) << 13 | Translator.vlanPresent, mask: 0xf000)
             }
-        case .pushVLAN(let etherType): pushVLAN(tpid: etherType, tci: nil)
+        case .pushVLAN(let etherType): pushVLAN(tpid: etherType, tci: Translator.vlanPresent)
         case .popVLAN: popVLAN()
         case .pushMPLS(let etherType): pushMPLS(etherType)
         case .popMPLS(let etherType): popMPLS(etherType)
@@ -114,38 +94,16 @@ extension Translator {
             return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
         case .note: break
         case .exit: hasExited = true
-        case .clone(let nested):
-            // The copy has the action set as it is now, and carries it out, as with the field's switches.
-            isolated {
-                _ = run(nested, isTail: false)
-                if freezing == nil { runActionSet() }
-                finishFreezing(withActionSet: true)
-            }
+        case .clone(let nested): isolated { _ = run(nested, isTail: false) }
         // A list ends where it names a group that is not there.
         case .group(let group): if !send(toGroup: group) { return .stop }
         case .meter(let meter): pass(throughMeter: meter)
-        case .conjunction, .sample: break
-        case .resubmitTracked(let port, let next):
-            return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
-        case .pushPBB: pushPBB()
-        case .popPBB: popPBB()
-        case .copyTTLOut: copyTTL(outwards: true)
-        case .copyTTLIn: copyTTL(outwards: false)
-        case .multipath(let multipath): run(multipath)
-        case .bundle(let bundle): run(bundle)
-        case .deleteField(let field): if meetsPrerequisites(of: field) { write(field, 0, bits: field.layout.allOnes) }
-        case .learn(let learn): run(learn)
-        case .finTimeout(let idle, let hard): finTimeout(idle: idle, hard: hard)
-        // `run(list)` knows it.
-        case .checkPacketLarger: break
-        // Refused when the flow is added.
-        case .encapsulate, .decapsulate, .decrementNSHTTL, .connectionTrack, .nat, .clearConnectionTrack: break
+        case .conjunction: break
         case .clearActions:
             actionSet.removeAll(keepingCapacity: true)
             store32(FlowOffset.actsetOutput, Translator.unsetPort)
         case .writeActions(let list):
             actionSet += list
-            report(.detail, "action set is: " + TraceText.actions(actionSet))
             noteActionSetOutput()
         case .writeMetadata(let value, let mask): write(.metadata, UInt128(value), bits: UInt128(mask))
         case .gotoTable(let next): return .table(next, port: nil, canMissToController: true)
@@ -157,18 +115,14 @@ extension Translator {
 
     /// Carries out the action set.
     func runActionSet() {
-        // `exit` ends the set too, as it does with the field's switches.
         guard failure == nil, !actionSet.isEmpty else { return }
-        let outer = trace
-        if trace != nil { trace = trace!.add(.table, "--. Executing action set:") }
+        hasExited = false
         inActionSet = true
-        defer {
-            inActionSet = false
-            trace = outer
-        }
+        defer { inActionSet = false }
         let ordered = ActionSet.ordered(actionSet)
         actionSet.removeAll(keepingCapacity: true)
-        if hasExited { return }
+        if ordered.isEmpty { return }
+        report(.action, "-- executing action set:")
         _ = run(ordered, isTail: false)
     }
 
@@ -200,7 +154,7 @@ extension Translator {
     }
 
     /// Says in a trace what a field is now.
-    func reportValue(of part: SubField) {
+    private func reportValue(of part: SubField) {
         guard trace != nil else { return }
         let value = RawField.load(key, part.field)
         let text = FlowText.formatValue(part.field, value, mask: part.field.layout.allOnes)
@@ -226,9 +180,6 @@ extension Translator {
             setVLAN(
                 UInt16(truncatingIfNeeded: value) << 13 | Translator.vlanPresent,
                 mask: UInt16(truncatingIfNeeded: mask) << 13 | Translator.vlanPresent)
-        case .ethType, .nwProto:
-            guard meetsPrerequisites(of: field) else { return }
-            retype(field, value)
         default:
             guard meetsPrerequisites(of: field) else { return }
             write(field, value, bits: mask)
@@ -254,7 +205,7 @@ extension Translator {
         let isIPv6 = load16(FlowOffset.etherType) == 0x86dd
         report(.warning, field == .mplsTTL ? "MPLS decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
         let receivers = controllerIDs.isEmpty && view.settings.sendsInvalidTTLToController ? [0] : controllerIDs
-        for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: currentCookie) }
+        for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: rule?.cookie ?? .max) }
         drop(.ttlExpired)
         return true
     }

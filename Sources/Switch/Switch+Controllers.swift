@@ -11,7 +11,7 @@ extension Switch {
             status.set("Controller", uuid, "role", report.role.map { Datum(Switch.name(of: $0)) } ?? .empty)
             status.set("Controller", uuid, "status", Datum(report.status))
         }
-        if !isInRound { flushStatus() }
+        flushStatus()
     }
 
     /// The schema's word for a role.

@@ -44,6 +44,30 @@ private final class Directory {
 }
 
 @Suite struct StorageTests {
+    /// A whole last record that makes no sense is passed over, all of it; one in the middle is not.
+    @Test func passesOverALastRecordThatCannotBeApplied() throws {
+        let directory = Directory()
+        do {
+            let opened = try FileStorage.open(path: directory.file, schema: makeTestSchema())
+            transact(opened.database, insert(1), durably)
+        }
+        let whole = read(directory.file)
+        let half: JSON = ["T": ["00000000-0000-0000-0000-000000000002": ["i": 2] as JSON] as JSON, "nosuch": [:] as JSON]
+        write(whole + LogFile.encode(half), directory.file)
+        do {
+            let opened = try FileStorage.open(path: directory.file, schema: nil)
+            #expect(opened.warnings.contains { $0.contains("unknown table: No table named nosuch.") })
+            #expect(opened.database.rows("T").map { $0.integer("i") } == [1])
+            transact(opened.database, insert(3), durably)
+        }
+        let opened = try FileStorage.open(path: directory.file, schema: nil)
+        #expect(opened.warnings.isEmpty && opened.database.rows("T").count == 2)
+        let other = Directory()
+        let good: JSON = ["T": ["00000000-0000-0000-0000-000000000004": ["i": 4] as JSON] as JSON]
+        write(whole + LogFile.encode(half) + LogFile.encode(good), other.file)
+        #expect(throws: StorageError.self) { try FileStorage.open(path: other.file, schema: nil) }
+    }
+
     @Test func keepsWhatWasCommitted() throws {
         let directory = Directory()
         var content: [String: [UUID: [String: Datum]]] = [:]
@@ -180,6 +204,7 @@ private final class Directory {
         let first = text.range(of: "OVSDB JSON ", from: 12)
         var missing = Array(LogFile.encode(makeTestSchema().json))
         missing += LogFile.encode(["X": ["00000000-0000-0000-0000-000000000001": [:] as JSON] as JSON])
+        missing += LogFile.encode(["_comment": "something follows"])
         var dangling = Array(LogFile.encode(makeTestSchema().json))
         dangling += LogFile.encode([
             "T": ["00000000-0000-0000-0000-000000000001": ["strong": ["uuid", "00000000-0000-0000-0000-000000000002"]] as JSON] as JSON

@@ -201,10 +201,7 @@ private struct Interpreter {
 
     mutating func runAll() {
         run(table: 0)
-        runSet()
-    }
-
-    mutating func runSet() {
+        hasExited = false
         let set = actionSet
         actionSet = []
         let order = set.filter { if case .output = $0 { false } else { true } }
@@ -271,7 +268,6 @@ private struct Interpreter {
             case .clone(let nested):
                 var copy = self
                 copy.run(nested, table: table)
-                copy.runSet()
                 out = copy.out
             case .exit: hasExited = true
             case .writeActions(let nested): actionSet += nested

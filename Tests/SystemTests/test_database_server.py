@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from Harness.database import DatabaseServer as Server
+from Harness.database import create
 from Harness.jsonrpc import JsonRpc
 from Harness.ovsdb_differential import play
 from Harness.process import Child, run, wait_until
@@ -24,42 +26,6 @@ SCHEMA = {"name": "mydb", "version": "1.0.0", "tables": {
         "is_connected": {"type": "boolean", "ephemeral": True},
         "status": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}, "ephemeral": True}}}}}
 OTHER = {"name": "other", "version": "2.0.0", "tables": {"T": {"columns": {"n": {"type": "integer"}}, "indexes": [["n"]]}}}
-
-
-class Server:
-    """One `apusd --no-switch`."""
-
-    def __init__(self, directory, databases, *options):
-        self.directory = str(directory)
-        words = [word for database in databases for word in ("--db", database)]
-        self.command = [f"{find_binaries()}/apusd", "--no-switch", "--rundir", self.directory, *words, *options]
-        self.child = Child(self.command, self.path("out"), env=dict(os.environ, OVS_RUNDIR=self.directory), name="apusd")
-        wait_until(lambda: "|ready" in self.child.output(), 20, "apusd is ready", alive=self.child)
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        assert self.child.stop() == 0, self.child.tail()
-
-    def appctl(self, *words):
-        done = run(["ovs-appctl", "-t", self.path(f"apusd.{self.child.pid}.ctl"), *words], check=False)
-        return done.stdout if done.returncode == 0 else done.stderr
-
-    def transact(self, socket, *operations, database="mydb"):
-        with JsonRpc(self.path(socket)) as connection:
-            return connection.call("transact", [database, *operations])
-
-
-def create(directory, name, schema):
-    path = os.path.join(str(directory), name)
-    with open(path + ".schema", "w") as file:
-        json.dump(schema, file)
-    run(["ovsdb-tool", "create", path, path + ".schema"])
-    return path
 
 
 @pytest.mark.parametrize("seed", range(1, 5))

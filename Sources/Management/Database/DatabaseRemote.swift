@@ -49,6 +49,10 @@ final class DatabaseRemote {
         }
         if target.isPassive {
             listener = try StreamServer.listening(at: target, loop: loop, tls: tls, limits: limits, logger: logger, makeSession: make)
+            // Whoever lets the system choose a port reads here which it is.
+            if case .internet(_, 0) = target.place, let port = listener?.port {
+                log.logger("socket_util").info("\(target.description.drop { $0 != ":" }.dropFirst()): listening on port \(port)")
+            }
         } else {
             client = ReconnectingStream(
                 loop: loop, target: target, tls: tls, limits: limits, logger: log.logger("reconnect"),

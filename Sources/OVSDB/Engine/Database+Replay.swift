@@ -10,7 +10,7 @@ extension Database {
         for (name, value) in object.members {
             if name.utf8.first == UInt8(ascii: "_") { continue }
             guard let schema = schema.table(name) else {
-                throw OVSDBError("unknown table", "No table named \(name).")
+                throw OVSDBError("unknown table", "No table named \(name).", syntax: record)
             }
             guard case .object(let rows) = value else { throw .syntax("object expected for table \(name)", value) }
             for (key, row) in rows.members {

@@ -203,7 +203,7 @@ public final class Database {
         for table in tables where !table.rows.isEmpty {
             var rows: [(String, JSON)] = []
             rows.reserveCapacity(table.rows.count)
-            for row in table.rows.values {
+            for row in table.sortedRows {
                 var values: [(String, JSON)] = []
                 for column in table.schema.columns
                 where !column.isEphemeral && row.fields[column.index] != table.schema.defaults[column.index] {

@@ -18,6 +18,9 @@ final class Table {
     /// Rows that hold weak references to a row of this table, by that row. Committed state.
     var weakReferrers: [UUID: Set<RowID>] = [:]
 
+    /// All rows, in the order in which their names stand in JSON: sorting them by number is far cheaper than by text.
+    var sortedRows: [Row] { rows.values.sorted { $0.uuid < $1.uuid } }
+
     init(_ schema: TableSchema) {
         shared = SharedTableSchema(schema)
         indexes = Array(repeating: [:], count: schema.indexes.count)

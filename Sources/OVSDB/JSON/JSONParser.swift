@@ -189,8 +189,8 @@ struct JSONParser {
         guard let value = Double(String(decoding: text[start..<position], as: UTF8.self)), value.isFinite else {
             throw failure("number outside the range of a double")
         }
-        // "3.0" and "1e2" are integers, as in the field's parser.
-        return Int64(exactly: value).map { .integer($0) } ?? .real(value)
+        // "3.0" and "1e2" are integers, as in the field's parser; what is written as one and does not fit is none.
+        return (integral ? nil : Int64(exactly: value)).map { .integer($0) } ?? .real(value)
     }
 
     private mutating func skipDigits(_ after: StaticString) throws(JSONSyntaxError) {

@@ -7,7 +7,7 @@ extension MonitorSpecification {
         for (index, monitored) in tables where monitored.select.contains(.initial) {
             let table = database.tables[index]
             var rows: [(String, JSON)] = []
-            for row in table.rows.values where monitored.sees(row) {
+            for row in table.sortedRows where monitored.sees(row) {
                 if let update = monitored.update(.initial, old: nil, new: row, changed: [], version) {
                     rows.append((row.uuid.description, update))
                 }

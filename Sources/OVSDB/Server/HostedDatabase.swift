@@ -118,6 +118,7 @@ final class HostedDatabase {
 
     /// Keeps a commit for a monitor whose client does not read. Many rows are folded into one change each.
     private func collect(_ changes: ChangeSet, _ monitor: Monitor) {
+        monitor.session.hasCollected = true
         monitor.collected.append(changes)
         monitor.collectedRows += changes.rows.count
         guard monitor.collected.count > 1, monitor.collectedRows > monitor.collectedLimit else { return }

@@ -30,6 +30,8 @@ public final class Session {
         didSet { if oldValue && !isPeerBehind { server.perform { flushMonitors() } } }
     }
 
+    /// Whether any monitor may have collected something.
+    var hasCollected = false
     /// By id (JSON text).
     var monitors: [String: Monitor] = [:]
     /// Transactions that wait, by request id (JSON text).
@@ -125,6 +127,8 @@ public final class Session {
 
     /// Sends what monitors have collected, so that what comes next does not overtake it.
     func flushMonitors() {
+        guard hasCollected else { return }
+        hasCollected = false
         for monitor in Array(monitors.values) where !monitor.collected.isEmpty {
             let collected = monitor.collected
             monitor.collected = []

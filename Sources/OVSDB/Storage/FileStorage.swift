@@ -70,17 +70,21 @@ public final class FileStorage: DatabaseStorage {
             storage.baseBytes = log.endOffset
             return Opened(database: database, warnings: [], isNew: true)
         }
-        return try openExisting(path, lock, schema, limits, uuids)
+        return try openExisting(path, given, lock, schema, limits, uuids)
     }
 
     private static func openExisting(
-        _ path: String, _ lock: LockFile, _ wanted: DatabaseSchema?, _ limits: DatabaseLimits, _ uuids: UUIDGenerator
+        _ path: String, _ given: String, _ lock: LockFile, _ wanted: DatabaseSchema?, _ limits: DatabaseLimits, _ uuids: UUIDGenerator
     ) throws(StorageError) -> Opened {
-        let log = try LogFile(reading: path, recordLimit: limits.logRecordBytes)
+        let log = try LogFile(reading: path, name: given, recordLimit: limits.logRecordBytes)
         let storage = FileStorage(lock: lock, log: log)
         var warnings: [String] = []
         var loaded: Database?
-        let tail = try log.readAll { (record: JSON) throws(OVSDBError) in
+        let restart = {
+            loaded = nil
+            storage.transactions = 0
+        }
+        let tail = try log.readAll(restart: restart) { (record: JSON) throws(OVSDBError) in
             guard let database = loaded else {
                 loaded = Database(schema: try DatabaseSchema(record), storage: storage, limits: limits, uuids: uuids)
                 return

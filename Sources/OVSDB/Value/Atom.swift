@@ -109,9 +109,6 @@ extension Atom {
     public init(_ json: JSON, type: AtomType, symbols: SymbolTable? = nil) throws(OVSDBError) {
         switch (type, json) {
         case (.integer, .integer(let value)): self = .integer(value)
-        case (.integer, .real(let value)):
-            guard let exact = Int64(exactly: value) else { throw .syntax("expected integer", json) }
-            self = .integer(exact)
         case (.real, .integer(let value)): self = .real(Double(value))
         case (.real, .real(let value)): self = .real(value)
         case (.boolean, .boolean(let value)): self = .boolean(value)

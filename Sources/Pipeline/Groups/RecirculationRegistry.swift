@@ -45,8 +45,7 @@ final class RecirculationRegistry: Sendable {
         var entries: [UInt32: Entry] = [:]
         /// Ids without holders, oldest first; some have found a holder again.
         var lingering: [UInt32] = []
-        /// Even numbers: the odd ones are for frozen states.
-        var next: UInt32 = 2
+        var next: UInt32 = 1
     }
     private let state = Mutex(State())
 
@@ -57,9 +56,9 @@ final class RecirculationRegistry: Sendable {
                 state.entries[id]!.holders += 1
                 return id
             }
-            while state.entries[state.next] != nil || state.next == 0 { state.next &+= 2 }
+            while state.entries[state.next] != nil || state.next == 0 { state.next &+= 1 }
             let id = state.next
-            state.next &+= 2
+            state.next &+= 1
             state.ids[context] = id
             state.entries[id] = Entry(context: context, holders: 1)
             return id
