@@ -15,7 +15,7 @@
 
 public import Base
 public import Flow
-internal import Synchronization
+public import Synchronization
 
 /// A table of prioritised rules.
 ///
@@ -49,6 +49,8 @@ public final class Classifier: @unchecked Sendable {
     var freeing: [(tag: UInt64, what: Retired)] = []
     /// Rules linked, whatever their version.
     public internal(set) var linkedCount = 0
+    /// Whether rules were put in that decide together, so that lookups must see every match (`forEachMatch`). Sound: atomic.
+    public let needsAllMatches = Atomic<Bool>(false)
 
     /// What to free together.
     struct Retired {

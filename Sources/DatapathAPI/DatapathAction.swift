@@ -97,6 +97,15 @@ public indirect enum DatapathAction: Equatable, Sendable {
     case truncate(maxLength: UInt32)
     /// Carries out actions on a copy.
     case clone([DatapathAction])
+    /// Adds a backbone MAC header (IEEE 802.1ah): the packet's own addresses, EtherType 0x88e7, and a service tag: PCP 3, DEI 1,
+    /// UCA 1, reserved 3, service id 24.
+    case pushPBB(tag: UInt32)
+    case popPBB
+    /// Copies a TTL from the next-to-outermost header that has one to the outermost one, or back.
+    case copyTTLOut
+    case copyTTLIn
+    /// Goes on with one list or the other.
+    case checkLength(UInt16, larger: [DatapathAction], other: [DatapathAction])
     case meter(UInt32)
     /// Looks the packet up again with one of these recirculation ids: a hash of its headers picks one, a power of two of them.
     /// The same packet picks the same one, and connections spread evenly. Algorithm 0 hashes the 5-tuple, 1 is the

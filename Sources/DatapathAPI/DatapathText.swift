@@ -99,6 +99,13 @@ public enum DatapathText {
         case .punt(let token, let maxLength): return "userspace(pid=0,controller(id=\(token.rawValue),max_len=\(maxLength)))"
         case .truncate(let maxLength): return "trunc(\(maxLength))"
         case .clone(let inner): return "clone(\(format(inner, portName: portName)))"
+        case .pushPBB(let tag): return "push_pbb(isid=\(hex(tag & 0xff_ffff)),pcp=\(tag >> 29))"
+        case .popPBB: return "pop_pbb"
+        case .copyTTLOut: return "copy_ttl_out"
+        case .copyTTLIn: return "copy_ttl_in"
+        case .checkLength(let length, let larger, let other):
+            let (more, less) = (format(larger, portName: portName), format(other, portName: portName))
+            return "check_pkt_len(size=\(length),gt(\(more)),le(\(less)))"
         case .meter(let meter): return "meter(\(meter))"
         case .select(let algorithm, let basis, let ids):
             return "hash(\(algorithm == 1 ? "sym_l4" : "l4")(\(basis))),recirc(\(hex(ids.first ?? 0)))"

@@ -35,6 +35,8 @@ public struct SubField: Hashable, Sendable {
     }
     /// All of a field.
     public init(_ field: Field) { self.init(field: field, offset: 0, bits: field.layout.bits) }
+    /// Whether this is (part of) the input port in NXM's 16 bits, which are the low ones of the 32.
+    public var isNarrowPort: Bool { field == .inPort && offset + bits <= 16 }
 }
 
 /// Why a packet goes to a controller (`ofp_packet_in_reason`).
@@ -48,7 +50,7 @@ public enum PacketInReason: UInt8, Sendable {
 }
 
 /// The `controller(...)` action.
-public struct ControllerAction: Equatable, Sendable {
+public struct ControllerAction: Hashable, Sendable {
     /// Bytes of the packet to send; 0xffff is the whole packet.
     public var maxLength: UInt16
     public var controllerID: UInt16
@@ -71,7 +73,7 @@ public struct ControllerAction: Equatable, Sendable {
 }
 
 /// One action or instruction.
-public indirect enum Action: Equatable, Sendable {
+public indirect enum Action: Hashable, Sendable {
     /// `output:PORT`; `maxLength` counts for the controller only.
     case output(OpenFlowPort, maxLength: UInt16)
     /// `output:FIELD[bits]`.
@@ -122,8 +124,32 @@ public indirect enum Action: Equatable, Sendable {
     case note([UInt8])
     case exit
     case clone([Action])
-    /// `conjunction(id,clause/clauses)`.
+    /// `resubmit(PORT,TABLE,ct)`: the lookup sees the tracked connection's original tuple in place of the packet's.
+    case resubmitTracked(port: OpenFlowPort?, table: UInt8?)
+    /// `conjunction(id,clause/clauses)`; `clause` counts from 1.
     case conjunction(id: UInt32, clause: UInt8, clauses: UInt8)
+    /// IEEE 802.1ah: adds a backbone MAC header and service tag in front of the packet, and takes them away.
+    case pushPBB(etherType: UInt16)
+    case popPBB
+    /// From the next-to-outermost header with a TTL to the outermost one, and the other way (OpenFlow 1.5 section 5.6).
+    case copyTTLOut
+    case copyTTLIn
+    case multipath(MultipathAction)
+    case bundle(BundleAction)
+    case learn(LearnAction)
+    case finTimeout(idle: UInt16, hard: UInt16)
+    case sample(SampleAction)
+    /// `check_pkt_larger(LENGTH)->FIELD[bit]`.
+    case checkPacketLarger(length: UInt16, to: SubField)
+    case deleteField(Field)
+    case encapsulate(EncapsulateAction)
+    /// `decap()`, `decap(packet_type(...))`; `PacketType.useNextProtocol` if none is given.
+    case decapsulate(PacketType)
+    case decrementNSHTTL
+    case connectionTrack(ConnectionTrackAction)
+    /// Within `ct` only.
+    case nat(NATAction)
+    case clearConnectionTrack
     // Instructions
     case meter(UInt32)
     case clearActions

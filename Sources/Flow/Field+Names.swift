@@ -97,7 +97,9 @@ extension Field {
 
     /// Fields by NXM and OXM name.
     static let byHeaderName: [String: Field] = {
-        var result: [String: Field] = ["OXM_OF_TCP_FLAGS": .tcpFlags, "OXM_OF_ACTSET_OUTPUT": .actsetOutput]
+        var result: [String: Field] = [
+            "OXM_OF_TCP_FLAGS": .tcpFlags, "OXM_OF_ACTSET_OUTPUT": .actsetOutput, "NXM_OF_IN_PORT": .inPort,
+        ]
         for info in registry {
             if let name = info.field.nxmName { result[name] = info.field }
             if let name = info.field.oxmName { result[name] = info.field }

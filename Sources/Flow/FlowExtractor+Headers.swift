@@ -302,6 +302,24 @@ extension FlowExtractor {
         return result
     }
 
+    /// IEEE 802.1ah's service tag: PCP 3 bits, DEI 1, UCA 1, reserved 3, service id 24.
+    @_noLocks
+    static func extractPBB(
+        _ packet: UnsafeRawPointer, _ length: Int, _ offset: Int, _ base: ExtractResult, _ key: UnsafeMutablePointer<UInt64>
+    ) -> ExtractResult {
+        var result = base
+        guard length &- offset >= 4 else {
+            result.flags |= malformed
+            return result
+        }
+        result.flags |= l3
+        result.lineBits |= 1 << 2
+        clearDetail(key)
+        let tag = packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self).byteSwapped
+        key[22] = UInt64((tag & 0xff_ffff).byteSwapped) | UInt64(tag >> 27 & 1) << 32
+        return result
+    }
+
     @_noLocks
     static func clearDetail(_ key: UnsafeMutablePointer<UInt64>) {
         var index = 16

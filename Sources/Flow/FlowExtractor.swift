@@ -16,6 +16,7 @@
 //     ARP, RARP      Ethernet/IPv4 only
 //     MPLS           three labels; nothing behind them
 //     NSH            base header and MD type 1 context
+//     PBB            the service tag; nothing behind it
 //
 // Straight IPv4 with TCP or UDP is inlined into the caller (about 20 cycles); all else is one call away.
 //
@@ -56,6 +57,9 @@ public struct ExtractResult: Sendable {
     /// Whether an IPv6 routing header still has segments to visit: then the L4 checksum does not cover the destination
     /// address in the IPv6 header (RFC 8200 section 8.1).
     @inlinable public var isSourceRouted: Bool { @_noLocks get { flags & 8 != 0 } }
+
+    /// A network header of known content was put in.
+    @_noLocks @inlinable public mutating func markRead() { flags |= 2 }
 
     /// Follows the headers when `bytes` were put in front of L3 (negative: taken away).
     @_noLocks @inlinable public mutating func shift(by bytes: Int) {
@@ -181,6 +185,7 @@ public enum FlowExtractor {
         case 0x0608, 0x3580: return extractARP(packet, length, offset, base, key)
         case 0x4788, 0x4888: return extractMPLS(packet, length, offset, base, key)
         case 0x4f89: return extractNSH(packet, length, offset, base, key)
+        case 0xe788: return extractPBB(packet, length, offset, base, key)
         default: return base
         }
     }

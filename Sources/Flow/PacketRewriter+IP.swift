@@ -80,6 +80,40 @@ extension PacketRewriter {
         return true
     }
 
+    /// Writes the TTL of the IPv4 header at `offset`.
+    @_noLocks
+    static func setIPv4TTL(_ packet: UnsafeMutableRawPointer, _ offset: Int, _ ttl: UInt8) {
+        let old = load16(packet, offset &+ 8)
+        let new = merge16(old, UInt64(ttl) << 8, 0xff00)
+        store16(packet, offset &+ 8, new)
+        store16(packet, offset &+ 10, InternetChecksum.updated(load16(packet, offset &+ 10), old: UInt32(old), new: UInt32(new)))
+    }
+
+    /// The protocol of IPv4, or what IPv6 says follows when no extension header does.
+    @_noLocks
+    static func setProtocol(
+        _ value: UInt64, _ mask: UInt64, _ packet: UnsafeMutableRawPointer, _ length: Int, _ headers: ExtractResult
+    ) -> Bool {
+        let offset = Int(headers.l3Offset)
+        if isL3(0x0008, 20, packet, length, headers) {
+            let old = load16(packet, offset &+ 8)
+            let new = merge16(old, value, mask)
+            store16(packet, offset &+ 8, new)
+            store16(packet, offset &+ 10, InternetChecksum.updated(load16(packet, offset &+ 10), old: UInt32(old), new: UInt32(new)))
+            // The pseudo header has the protocol in the low byte of a word.
+            updateL4(packet, length, headers, old: UInt32(old & 0xff00), new: UInt32(new & 0xff00))
+            return true
+        }
+        guard isL3(0xdd86, 40, packet, length, headers), headers.l4Offset == 0 || Int(headers.l4Offset) == offset &+ 40 else {
+            return false
+        }
+        let old = load16(packet, offset &+ 6)
+        let new = merge16(old, value << 8, mask << 8)
+        store16(packet, offset &+ 6, new)
+        updateL4(packet, length, headers, old: UInt32(old & 0xff) << 8, new: UInt32(new & 0xff) << 8)
+        return true
+    }
+
     @_noLocks
     static func setIPv6Address(
         _ position: Int, _ value: UInt128, _ mask: UInt128, _ packet: UnsafeMutableRawPointer, _ length: Int, _ headers: ExtractResult

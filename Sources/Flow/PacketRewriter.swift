@@ -35,6 +35,12 @@ public enum PacketRewriter {
         switch field {
         case .ethDst: return write48(packet, 0, low, lowMask)
         case .ethSrc: return write48(packet, 6, low, lowMask)
+        case .ethType:
+            guard headers.l3Offset >= 14, Int(headers.l3Offset) <= length else { return false }
+            store16(packet, Int(headers.l3Offset) &- 2, merge16(load16(packet, Int(headers.l3Offset) &- 2), low, lowMask & 0xffff))
+            return true
+        case .nwProto: return setProtocol(low, lowMask & 0xff, packet, length, headers)
+        case .pbbISID, .pbbUCA: return setPBB(field, low, lowMask, packet, length, headers)
         // Of the tag control information, VID and PCP; the bit 0x1000 says "tagged" in a key and DEI on the wire.
         case .vlanTCI, .vlanVID, .vlanVID12: return setVLAN(low, lowMask & 0xefff, packet, length)
         case .vlanPCP: return setVLAN(low << 13, (lowMask & 7) << 13, packet, length)

@@ -14,6 +14,8 @@ enum ActionValidation {
         var known: Match
         let table: UInt8
         var count = 0
+        /// Whether a header was taken off behind which anything may be.
+        var isUnknown = false
     }
 
     static func check(_ actions: [Action], match: Match, table: UInt8) throws(FlowModError) {
@@ -23,7 +25,15 @@ enum ActionValidation {
 
     private static func check(_ actions: [Action], _ state: inout State, depth: Int, isActionSet: Bool) throws(FlowModError) {
         if depth > PipelineLimits.actionNesting { throw .tooManyActions(limit: PipelineLimits.actionsPerRule) }
+        // A rule that is part of a conjunction does nothing by itself.
+        let isConjunctive = actions.contains { if case .conjunction = $0 { true } else { false } }
         for action in actions {
+            if isConjunctive {
+                switch action {
+                case .conjunction, .note: break
+                default: throw .badConjunction
+                }
+            }
             state.count += 1
             if state.count > PipelineLimits.actionsPerRule { throw .tooManyActions(limit: PipelineLimits.actionsPerRule) }
             try check(action, &state, depth: depth, isActionSet: isActionSet)
@@ -31,6 +41,7 @@ enum ActionValidation {
     }
 
     private static func check(_ action: Action, _ state: inout State, depth: Int, isActionSet: Bool) throws(FlowModError) {
+        if isActionSet, !ActionSet.mayHold(action) { throw .unsupportedAction("\(FlowText.format(action)) in write_actions") }
         switch action {
         case .output(let port, _), .enqueue(let port, _): try check(port)
         case .outputTruncated(let port, let length):
@@ -39,18 +50,42 @@ enum ActionValidation {
             // Where the packet is not sent as it is, there is nothing to cut.
             if [.normal, .flood, .all, .controller, .table].contains(port) { throw .badOutPort(port) }
         case .outputField(let source, _): try checkRead(source, state)
-        case .controller(let controller):
-            if controller.pause { throw .unsupportedAction("controller(pause)") }
-        case .setQueue, .popQueue, .note, .exit, .clearActions, .decrementTTL, .setTunnelID: break
+        case .controller: break
+        case .finTimeout, .setQueue, .popQueue, .note, .exit, .clearActions, .decrementTTL, .setTunnelID: break
         // Whether they exist is for whoever knows them (`ActionReferences`).
         case .group, .meter: break
-        case .conjunction: throw .unsupportedAction("conjunction")
+        case .sample: break
+        case .conjunction:
+            if depth > 0 { throw .badConjunction }
+        case .learn(let learn): try check(learn, state)
+        case .encapsulate, .decapsulate, .decrementNSHTTL, .connectionTrack, .nat,
+            .clearConnectionTrack:
+            throw .unsupportedAction(FlowText.format(action))
+        case .pushPBB(let etherType):
+            if etherType != 0x88e7 { throw .badArgument("push_pbb takes 0x88e7") }
+            forgetNetwork(&state)
+            state.known.clear(.vlanTCI)
+            state.known.set(.ethType, UInt128(etherType))
+        case .popPBB:
+            try checkPrerequisites(.pbbISID, state)
+            state.isUnknown = true
+        case .copyTTLOut, .copyTTLIn: try checkPrerequisites(.mplsTTL, state)
+        case .multipath(let multipath): try checkWrite(multipath.destination, state)
+        case .bundle(let bundle):
+            for member in bundle.members { try check(member) }
+            if let destination = bundle.destination { try checkWrite(destination, state) }
+        case .checkPacketLarger(_, let target): try checkWrite(target, state)
+        case .deleteField(let field): if !field.info.isWritable { throw .notWritable(field) }
         case .setField(let field, let value, let mask, _):
             if !field.info.isWritable { throw .notWritable(field) }
             if (value | mask) & ~field.layout.allOnes != 0 {
                 throw .badArgument("value for \(field.name) has more than its \(field.layout.bits) bits")
             }
             try checkPrerequisites(field, state)
+            if field == .ethType || field == .nwProto {
+                forgetNetwork(&state)
+                if field == .ethType { state.known.set(.ethType, value) } else { state.known.set(.nwProto, value) }
+            }
         case .move(let from, let to):
             try checkRead(from, state)
             if !to.field.info.isWritable { throw .notWritable(to.field) }
@@ -92,20 +127,17 @@ enum ActionValidation {
         case .setMPLSTTL, .decrementMPLSTTL: try checkPrerequisites(.mplsTTL, state)
         // OpenFlow 1.0's own actions have no prerequisites: they do nothing to packets that lack the field.
         case .setEthSrc, .setEthDst, .setIPv4Src, .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .setL4Src, .setL4Dst: break
-        case .resubmit(_, let table):
-            if isActionSet { throw .unsupportedAction("resubmit in write_actions") }
+        case .resubmit(_, let table), .resubmitTracked(_, let table):
             if let table, Int(table) >= PipelineLimits.tableCount { throw .badTable(table) }
         case .clone(let nested):
             let before = state.known
             try check(nested, &state, depth: depth + 1, isActionSet: isActionSet)
             state.known = before
         case .writeActions(let nested):
-            if isActionSet { throw .unsupportedAction("write_actions in write_actions") }
             let before = state.known
             try check(nested, &state, depth: depth + 1, isActionSet: true)
             state.known = before
-        case .writeMetadata:
-            if isActionSet { throw .unsupportedAction("write_metadata in write_actions") }
+        case .writeMetadata: break
         case .gotoTable(let table):
             if isActionSet || depth > 0 { throw .unsupportedAction("goto_table within other actions") }
             if table <= state.table || Int(table) >= PipelineLimits.tableCount { throw .badGotoTable(table, from: state.table) }
@@ -121,6 +153,38 @@ enum ActionValidation {
         }
     }
 
+    private static func checkWrite(_ part: SubField, _ state: State) throws(FlowModError) {
+        if !part.field.info.isWritable { throw .notWritable(part.field) }
+        try checkRead(part, state)
+    }
+
+    private static func check(_ learn: LearnAction, _ state: State) throws(FlowModError) {
+        if Int(learn.table) >= PipelineLimits.tableCount { throw .badArgument("learn into table \(learn.table), which is not there") }
+        if let result = learn.resultDestination { try checkWrite(result, state) }
+        // What the learned flow will match so far, for the prerequisites of the fields that come next.
+        var learned = State(known: Match(), table: learn.table)
+        for spec in learn.specs {
+            if case .field(let source) = spec.source { try checkRead(source, state) }
+            switch spec.target {
+            case .match(let target):
+                try checkRead(target, learned)
+                if case .immediate(let value) = spec.source, target.bits == target.field.layout.bits {
+                    learned.known.set(target.field, value)
+                } else {
+                    // The value comes with the packet: it is what the rule's own match says, if that says it.
+                    let ones: UInt128 = target.bits == 128 ? .max : (1 << UInt128(target.bits)) - 1
+                    if case .field(let source) = spec.source, target.bits == target.field.layout.bits {
+                        learned.known.set(target.field, state.known.key[source.field] >> UInt128(source.offset) & ones)
+                    }
+                }
+            case .load(let target):
+                if !target.field.info.isWritable { throw .notWritable(target.field) }
+                try checkRead(target, learned)
+            case .output: break
+            }
+        }
+    }
+
     private static func checkRead(_ part: SubField, _ state: State) throws(FlowModError) {
         let bits = part.field.layout.bits
         if part.bits < 1 || part.offset < 0 || part.offset + part.bits > bits {
@@ -131,7 +195,7 @@ enum ActionValidation {
 
     private static func checkPrerequisites(_ field: Field, _ state: State) throws(FlowModError) {
         // Bits that the match leaves wild are zero in its key, and no prerequisite is met by zeros.
-        guard state.known.key.meetsPrerequisites(of: field) else { throw .matchInconsistent(field) }
+        guard state.isUnknown || state.known.key.meetsPrerequisites(of: field) else { throw .matchInconsistent(field) }
     }
 
     /// The headers behind a new or removed label are not known any more.

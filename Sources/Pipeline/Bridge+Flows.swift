@@ -111,7 +111,7 @@ extension Bridge {
     func expireFlows() {
         func due(_ state: Writer, now: Instant) -> [(FlowRule, FlowRemovedReason)] {
             state.expiring.values.compactMap { rule in
-                if rule.hardTimeoutSeconds > 0, now.milliseconds(since: rule.modified) >= UInt64(rule.hardTimeoutSeconds) * 1000 {
+                if rule.hardTimeoutSeconds > 0, now.milliseconds(since: rule.lastChanged) >= UInt64(rule.hardTimeoutSeconds) * 1000 {
                     return (rule, .hardTimeout)
                 }
                 if rule.idleTimeoutSeconds > 0, now.milliseconds(since: rule.lastActive) >= UInt64(rule.idleTimeoutSeconds) * 1000 {

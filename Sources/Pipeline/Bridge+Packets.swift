@@ -30,7 +30,8 @@ extension Bridge {
             translator.store32(FlowOffset.inPort, inPort.rawValue)
             translator.enter(view)
             _ = translator.run(actions, isTail: false)
-            translator.runActionSet()
+            if translator.freezing == nil { translator.runActionSet() }
+            translator.finishFreezing(withActionSet: true)
             translator.finish(into: &translation, keepsRecord: true)
             return true
         }

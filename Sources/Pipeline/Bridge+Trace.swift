@@ -37,7 +37,8 @@ extension Bridge {
                 translator.store32(FlowOffset.inPort, inPort.rawValue)
                 translator.enter(view)
                 _ = translator.run(actions, isTail: false)
-                translator.runActionSet()
+                if translator.freezing == nil { translator.runActionSet() }
+                translator.finishFreezing(withActionSet: true)
             } else if let port = view.byNumber[inPort.rawValue] {
                 translator.runPipeline(from: port)
             } else {
@@ -45,7 +46,8 @@ extension Bridge {
                 translator.store32(FlowOffset.inPort, inPort.rawValue)
                 translator.enter(view)
                 translator.runTable(0, port: nil, canMissToController: true)
-                translator.runActionSet()
+                if translator.freezing == nil { translator.runActionSet() }
+                translator.finishFreezing(withActionSet: true)
             }
             final = translator.key.pointee
             failure = translator.failure

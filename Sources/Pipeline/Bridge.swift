@@ -90,6 +90,8 @@ public final class Bridge: @unchecked Sendable {
         var lists = ActionLists()
         /// Tables that something was set on.
         var tables: [UInt8: TableSettings] = [:]
+        /// How many rules learn flows of a table and cookie that are to go with the last of them.
+        var learners: [LearnedCookie: Int] = [:]
         /// Rules with a timeout.
         var expiring: [ObjectIdentifier: FlowRule] = [:]
         /// Rules by what they name.

@@ -11,6 +11,8 @@ public struct PacketInEvent: Sendable {
     public var inPort: OpenFlowPort
     public var controllerID: UInt16
     public var userdata: [UInt8]
+    /// What `Bridge.resume` goes on with; empty if the packet was not paused.
+    public var continuation: [UInt8] = []
     /// Bytes of the packet that the action asked for.
     public var maxLength: UInt16
     public var packet: [UInt8]

@@ -145,6 +145,8 @@ public enum FlowModError: Error, Equatable, Sendable, CustomStringConvertible {
     case matchInconsistent(Field)
     /// `OFPBAC_BAD_ARGUMENT`.
     case badArgument(String)
+    /// `NXBAC_BAD_CONJUNCTION`: a conjunction beside other actions, or within some.
+    case badConjunction
     /// `OFPBAC_TOO_MANY`.
     case tooManyActions(limit: Int)
     /// A refusal with the standard's own code, in any version's numbering.
@@ -163,6 +165,7 @@ public enum FlowModError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notWritable(let field): "field \(field.name) cannot be written by an action"
         case .matchInconsistent(let field): "the match does not contain what writing or reading \(field.name) needs first"
         case .badArgument(let text): text
+        case .badConjunction: "conjunction goes with other conjunctions and notes only"
         case .tooManyActions(let limit): "the flow has more than \(limit) actions"
         case .standard(_, let text): text
         }

@@ -46,8 +46,10 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
     public let counters: FlowCounters
     /// When the rule was added; a modify keeps it. Durations count from here.
     public let created: Instant
-    /// When the rule was added or last modified. The hard timeout counts from here.
+    /// When the rule was added or last modified.
     public let modified: Instant
+    /// When the rule was learned anew, unchanged. Sound: atomic.
+    private let refreshedNanoseconds = Atomic<UInt64>(0)
 
     init(
         match: CompactMatch, priority: UInt16, shape: MaskShape, table: UInt8, cookie: UInt64, idleTimeoutSeconds: UInt16,
@@ -66,6 +68,11 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
         self.modified = modified
         super.init(compactMatch: match, priority: Int32(priority), shape: shape)
     }
+
+    /// When the rule was added, modified or learned anew. The hard timeout counts from here.
+    public var lastChanged: Instant { max(modified, Instant(nanoseconds: refreshedNanoseconds.load(ordering: .relaxed))) }
+    /// Starts the hard timeout again.
+    func refresh(_ now: Instant) { refreshedNanoseconds.max(now.nanoseconds, ordering: .relaxed) }
 
     public var priority: UInt16 { UInt16(truncatingIfNeeded: rank) }
     /// The match in full (1,024 bytes: not for hot paths).
@@ -86,6 +93,7 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
             case .output(let target, _), .outputTruncated(let target, _), .enqueue(let target, _): target == port
             case .controller: port == .controller
             case .clone(let nested), .writeActions(let nested): outputs(nested, to: port)
+            case .bundle(let bundle): bundle.destination == nil && bundle.members.contains(port)
             default: false
             }
         }

@@ -26,6 +26,8 @@ struct FlowTransaction {
     private var concerned: [FlowRule] = []
     private var touched = InlineArray<4, UInt64>(repeating: 0)
     private var tableEvents: [(TableState, TableStatusReason)] = []
+    /// What flows were learned by rules that are gone.
+    private var orphans: Set<LearnedCookie> = []
     private(set) var result = FlowModResult()
 
     init(bridge: Bridge, now: Instant) {
@@ -130,9 +132,12 @@ struct FlowTransaction {
 
     private mutating func insert(_ rule: FlowRule, _ state: inout Bridge.Writer) {
         touch(rule.table)
-        bridge.makeClassifier(rule.table).insert(rule, version: version)
+        let classifier = bridge.makeClassifier(rule.table)
+        if rule.isConjunctive { classifier.needsAllMatches.store(true, ordering: .relaxed) }
+        classifier.insert(rule, version: version)
         steps.append(.inserted(rule))
         FlowTransaction.addReferences(of: rule, &state)
+        state.countLearner(rule, by: 1)
         if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
     }
 
@@ -141,6 +146,7 @@ struct FlowTransaction {
         bridge.makeClassifier(rule.table).remove(rule, version: version)
         steps.append(.removed(rule))
         FlowTransaction.removeReferences(of: rule, &state)
+        for cookie in state.countLearner(rule, by: -1) { orphans.insert(cookie) }
         state.expiring[ObjectIdentifier(rule)] = nil
     }
 
@@ -197,8 +203,36 @@ struct FlowTransaction {
         }
     }
 
+    /// Takes out the flows that were to go with the rules that learned them.
+    private mutating func removeOrphans(_ state: inout Bridge.Writer) {
+        while let orphan = orphans.popFirst() {
+            if state.learners[orphan] != nil { continue }
+            guard let classifier = bridge.classifier(orphan.table)?.takeUnretainedValue() else { continue }
+            var rules: [FlowRule] = []
+            classifier.forEach(at: version, matching: Match()) { found in
+                let rule = unsafeDowncast(found, to: FlowRule.self)
+                if rule.cookie == orphan.cookie { rules.append(rule) }
+            }
+            for rule in rules { remove(rule, reason: .delete, &state) }
+        }
+    }
+
+    /// Gives a rule shorter timeouts, in place.
+    mutating func reduceTimeouts(_ rule: FlowRule, idle: UInt16, hard: UInt16, _ state: inout Bridge.Writer) {
+        func shorter(_ old: UInt16, _ new: UInt16) -> UInt16 { new == 0 ? old : old == 0 ? new : min(old, new) }
+        let (newIdle, newHard) = (shorter(rule.idleTimeoutSeconds, idle), shorter(rule.hardTimeoutSeconds, hard))
+        guard rule.isVisible(in: version), newIdle != rule.idleTimeoutSeconds || newHard != rule.hardTimeoutSeconds else { return }
+        let reduced = FlowRule(
+            match: rule.compactPattern, priority: rule.priority, shape: rule.shape, table: rule.table, cookie: rule.cookie,
+            idleTimeoutSeconds: newIdle, hardTimeoutSeconds: newHard, importance: rule.importance, flags: rule.flags,
+            actions: rule.actions, counters: rule.counters, created: rule.created, modified: rule.modified)
+        takeOut(rule, &state)
+        insert(reduced, &state)
+    }
+
     /// Makes the changes visible, and marks what was decided before.
     mutating func commit(_ state: inout Bridge.Writer) {
+        removeOrphans(&state)
         if steps.isEmpty, groupChanges.isEmpty, meterChanges.isEmpty { return }
         if !state.tables.isEmpty {
             for table in state.tables.keys.sorted() {
@@ -246,11 +280,13 @@ struct FlowTransaction {
                 bridge.makeClassifier(rule.table).withdraw(rule)
                 FlowTransaction.removeReferences(of: rule, &state)
                 state.expiring[ObjectIdentifier(rule)] = nil
+                state.countLearner(rule, by: -1)
                 state.ruleCount -= 1
                 state.activeCounts[Int(rule.table)] -= 1
             case .removed(let rule):
                 bridge.makeClassifier(rule.table).restore(rule)
                 FlowTransaction.addReferences(of: rule, &state)
+                state.countLearner(rule, by: 1)
                 if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
                 state.ruleCount += 1
                 state.activeCounts[Int(rule.table)] += 1

@@ -50,7 +50,9 @@ extension SwitchPipeline {
         let recirculation = key.word32(at: FlowOffset.recircID)
         currentTopology._withUnsafeGuaranteedRef { topology in
             if recirculation != 0 {
-                if let context = recirculations.context(of: recirculation) {
+                if let state = frozen.description(of: recirculation) {
+                    translator.thaw(state, topology)
+                } else if let context = recirculations.context(of: recirculation) {
                     translator.resume(context, in: topology)
                 } else {
                     translator.drop(.recirculationLimit)
@@ -72,6 +74,9 @@ extension SwitchPipeline {
         }
         for visit in record.groups { visit.group.credit(bucket: visit.bucket, packets: delta.packets, bytes: delta.bytes) }
         for mirror in record.mirrors { mirror.counters.add(packets: delta.packets, bytes: delta.bytes) }
+        for lesson in record.lessons { lesson.bridge.learn(lesson) }
+        // FIN or RST.
+        if delta.tcpFlags & 5 != 0 { for timeout in record.finTimeouts { timeout.bridge.reduceTimeouts(timeout) } }
         for station in record.stations
         where !station.table.touch(station.address, vlan: station.vlan, port: station.port, now: delta.lastUsed) {
             // Aged out or moved since: these packets say that it is here.
@@ -87,12 +92,12 @@ extension SwitchPipeline {
         for word in 24..<32 { metadata.words[word] = packet.key.words[word] }
         for (index, word) in description.metadata.enumerated() { metadata.words[40 + index] = word }
         metadata[.inPort] = UInt128(description.inPort.rawValue)
-        receiver.packetIn(
-            PacketInEvent(
-                reason: description.reason, table: description.table, cookie: description.cookie, inPort: description.inPort,
-                controllerID: description.controllerID, userdata: description.userdata, maxLength: description.maxLength,
-                packet: packet.bytes, totalLength: packet.totalLength, metadata: metadata),
-            from: bridge)
+        var event = PacketInEvent(
+            reason: description.reason, table: description.table, cookie: description.cookie, inPort: description.inPort,
+            controllerID: description.controllerID, userdata: description.userdata, maxLength: description.maxLength,
+            packet: packet.bytes, totalLength: packet.totalLength, metadata: metadata)
+        if let frozen = description.frozen { event.continuation = Continuation(bridge: description.bridge, state: frozen).bytes }
+        receiver.packetIn(event, from: bridge)
     }
 }
 

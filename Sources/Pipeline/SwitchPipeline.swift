@@ -23,6 +23,7 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     let recirculations = RecirculationRegistry()
     /// The datapath's meter numbers.
     let meterNumbers = MeterNumbers()
+    let frozen = TokenRegistry<FrozenState>(step: 2)
 
     /// The published `Topology`, retained. Sound: replaced by one store under `control`; the old one is released when no
     /// reader is left.

@@ -23,6 +23,8 @@ enum TraceText {
 
     static func action(_ action: Action) -> String { FlowText.format(action) }
 
+    static func actions(_ actions: [Action]) -> String { actions.map { FlowText.format($0) }.joined(separator: ",") }
+
     /// A packet with every field that it has.
     static func flow(_ key: FlowKey) -> String { FlowText.format(packet: key) }
 

@@ -29,27 +29,37 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     let groups: [GroupVisit]
     let mirrors: [Mirror]
     private let tokens: [PuntToken]
+    let lessons: [Lesson]
+    let finTimeouts: [FinTimeout]
     private let recirculations: [UInt32]
     private let recirculationRegistry: RecirculationRegistry
     private let registry: PuntRegistry
+    private let frozenTokens: [UInt32]
+    private let frozen: TokenRegistry<FrozenState>
 
-    /// Takes over the holds on `tokens` and `recirculations`.
+    /// Takes over the holds on `tokens`, `recirculations` and `frozenTokens`.
     init(
         visits: [TableVisit], stations: [StationSighting], tokens: [PuntToken], registry: PuntRegistry, groups: [GroupVisit],
-        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: RecirculationRegistry
+        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: RecirculationRegistry, frozenTokens: [UInt32],
+        frozen: TokenRegistry<FrozenState>, lessons: [Lesson], finTimeouts: [FinTimeout]
     ) {
         self.groups = groups
         self.mirrors = mirrors
         self.recirculations = recirculations
         self.recirculationRegistry = recirculationRegistry
+        self.lessons = lessons
+        self.finTimeouts = finTimeouts
         self.visits = visits
         self.stations = stations
         self.tokens = tokens
         self.registry = registry
+        self.frozenTokens = frozenTokens
+        self.frozen = frozen
     }
 
     deinit {
         for token in tokens { registry.release(token) }
         for id in recirculations { recirculationRegistry.release(id) }
+        for token in frozenTokens { frozen.release(token) }
     }
 }

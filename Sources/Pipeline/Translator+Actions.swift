@@ -16,14 +16,34 @@ extension Translator {
                 return .end
             }
             let action = list[index]
+            if staleness != .none, needsFresh(action) {
+                freeze(.recirculate, rest: list[index...])
+                return .end
+            }
             report(.action, TraceText.action(action))
+            if case .checkPacketLarger(let length, let target) = action {
+                freeze(.checkLength(length, target), rest: list[(index + 1)...])
+                return .end
+            }
+            if case .controller(let controller) = action, controller.pause {
+                freeze(.pause(controller, cookie: currentCookie), rest: list[(index + 1)...])
+                return .end
+            }
             let next = run(action)
+            if freezing != nil {
+                unwind(list[(index + 1)...])
+                return .end
+            }
             if case .stop = next { return .end }
             guard case .table(let table, let port, let canMiss) = next else { continue }
             if isTail, index == list.count - 1 { return next }
             runTable(table, port: port, canMissToController: canMiss)
             // Goto ends its list whatever comes after it.
             if canMiss { return .end }
+            if freezing != nil {
+                unwind(list[(index + 1)...])
+                return .end
+            }
         }
         return .end
     }
@@ -38,7 +58,7 @@ extension Translator {
             output(to: OpenFlowPort(Translator.wide(port)), maxLength: length)
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
         case .enqueue(let port, _): output(to: port, maxLength: 0)
-        case .controller(let controller): punt(controller, cookie: rule?.cookie ?? .max)
+        case .controller(let controller): punt(controller, cookie: currentCookie)
         case .setQueue(let queue): RawField.store(key, .skbPriority, UInt128(queue), mask: .max)
         case .popQueue: RawField.store(key, .skbPriority, 0, mask: .max)
         case .setField(let field, let value, let mask, _): set(field, value, mask: mask)
@@ -69,7 +89,7 @@ extension Translator {
             if push || load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {
                 setVLAN(UInt16(priority & 7) << 13 | Translator.vlanPresent, mask: 0xf000)
             }
-        case .pushVLAN(let etherType): pushVLAN(tpid: etherType, tci: Translator.vlanPresent)
+        case .pushVLAN(let etherType): pushVLAN(tpid: etherType, tci: nil)
         case .popVLAN: popVLAN()
         case .pushMPLS(let etherType): pushMPLS(etherType)
         case .popMPLS(let etherType): popMPLS(etherType)
@@ -94,16 +114,38 @@ extension Translator {
             return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
         case .note: break
         case .exit: hasExited = true
-        case .clone(let nested): isolated { _ = run(nested, isTail: false) }
+        case .clone(let nested):
+            // The copy has the action set as it is now, and carries it out, as with the field's switches.
+            isolated {
+                _ = run(nested, isTail: false)
+                if freezing == nil { runActionSet() }
+                finishFreezing(withActionSet: true)
+            }
         // A list ends where it names a group that is not there.
         case .group(let group): if !send(toGroup: group) { return .stop }
         case .meter(let meter): pass(throughMeter: meter)
-        case .conjunction: break
+        case .conjunction, .sample: break
+        case .resubmitTracked(let port, let next):
+            return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
+        case .pushPBB: pushPBB()
+        case .popPBB: popPBB()
+        case .copyTTLOut: copyTTL(outwards: true)
+        case .copyTTLIn: copyTTL(outwards: false)
+        case .multipath(let multipath): run(multipath)
+        case .bundle(let bundle): run(bundle)
+        case .deleteField(let field): if meetsPrerequisites(of: field) { write(field, 0, bits: field.layout.allOnes) }
+        case .learn(let learn): run(learn)
+        case .finTimeout(let idle, let hard): finTimeout(idle: idle, hard: hard)
+        // `run(list)` knows it.
+        case .checkPacketLarger: break
+        // Refused when the flow is added.
+        case .encapsulate, .decapsulate, .decrementNSHTTL, .connectionTrack, .nat, .clearConnectionTrack: break
         case .clearActions:
             actionSet.removeAll(keepingCapacity: true)
             store32(FlowOffset.actsetOutput, Translator.unsetPort)
         case .writeActions(let list):
             actionSet += list
+            report(.detail, "action set is: " + TraceText.actions(actionSet))
             noteActionSetOutput()
         case .writeMetadata(let value, let mask): write(.metadata, UInt128(value), bits: UInt128(mask))
         case .gotoTable(let next): return .table(next, port: nil, canMissToController: true)
@@ -115,14 +157,18 @@ extension Translator {
 
     /// Carries out the action set.
     func runActionSet() {
+        // `exit` ends the set too, as it does with the field's switches.
         guard failure == nil, !actionSet.isEmpty else { return }
-        hasExited = false
+        let outer = trace
+        if trace != nil { trace = trace!.add(.table, "--. Executing action set:") }
         inActionSet = true
-        defer { inActionSet = false }
+        defer {
+            inActionSet = false
+            trace = outer
+        }
         let ordered = ActionSet.ordered(actionSet)
         actionSet.removeAll(keepingCapacity: true)
-        if ordered.isEmpty { return }
-        report(.action, "-- executing action set:")
+        if hasExited { return }
         _ = run(ordered, isTail: false)
     }
 
@@ -154,7 +200,7 @@ extension Translator {
     }
 
     /// Says in a trace what a field is now.
-    private func reportValue(of part: SubField) {
+    func reportValue(of part: SubField) {
         guard trace != nil else { return }
         let value = RawField.load(key, part.field)
         let text = FlowText.formatValue(part.field, value, mask: part.field.layout.allOnes)
@@ -180,6 +226,9 @@ extension Translator {
             setVLAN(
                 UInt16(truncatingIfNeeded: value) << 13 | Translator.vlanPresent,
                 mask: UInt16(truncatingIfNeeded: mask) << 13 | Translator.vlanPresent)
+        case .ethType, .nwProto:
+            guard meetsPrerequisites(of: field) else { return }
+            retype(field, value)
         default:
             guard meetsPrerequisites(of: field) else { return }
             write(field, value, bits: mask)
@@ -205,7 +254,7 @@ extension Translator {
         let isIPv6 = load16(FlowOffset.etherType) == 0x86dd
         report(.warning, field == .mplsTTL ? "MPLS decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
         let receivers = controllerIDs.isEmpty && view.settings.sendsInvalidTTLToController ? [0] : controllerIDs
-        for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: rule?.cookie ?? .max) }
+        for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: currentCookie) }
         drop(.ttlExpired)
         return true
     }

@@ -10,6 +10,7 @@ extension Translator {
     private static let etherTypeARP: UInt16 = 0x0806
     private static let etherTypeRARP: UInt16 = 0x8035
     private static let etherTypeNSH: UInt16 = 0x894f
+    private static let etherTypePBB: UInt16 = 0x88e7
     private static func isMPLS(_ etherType: UInt16) -> Bool { etherType == 0x8847 || etherType == 0x8848 }
 
     var isTagged: Bool { load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 }
@@ -50,27 +51,63 @@ extension Translator {
         }
     }
 
-    func pushVLAN(tpid: UInt16, tci: UInt16) {
+    /// A new outer tag. `tci` nil is the standard's default: what the tag that was the outer one has (OpenFlow 1.5 section 7.2.6.4).
+    func pushVLAN(tpid: UInt16, tci given: UInt16?) {
         lookAtTags()
-        if load16(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0, isTagged {
-            fail("a third VLAN tag is not supported")
+        let outer = load16(FlowOffset.vlanTCI)
+        let tci = given ?? (isTagged ? outer : 0) | Translator.vlanPresent
+        if isTagged, load16(FlowOffset.vlanTCI2) & Translator.vlanPresent != 0 {
+            // The key has room for two tags: what the datapath does to more of them is said at once.
+            commit()
+            buriedTags.append((load16(FlowOffset.vlanTCI2), load16(FlowOffset.vlanTPID2)))
+            actions.append(.pushVLAN(tpid: tpid, tci: tci))
+            changeCount += 1
+            storeTags((tci, tpid), (outer, load16(FlowOffset.vlanTPID)))
+            settleTags()
             return
         }
-        store16(FlowOffset.vlanTCI2, load16(FlowOffset.vlanTCI))
-        store16(FlowOffset.vlanTPID2, load16(FlowOffset.vlanTPID))
-        store16(FlowOffset.vlanTCI, tci)
-        store16(FlowOffset.vlanTPID, tpid)
+        storeTags((tci, tpid), (outer, load16(FlowOffset.vlanTPID)))
         markTagsWritten()
     }
 
     func popVLAN() {
         guard isTagged else { return }
         lookAtTags()
-        store16(FlowOffset.vlanTCI, load16(FlowOffset.vlanTCI2))
-        store16(FlowOffset.vlanTPID, load16(FlowOffset.vlanTPID2))
-        store16(FlowOffset.vlanTCI2, 0)
-        store16(FlowOffset.vlanTPID2, 0)
+        let inner = (tci: load16(FlowOffset.vlanTCI2), tpid: load16(FlowOffset.vlanTPID2))
+        let isThirdVisible = [0x8100, 0x88a8].contains(load16(FlowOffset.etherType))
+        if inner.tci & Translator.vlanPresent != 0, isThirdVisible || !buriedTags.isEmpty {
+            commit()
+            actions.append(.popVLAN)
+            changeCount += 1
+            storeTags(inner, buriedTags.popLast() ?? (0, 0))
+            settleTags()
+            // What comes up then was not read.
+            if isThirdVisible { staleness = .frame }
+            return
+        }
+        storeTags(inner, (0, 0))
         markTagsWritten()
+    }
+
+    private func storeTags(_ outer: (tci: UInt16, tpid: UInt16), _ inner: (tci: UInt16, tpid: UInt16)) {
+        store16(FlowOffset.vlanTCI, outer.tci)
+        store16(FlowOffset.vlanTPID, outer.tpid)
+        store16(FlowOffset.vlanTCI2, inner.tci)
+        store16(FlowOffset.vlanTPID2, inner.tpid)
+    }
+
+    /// All tags of `key` are the datapath's too, and known.
+    private func settleTags() {
+        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        let now = UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt8.self)
+        for offset in Translator.vlanOffsets {
+            for index in offset..<offset + 2 {
+                now[index] = memory.load(fromByteOffset: index, as: UInt8.self)
+                known[index] = 0xff
+                own[index] = 0xff
+            }
+        }
     }
 
     /// The tags of `key`, in words: outer TCI and TPID, inner TCI and TPID.
@@ -134,22 +171,15 @@ extension Translator {
         let old = load16(FlowOffset.etherType)
         var entry: UInt32
         if Translator.isMPLS(old) {
-            if count >= 3 {
-                fail("a fourth MPLS label is not supported")
-                return
-            }
             lookAtLabels()
             entry = load32(FlowOffset.mplsLSE0) & ~0x100
         } else {
-            // Explicit null, bottom of stack; TTL and class from the IP header.
+            // Label 0, bottom of stack; TTL and class from the IP header, or 0 (OpenFlow 1.5 section 7.2.6.4).
             entry = 0x100
-            if old == Translator.etherTypeIPv6 { entry |= 2 << 12 }
             if old == Translator.etherTypeIPv4 || old == Translator.etherTypeIPv6 {
                 lookBytes(FlowOffset.nwTOS, 2)
                 entry |= UInt32(load8(FlowOffset.nwTOS) >> 2 & 7) << 9
                 entry |= UInt32(load8(FlowOffset.nwTTL))
-            } else {
-                entry |= 64
             }
         }
         actions.append(.pushMPLS(etherType: etherType, entry: entry))
@@ -157,7 +187,8 @@ extension Translator {
         store32(FlowOffset.mplsLSE2, load32(FlowOffset.mplsLSE1))
         store32(FlowOffset.mplsLSE1, load32(FlowOffset.mplsLSE0))
         store32(FlowOffset.mplsLSE0, entry)
-        changeNetwork(to: etherType, labels: count + 1)
+        knownLabels = min(3, knownLabels + 1)
+        changeNetwork(to: etherType, labels: min(3, count + 1))
     }
 
     func popMPLS(_ etherType: UInt16) {
@@ -170,7 +201,63 @@ extension Translator {
         store32(FlowOffset.mplsLSE0, load32(FlowOffset.mplsLSE1))
         store32(FlowOffset.mplsLSE1, load32(FlowOffset.mplsLSE2))
         store32(FlowOffset.mplsLSE2, 0)
+        knownLabels -= 1
         changeNetwork(to: etherType, labels: max(0, count - 1))
+        // What comes up is not in the key, unless it is a label that was.
+        if !Translator.isMPLS(etherType) || knownLabels <= 0 { staleness = max(staleness, .network) }
+    }
+
+    // MARK: PBB
+
+    /// The packet becomes the payload of a backbone frame with its own addresses (OpenFlow 1.5 section 7.2.6.4).
+    func pushPBB() {
+        commit()
+        lookAtTags()
+        var tag: UInt32 = isTagged ? UInt32(load16(FlowOffset.vlanTCI) >> 13) << 29 : 0
+        if load16(FlowOffset.etherType) == Translator.etherTypePBB {
+            lookBytes(FlowOffset.pbbISID, 5)
+            tag |= load32(FlowOffset.pbbISID) & 0xff_ffff
+        }
+        actions.append(.pushPBB(tag: tag))
+        changeCount += 1
+        storeTags((0, 0), (0, 0))
+        buriedTags.removeAll()
+        settleTags()
+        store32(FlowOffset.pbbISID, tag & 0xff_ffff)
+        store8(FlowOffset.pbbUCA, 0)
+        changeNetwork(to: Translator.etherTypePBB, labels: 0, keepsPBB: true)
+    }
+
+    func popPBB() {
+        guard load16(FlowOffset.etherType) == Translator.etherTypePBB else { return }
+        commit()
+        actions.append(.popPBB)
+        changeCount += 1
+        changeNetwork(to: 0, labels: 0)
+        staleness = .frame
+    }
+
+    /// A TTL that another header is to have, which the key may not show.
+    func copyTTL(outwards: Bool) {
+        guard Translator.isMPLS(load16(FlowOffset.etherType)) else { return }
+        commit()
+        lookAtLabels()
+        actions.append(outwards ? .copyTTLOut : .copyTTLIn)
+        changeCount += 1
+        staleness = max(staleness, .network)
+    }
+
+    // MARK: Types
+
+    /// Another EtherType or protocol over the same bytes: what follows is to be read anew.
+    func retype(_ field: Field, _ value: UInt128) {
+        commit()
+        look(field, bits: field.layout.allOnes)
+        if RawField.load(key, field) == value { return }
+        actions.append(.set(field, value: value, mask: field.layout.allOnes))
+        changeCount += 1
+        changeNetwork(to: field == .ethType ? UInt16(truncatingIfNeeded: value) : load16(FlowOffset.etherType), labels: 0)
+        staleness = max(staleness, .network)
     }
 
     private func lookAtLabels() {
@@ -180,7 +267,7 @@ extension Translator {
     }
 
     /// The packet has another EtherType now, and of its network header nothing is known: it reads as zeros.
-    private func changeNetwork(to etherType: UInt16, labels: Int) {
+    private func changeNetwork(to etherType: UInt16, labels: Int, keepsPBB: Bool = false) {
         store16(FlowOffset.etherType, etherType)
         store8(FlowOffset.mplsCount, UInt8(labels))
         store8(FlowOffset.ipFragment, 0)
@@ -198,7 +285,8 @@ extension Translator {
         mark(FlowOffset.nwSrc..<FlowOffset.nwTTL + 1, zero: true)
         mark(FlowOffset.tcpFlags..<FlowOffset.tcpFlags + 2, zero: true)
         mark(FlowOffset.ipv6Src..<FlowOffset.mplsLSE0, zero: true)
-        mark(FlowOffset.nshFlags..<FlowOffset.tunID, zero: true)
+        mark(FlowOffset.nshFlags..<FlowOffset.pbbISID, zero: true)
+        mark(FlowOffset.pbbISID..<FlowOffset.tunID, zero: !keepsPBB)
         base.pointee = key.pointee
         changeMark += 1
     }
@@ -213,7 +301,8 @@ extension Translator {
     private static let ipv4Fields: [Field] = [.nwSrc, .nwDst, .nwTOS, .nwTTL]
     private static let ipv6Fields: [Field] = [.ipv6Src, .ipv6Dst, .ipv6Label, .nwTOS, .nwTTL]
     private static let arpFields: [Field] = [.arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA]
-    private static let mplsFields: [Field] = [.mplsLabel, .mplsTC, .mplsTTL]
+    private static let mplsFields: [Field] = [.mplsLabel, .mplsTC, .mplsBOS, .mplsTTL]
+    private static let pbbFields: [Field] = [.pbbISID, .pbbUCA]
     private static let nshFields: [Field] = [.nshFlags, .nshTTL, .nshSPI, .nshSI, .nshC1, .nshC2, .nshC3, .nshC4]
     private static let tcpFields: [Field] = [.tcpSrc, .tcpDst]
     private static let udpFields: [Field] = [.udpSrc, .udpDst]
@@ -239,6 +328,7 @@ extension Translator {
         case Translator.etherTypeARP, Translator.etherTypeRARP: commit(Translator.arpFields)
         case let type where Translator.isMPLS(type): commit(Translator.mplsFields)
         case Translator.etherTypeNSH: commit(Translator.nshFields)
+        case Translator.etherTypePBB: commit(Translator.pbbFields)
         default: break
         }
         commit(Translator.metadataFields)

@@ -85,7 +85,9 @@ extension Translator {
     // MARK: Copies
 
     /// Carries out `body` on a copy of the packet: afterwards everything is as before, but for what was looked at and sent.
-    func isolated(_ body: () -> Void) {
+    ///
+    /// - Parameter isWrapped: false where the caller makes the datapath's copy itself.
+    func isolated(wrapping isWrapped: Bool = true, _ body: () -> Void) {
         depth += 1
         defer { depth -= 1 }
         if depth > PipelineLimits.translationDepth {
@@ -98,14 +100,18 @@ extension Translator {
         frame.copyMemory(from: memory, byteCount: Translator.savedBytes)
         let saved = (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version)
         let savedView = view
+        let savedThaw = (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut)
+        freezing = nil
         let mark = actions.count
         let changesBefore = changeCount
         body()
+        finishFreezing(withActionSet: false)
         memory.copyMemory(from: frame, byteCount: Translator.savedBytes)
         frameCount -= 1
         (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version) = saved
         view = savedView
-        if changeCount != changesBefore {
+        (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut) = savedThaw
+        if isWrapped, changeCount != changesBefore {
             // The datapath's packet was changed for the copy only.
             var nested = Array(actions[mark...])
             actions.removeSubrange(mark...)

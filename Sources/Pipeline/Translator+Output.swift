@@ -23,7 +23,7 @@ extension Translator {
         case .normal: normal()
         case .flood: sendToAll { $0.floods }
         case .all: sendToAll { _ in true }
-        case .controller: punt(ControllerAction(maxLength: maxLength), cookie: rule?.cookie ?? .max)
+        case .controller: punt(ControllerAction(maxLength: maxLength), cookie: currentCookie)
         case .any: break
         default: send(toNumber: port.rawValue, isBack: false)
         }
@@ -125,7 +125,7 @@ extension Translator {
     }
 
     /// Sends the packet as it is now to the control plane.
-    func punt(_ action: ControllerAction, cookie: UInt64) {
+    func punt(_ action: ControllerAction, cookie: UInt64, frozen: UInt32? = nil) {
         commit()
         var reason = action.reason
         if reason == .action {
@@ -135,7 +135,7 @@ extension Translator {
                 reason = .group
             } else if inActionSet {
                 reason = .actionSet
-            } else if let rule, rule.priority == 0, rule.shape.isEmpty {
+            } else if isTableMissRule {
                 // OpenFlow 1.3's table-miss rule.
                 reason = .noMatch
             }
@@ -146,7 +146,8 @@ extension Translator {
         let token = pipeline.punts.acquire(
             PuntDescription(
                 bridge: view.bridge.identifier, reason: reason, table: table, cookie: cookie, inPort: OpenFlowPort(inPort),
-                controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, metadata: metadata))
+                controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, frozen: frozen,
+                metadata: metadata))
         tokens.append(token)
         dependencies.formUnion(.group(bridge: view.bridge.identifier, group: MeterMod.controller))
         let groups = view.bridge.groupTable(at: version)

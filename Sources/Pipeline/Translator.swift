@@ -67,6 +67,23 @@ final class Translator: @unchecked Sendable {
     var bridgeVersions: [(bridge: UInt32, version: UInt64)] = []
     var version: UInt64 = 0
 
+    // Stopping and going on (`+Freezing`).
+    var freezing: FreezePurpose?
+    var frozenSegments: [FrozenState.Segment] = []
+    var frozenTokens: [UInt32] = []
+    /// False where the next packet may have to be decided differently though nothing it depends on was stamped.
+    var isCacheable = true
+    var lessons: [Lesson] = []
+    var finTimeouts: [FinTimeout] = []
+    /// Of the rule whose actions go on, which itself is not known any more.
+    var thawedCookie: UInt64?
+    var thawedIsTableMiss = false
+    var staleness = Staleness.none
+    /// Label stack entries that `key` has as they are.
+    var knownLabels = 0
+    /// Tags that were pushed down below the two that `key` has, innermost first.
+    var buriedTags: [(tci: UInt16, tpid: UInt16)] = []
+
     // Changes of headers.
     var isDirty = false
     var isVLANStructureDirty = false
@@ -147,6 +164,13 @@ final class Translator: @unchecked Sendable {
         actionSet.removeAll(keepingCapacity: true)
         stack.removeAll(keepingCapacity: true)
         bridgeVersions.removeAll(keepingCapacity: true)
+        isCacheable = true
+        freezing = nil
+        frozenSegments.removeAll()
+        thawedCookie = nil
+        thawedIsTableMiss = false
+        staleness = .none
+        buriedTags.removeAll()
         isDirty = false
         isVLANStructureDirty = false
         changeCount = 0
@@ -159,6 +183,7 @@ final class Translator: @unchecked Sendable {
         (memory + 2 * FlowKey.byteCount).initializeMemory(as: UInt64.self, repeating: 0, count: 4 * FlowKey.wordCount)
         withUnsafeBytes(of: packet) { (memory).copyMemory(from: $0.baseAddress!, byteCount: FlowKey.byteCount) }
         clearPipelineLines()
+        knownLabels = Int(load8(FlowOffset.mplsCount))
         base.pointee = key.pointee
         // The pipeline's own lines do not come from the packet.
         for word in 40..<FlowKey.wordCount { written.pointee.bits.words[word] = .max }
@@ -198,7 +223,8 @@ final class Translator: @unchecked Sendable {
             return
         }
         runTable(0, port: nil, canMissToController: true)
-        runActionSet()
+        if freezing == nil { runActionSet() }
+        finishFreezing(withActionSet: true)
     }
 
     /// Makes the answer out of what was collected.
@@ -222,20 +248,23 @@ final class Translator: @unchecked Sendable {
         for word in 40..<FlowKey.wordCount { translation.mask.bits.words[word] = 0 }
         translation.dependencies = dependencies
         translation.rewrittenWords = rewrittenWords
-        translation.isCacheable = true
+        translation.isCacheable = isCacheable
         if keepsRecord {
             translation.effects = TranslationRecord(
                 visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts,
                 groups: Array(groupVisits), mirrors: Array(mirrorVisits), recirculations: Array(recirculations),
-                recirculationRegistry: pipeline.recirculations)
+                recirculationRegistry: pipeline.recirculations, frozenTokens: frozenTokens, frozen: pipeline.frozen, lessons: lessons,
+                finTimeouts: finTimeouts)
         } else {
             for token in tokens { pipeline.punts.release(token) }
             for id in recirculations { pipeline.recirculations.release(id) }
+            for token in frozenTokens { pipeline.frozen.release(token) }
         }
         if hasSideEffects, failure == nil {
             for station in newStations {
                 pipeline.stamp(station.table.learn(station.address, vlan: station.vlan, port: station.port, now: now))
             }
+            for lesson in lessons { lesson.bridge.learnNow(lesson) }
         }
         visits.removeAll(keepingCapacity: true)
         stations.removeAll(keepingCapacity: true)
@@ -244,6 +273,9 @@ final class Translator: @unchecked Sendable {
         groupVisits.removeAll(keepingCapacity: true)
         mirrorVisits.removeAll(keepingCapacity: true)
         recirculations.removeAll(keepingCapacity: true)
+        frozenTokens.removeAll(keepingCapacity: true)
+        lessons.removeAll(keepingCapacity: true)
+        finTimeouts.removeAll(keepingCapacity: true)
         trace = nil
     }
 
@@ -251,7 +283,7 @@ final class Translator: @unchecked Sendable {
     static func trim(_ list: inout [DatapathAction]) {
         while let last = list.last {
             switch last {
-            case .set, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .truncate: list.removeLast()
+            case .set, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .pushPBB, .popPBB, .copyTTLOut, .copyTTLIn, .truncate: list.removeLast()
             case .clone(let nested):
                 list.removeLast()
                 list += nested
@@ -328,6 +360,7 @@ final class Translator: @unchecked Sendable {
                 return
             }
             rule = found
+            thawedCookie = nil
             if trace != nil {
                 trace = trace!.add(.table, TraceText.rule(found))
                 if found.actions.isEmpty { _ = trace!.add(.action, "drop") }
@@ -352,7 +385,12 @@ final class Translator: @unchecked Sendable {
             let isFragment = load8(FlowOffset.ipFragment) != 0 && view.settings.fragments == .normal
             let savedTransport = load32(FlowOffset.tpSrc)
             if isFragment { store32(FlowOffset.tpSrc, 0) }
-            let result = classifier._withUnsafeGuaranteedRef { $0.lookup(key, version: version, mask: lookupMask) }
+            found = classifier._withUnsafeGuaranteedRef { classifier in
+                if classifier.needsAllMatches.load(ordering: .relaxed) { return lookupConjunctive(classifier) }
+                return classifier.lookup(key, version: version, mask: lookupMask).map {
+                    unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self)
+                }
+            }
             if isFragment {
                 store32(FlowOffset.tpSrc, savedTransport)
                 UnsafeMutableRawPointer(lookupMask).storeBytes(of: 0, toByteOffset: FlowOffset.tpSrc, as: UInt32.self)
@@ -360,7 +398,6 @@ final class Translator: @unchecked Sendable {
             for word in 0..<40 { all[word] |= seen[word] & ~own[word] }
             noteRewritten(own, port: load32(FlowOffset.inPort))
             if port != nil { store32(FlowOffset.inPort, savedPort) }
-            found = result.map { unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self) }
         }
         visits.append(TableVisit(bridge: bridge, table: table, rule: found))
         return found

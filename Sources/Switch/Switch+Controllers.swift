@@ -11,7 +11,7 @@ extension Switch {
             status.set("Controller", uuid, "role", report.role.map { Datum(Switch.name(of: $0)) } ?? .empty)
             status.set("Controller", uuid, "status", Datum(report.status))
         }
-        flushStatus()
+        if !isInRound { flushStatus() }
     }
 
     /// The schema's word for a role.

@@ -62,6 +62,8 @@ public final class Switch {
     private var monitor: (any ConfigurationMonitor)?
     private var wantedBefore: [WantedBridge] = []
     private var isFirstRound = true
+    /// What is found meanwhile is written at the round's end.
+    private(set) var isInRound = false
     private var isFirstApplication = true
     private var knownComplaints: Set<String> = []
     /// By row: what it asks for and does not get.
@@ -120,6 +122,8 @@ public final class Switch {
         let (wantedGlobals, wantedBridges) = reader.read()
         guard isFirstRound || wantedGlobals != globals || wantedBridges != wantedBefore else { return }
         isFirstRound = false
+        isInRound = true
+        defer { isInRound = false }
         wantedBefore = wantedBridges
         logComplaints(reader.complaints)
         unsupported = reader.unsupported

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import OVSDB
 
 struct Datapath: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Look into the datapath.", subcommands: [Flows.self])
@@ -33,15 +34,35 @@ struct PMD: ParsableCommand {
 struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Follow an imagined packet through a bridge's flow tables.",
-        discussion: "Example: apusctl trace br0 in_port=1,tcp,nw_dst=10.0.0.1,tp_dst=80")
+        discussion: """
+            Examples:
+              apusctl trace br0 in_port=1,tcp,nw_dst=10.0.0.1,tp_dst=80
+              apusctl trace br0 in_port=1 --pcap sent.pcap
+
+            The packets of a capture are there, as far as the bridge can tell: it learns from them.
+            """)
     @OptionGroup var options: GlobalOptions
     @Argument(help: "The bridge.") var bridge: String
-    @Argument(help: "The packet, written like a flow's match.") var packet: String
+    @Argument(help: "The packet, written like a flow's match; with --pcap, what is around the packets, as in in_port=1.") var packet: String
+    @Option(help: ArgumentHelp("Trace the packets of this capture.", valueName: "file"), completion: .file()) var pcap: String?
+    @Option(help: "Of a capture, at most this many packets.") var count = 100
 
     func run() throws {
         let directory = options.directory
         // The database knows the names; so a typing error gets a better answer than the control socket's.
         _ = try DatabaseClient(directory).view().bridge(bridge)
-        options.write(ControlReports.trace(try ControlClient(directory).run("ofproto/trace", [bridge, packet])))
+        guard let pcap else {
+            options.write(ControlReports.trace(try ControlClient(directory).run("ofproto/trace", [bridge, packet])))
+            return
+        }
+        let client = try ControlClient(directory)
+        var text = ""
+        var traces: [JSON] = []
+        for bytes in try Capture.packets(path: pcap, limit: count) {
+            let report = ControlReports.trace(try client.run("ofproto/trace", [bridge, packet, bytes]))
+            text += (text.isEmpty ? "" : "\n") + report.text
+            traces.append(report.json)
+        }
+        options.write(Report(text: text.isEmpty ? "no packet is in \(pcap)\n" : text, json: .array(traces)))
     }
 }

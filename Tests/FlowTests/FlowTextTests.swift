@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("bogus", "no action \"bogus\""), ("outptu:2", "did you mean \"output\""), ("output:foo", "foo"), ("ct(commit)", "not supported"),
+        ("bogus", "no action \"bogus\""), ("outptu:2", "did you mean \"output\""), ("output:foo", "foo"), ("ct(force)", "commit"),
         ("all,drop", "drop"),
         ("load:5", "->"), ("load:0x10000->reg0[0..15]", "16 bits"), ("set_field:5->bog", "bog"),
         ("set_field:1->tcp_flags", "cannot be written"),

@@ -81,6 +81,10 @@ struct ReferenceExtractor {
             key[.nshNP] = try read(at + 3, 1)
             key.store(try read(at + 4, 4), at: FlowOffset.nshPathHeader, count: 4)
             if type == 1 { key.store(try read(at + 8, 16), at: FlowOffset.nshContext, count: 16) }
+        case 0x88e7:
+            let tag = try read(at, 4)
+            key[.pbbISID] = tag & 0xff_ffff
+            key[.pbbUCA] = tag >> 27 & 1
         default: break
         }
     }

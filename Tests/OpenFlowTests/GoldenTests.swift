@@ -308,7 +308,7 @@ import Testing
         try action("ffff 0018 00002320 001c 0000 00010204 0020 000000000000", .pop(SubField(.reg1)), .v1_0)
         try action("ffff 0010 00002320 001e 0000 00000005", .setMPLSLabel(5), .v1_0)
         try action("ffff 0010 00002320 001f 05 0000000000", .setMPLSTC(5), .v1_0)
-        try action("ffff 0010 00002320 0022 01 03 00000007", .conjunction(id: 7, clause: 1, clauses: 3), .v1_0)
+        try action("ffff 0010 00002320 0022 01 03 00000007", .conjunction(id: 7, clause: 2, clauses: 3), .v1_0)
         try action("ffff 0010 00002320 0027 0002 00000064", .outputTruncated(OpenFlowPort(2), maxLength: 100), .v1_0)
         try action("ffff 0010 00002320 0028 0000 0000004d", .group(77), .v1_0)
         try action("ffff 0018 00002320 002a 000000000000 0000 0008 0001 0000", .clone([.output(OpenFlowPort(1), maxLength: 0)]), .v1_0)
@@ -390,7 +390,7 @@ import Testing
         #expect(action("0011 0008 0800 0000") == .bacBadArgument)
         #expect(action("0000 0010 fffffff0 0000 000000000000") == .bacBadOutPort)
         #expect(action("0019 0010 80007e04 00000005 00000000") == .bacBadSetType)
-        #expect(action("0019 0010 80000a02 0800 000000000000") == .bacBadSetArgument)
+        #expect(action("0019 0010 80004e02 0001 000000000000") == .bacBadSetArgument)
         #expect(action("0019 0010 80000602 001122334455 0000") == .bacBadSetLen)
         #expect(action("0019 0018 80001908 0a000000 ffffff00 0000000000000000") == .bacBadSetMask)
     }

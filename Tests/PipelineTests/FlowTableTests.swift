@@ -85,11 +85,13 @@ private func texts(_ rig: Rig, _ filter: FlowFilter = FlowFilter()) -> [String] 
     #expect(refusal([.resubmit(port: nil, table: 254)]) == .badTable(254))
     #expect(refusal([.output(OpenFlowPort(0), maxLength: 0)]) == nil)
     #expect(refusal([.output(OpenFlowPort(0xff00), maxLength: 0)]) == .badOutPort(OpenFlowPort(0xff00)))
-    #expect(refusal([.setField(.ethType, value: 1, mask: 1, isLoad: true)]) == .notWritable(.ethType))
+    #expect(refusal([.setField(.tcpFlags, value: 1, mask: 1, isLoad: true)]) == .notWritable(.tcpFlags))
     #expect(refusal([.setField(.tcpDst, value: 1, mask: 0xffff, isLoad: false)], "udp") == .matchInconsistent(.tcpDst))
     #expect(refusal([.setField(.tcpDst, value: 1, mask: 0xffff, isLoad: false)], "tcp") == nil)
-    #expect(refusal([.writeActions([.resubmit(port: nil, table: 1)])]) == .unsupportedAction("resubmit in write_actions"))
-    #expect(refusal([.conjunction(id: 1, clause: 0, clauses: 2)]) == .unsupportedAction("conjunction"))
+    #expect(refusal([.writeActions([.resubmit(port: nil, table: 1)])]) == nil)
+    #expect(refusal([.writeActions([.exit])]) == .unsupportedAction("exit in write_actions"))
+    #expect(refusal([.conjunction(id: 1, clause: 1, clauses: 2), .output(OpenFlowPort(1), maxLength: 0)]) == .badConjunction)
+    #expect(refusal([.decrementNSHTTL]) == .unsupportedAction("dec_nsh_ttl"))
     var nested: [Action] = [.output(OpenFlowPort(1), maxLength: 0)]
     for _ in 0..<40 { nested = [.clone(nested)] }
     #expect(refusal(nested) == .tooManyActions(limit: PipelineLimits.actionsPerRule))

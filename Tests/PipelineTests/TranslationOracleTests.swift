@@ -201,7 +201,10 @@ private struct Interpreter {
 
     mutating func runAll() {
         run(table: 0)
-        hasExited = false
+        runSet()
+    }
+
+    mutating func runSet() {
         let set = actionSet
         actionSet = []
         let order = set.filter { if case .output = $0 { false } else { true } }
@@ -268,6 +271,7 @@ private struct Interpreter {
             case .clone(let nested):
                 var copy = self
                 copy.run(nested, table: table)
+                copy.runSet()
                 out = copy.out
             case .exit: hasExited = true
             case .writeActions(let nested): actionSet += nested

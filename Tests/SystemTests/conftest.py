@@ -182,7 +182,7 @@ def through(bridge, cable, folder):
     """
     serial = [0]
 
-    def run(frames, flows, count=None, version=None, seconds=10):
+    def run(frames, flows, count=None, version=None, seconds=10, add=None):
         serial[0] += 1
         count = len(frames) if count is None else count
         recorded = f"{folder}/out{serial[0]}.pcap"
@@ -190,7 +190,10 @@ def through(bridge, cable, folder):
         bridge.add_port("source", "dpdk", ofport=1, dpdk_devargs=f"net_af_packet{serial[0]},iface={cable.device}")
         bridge.ofctl("del-flows")
         for flow in flows:
-            bridge.ofctl("add-flow", flow, version=version)
+            if add:
+                add(flow)
+            else:
+                bridge.ofctl("add-flow", flow, version=version)
         try:
             before = bridge.port_stats()["1"]["rx_packets"] or 0
             cable.send(frames)

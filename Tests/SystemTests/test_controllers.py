@@ -329,6 +329,33 @@ def test_ofctl_in_every_version(bridge, version):
     bridge.ofctl("queue-get-config", version=version)
 
 
+@pytest.mark.parametrize("version", VERSIONS.values())
+def test_monitors_are_told_of_ports_packets_and_removals(bridge, version, folder):
+    log = f"{folder}/monitor.log"
+    with open(log, "wb") as out:
+        monitor = subprocess.Popen(["ovs-ofctl", "-O", version, "monitor", f"unix:{bridge.path('br0.mgmt')}", "65534"], stdout=out, stderr=out, env=bridge.env)
+    text = lambda: open(log).read()
+    try:
+        # It listens once the switch has its miss length: a port's change is told then.
+        def told():
+            bridge.ofctl("mod-port", "br0", "no-receive", version="OpenFlow10")
+            bridge.ofctl("mod-port", "br0", "receive", version="OpenFlow10")
+            return "PORT_STATUS" in text()
+        wait_until(told, 10, text)
+        bridge.ofctl("add-flow", "priority=3,cookie=0x5,send_flow_rem,idle_timeout=60,tcp,tp_dst=80,actions=LOCAL", version=version)
+        bridge.ofctl("packet-out", f"in_port=LOCAL,packet={udp_frame().hex()},actions=controller", version=version)
+        wait_until(lambda: re.search(r"in_port=LOCAL \(via (action|packet_out)\) data_len=60", text()), 10, text)
+        bridge.ofctl("del-flows", version=version)
+        wait_until(lambda: re.search(r"FLOW_REMOVED.*priority=3,tcp,tp_dst=80 reason=delete.* cookie:0x5 .*idle60", text()), 10, text)
+    finally:
+        monitor.terminate()
+        monitor.wait()
+
+
+def test_statistics_of_a_port_that_is_not_there(bridge):
+    assert "0 ports" in bridge.ofctl("dump-ports", "77")
+
+
 def test_benchmark(bridge):
     assert "Finished in" in bridge.ofctl("benchmark", "8", "100")
 

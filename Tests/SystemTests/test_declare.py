@@ -72,3 +72,14 @@ def test_fdb_and_db(bridge):
     assert bridge.apusctl_json("db", "transact", '[{"op":"comment","comment":"hello"}]') == [{}]
     done = bridge.apusctl("db", "list", "Interfac", check=False)
     assert done.returncode == 1 and "Interfac" in done.stderr
+
+
+def test_trace_of_a_capture(bridge, folder):
+    from Harness.packets import udp_frame, write_pcap
+    write_pcap(f"{folder}/two.pcap", [udp_frame(), udp_frame(src="10.0.0.9")])
+    bridge.ofctl("add-flow", "udp,nw_src=10.0.0.9,actions=drop")
+    text = bridge.apusctl("trace", "br0", "in_port=1", "--pcap", f"{folder}/two.pcap")
+    assert text.count("Datapath actions: drop") == 2 and "nw_src=10.0.0.9" in text
+    assert len(bridge.apusctl_json("trace", "br0", "in_port=1", "--pcap", f"{folder}/two.pcap", "--count", "1")) == 1
+    done = bridge.apusctl("trace", "br0", "in_port=1", "--pcap", "/no/such.pcap", check=False)
+    assert done.returncode == 2 and "/no/such.pcap" in done.stderr

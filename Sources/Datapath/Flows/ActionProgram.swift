@@ -44,6 +44,13 @@ enum ActionCode {
     static var setEthernetAddresses: UInt8 { @_noLocks @inline(__always) get { 16 } }
     /// All of the TTL or hop limit; `ActionOp.ttl` holds it.
     static var setTTL: UInt8 { @_noLocks @inline(__always) get { 17 } }
+    /// `b` tag.
+    static var pushPBB: UInt8 { @_noLocks @inline(__always) get { 40 } }
+    static var popPBB: UInt8 { @_noLocks @inline(__always) get { 41 } }
+    static var copyTTLOut: UInt8 { @_noLocks @inline(__always) get { 42 } }
+    static var copyTTLIn: UInt8 { @_noLocks @inline(__always) get { 43 } }
+    /// `b` operations that follow are for packets longer than `a`, the rest of the list for the others.
+    static var branch: UInt8 { @_noLocks @inline(__always) get { 44 } }
 }
 
 /// One operation, 16 bytes.
@@ -154,6 +161,14 @@ struct ActionProgram {
                     ops.append(ActionOp(code: ActionCode.pushMPLS, a: etherType, b: entry))
                 case .popMPLS(let etherType):
                     ops.append(ActionOp(code: ActionCode.popMPLS, a: etherType))
+                case .pushPBB(let tag): ops.append(ActionOp(code: ActionCode.pushPBB, b: tag))
+                case .popPBB: ops.append(ActionOp(code: ActionCode.popPBB))
+                case .copyTTLOut: ops.append(ActionOp(code: ActionCode.copyTTLOut))
+                case .copyTTLIn: ops.append(ActionOp(code: ActionCode.copyTTLIn))
+                case .checkLength(let length, let larger, let other):
+                    emitBranch(length, larger, other, level: level)
+                    // Nothing comes after it.
+                    return
                 case .punt(let token, let maxLength):
                     ops.append(ActionOp(code: ActionCode.puntCopy, a: maxLength, b: token.rawValue))
                 case .truncate(let maxLength):
@@ -233,11 +248,34 @@ struct ActionProgram {
             listStart = ops.count
         }
 
+        /// Two lists of which a packet takes one; both end with the packet, as does the list they are in.
+        private mutating func emitBranch(_ length: UInt16, _ larger: [DatapathAction], _ other: [DatapathAction], level: Int) {
+            let branch = ops.count
+            ops.append(ActionOp(code: ActionCode.branch, a: length))
+            emitArm(larger, level: level)
+            ops[branch].b = UInt32(ops.count - branch - 1)
+            emitArm(other, level: level)
+            listStart = ops.count
+        }
+
+        private mutating func emitArm(_ list: [DatapathAction], level: Int) {
+            let outer = (reason, truncation)
+            truncation = 0
+            let start = ops.count
+            listStart = start
+            emit(list, level: level)
+            trimTail(from: start)
+            setLastToMove(from: start)
+            ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue)))
+            (reason, truncation) = outer
+        }
+
         /// Drops changes after the last action that takes the packet, or counts it.
         private mutating func trimTail(from start: Int) {
             var end = start
             var index = start
             while index < ops.count {
+                if ops[index].code == ActionCode.branch { return }
                 if ops[index].code == ActionCode.clone {
                     index += Int(ops[index].b) + 1
                     end = index
@@ -255,6 +293,8 @@ struct ActionProgram {
             var index = start
             var last = -1
             while index < ops.count {
+                // Its arms end with the packet themselves.
+                if ops[index].code == ActionCode.branch { return }
                 last = index
                 index += ops[index].code == ActionCode.clone ? Int(ops[index].b) + 1 : 1
             }
@@ -271,6 +311,11 @@ struct ActionProgram {
         mutating func finish() {
             trimTail(from: 0)
             setLastToMove(from: 0)
+            if ops.contains(where: { $0.code == ActionCode.branch }) {
+                isSimple = false
+                ops.append(ActionOp(code: ActionCode.drop, a: UInt16(reason.rawValue)))
+                return
+            }
             let consumers = ops.filter { ActionProgram.consumes($0.code) || $0.code == ActionCode.clone }.count
             if consumers == 0 {
                 // Changes are seen by nobody, but meters count.

@@ -49,6 +49,7 @@ enum PacketEdit {
         else { return false }
         PacketRewriter.pushMPLS(newStart: UnsafeMutableRawPointer(start), l2Length: header, etherType: etherType, entry: entry)
         headers.l4Offset = 0
+        headers.markRead()
         return true
     }
 
@@ -62,6 +63,38 @@ enum PacketEdit {
         else { return true }
         headers.l4Offset = 0
         return cdpdk_mbuf_adj(packet, UInt16(PacketRewriter.tagLength)) != nil
+    }
+
+    /// Makes the packet the payload of a backbone frame. False if there is no room.
+    @_noLocks
+    static func pushPBB(_ packet: Packet, tag: UInt32, _ headers: inout ExtractResult) -> Bool {
+        guard packet.pointee.data_len >= 14, let start = cdpdk_mbuf_prepend(packet, UInt16(PacketRewriter.pbbLength)) else { return false }
+        PacketRewriter.pushPBB(newStart: UnsafeMutableRawPointer(start), tag: tag)
+        headers.l3Offset = 14
+        headers.l4Offset = 0
+        headers.markRead()
+        return true
+    }
+
+    /// Takes a backbone frame's header off. Another packet stays as it is. What was inside is out of reach until it is looked at
+    /// anew.
+    @_noLocks
+    static func popPBB(_ packet: Packet, _ headers: inout ExtractResult) -> Bool {
+        let data = UnsafeMutableRawPointer(cdpdk_mbuf_data(packet))
+        let length = PacketRewriter.pbbHeaderLength(data, Int(packet.pointee.data_len), headers)
+        guard length > 0 else { return true }
+        headers.l3Offset = 0
+        headers.l4Offset = 0
+        return cdpdk_mbuf_adj(packet, UInt16(length)) != nil
+    }
+
+    /// Copies a TTL between headers, if the packet has two with one.
+    @_noLocks
+    static func copyTTL(_ packet: Packet, outwards: Bool, _ headers: ExtractResult) -> Bool {
+        PacketRewriter.copyTTL(
+            outwards: outwards, packet: UnsafeMutableRawPointer(cdpdk_mbuf_data(packet)), length: Int(packet.pointee.data_len),
+            headers: headers)
+        return true
     }
 
     /// Cuts a packet at its end to `length` bytes, which it has; frees segments that are not needed any more.

@@ -15,8 +15,9 @@ enum Actions {
         _ worker: Worker, _ program: UnsafePointer<ActionOp>, _ opCount: Int, _ flags: UInt8, _ start: Int, _ total: Int, _ level: Int
     ) {
         let base = level &* DatapathLimits.burst &+ start
-        let packets = worker.pointee.levelPackets + base
-        let infos = worker.pointee.levelInfos + base
+        var packets = worker.pointee.levelPackets + base
+        var infos = worker.pointee.levelInfos + base
+        var first = start
         var count = total
         if flags & EntryFlag.simple == 0, level == 0 { giveFates(worker, infos, count) }
         var position = 0
@@ -72,7 +73,8 @@ enum Actions {
                         index &+= 1
                     }
                 }
-            case ActionCode.pushVLAN, ActionCode.popVLAN, ActionCode.pushMPLS, ActionCode.popMPLS:
+            case ActionCode.pushVLAN, ActionCode.popVLAN, ActionCode.pushMPLS, ActionCode.popMPLS, ActionCode.pushPBB, ActionCode.popPBB,
+                ActionCode.copyTTLOut, ActionCode.copyTTLIn:
                 count = makeExclusive(worker, packets, infos, count)
                 count = edit(worker, op, packets, infos, count)
             case ActionCode.puntMove:
@@ -90,6 +92,15 @@ enum Actions {
                 select(worker, op, packets, infos, count, true)
                 count = 0
             case ActionCode.selectCopy: select(worker, op, packets, infos, count, false)
+            case ActionCode.branch:
+                let length = Int(op.b)
+                let longer = putLongerFirst(packets, infos, count, UInt32(op.a))
+                if longer > 0 { run(worker, program + (position &+ 1), length, flags, first, longer, level) }
+                first &+= longer
+                packets += longer
+                infos += longer
+                count &-= longer
+                position &+= length
             case ActionCode.clone:
                 let length = Int(op.b)
                 let copies = copyToNextLevel(worker, packets, infos, count, level)
@@ -228,6 +239,10 @@ enum Actions {
                     PacketEdit.pushVLAN(packet, tpid: op.a, tci: UInt16(truncatingIfNeeded: op.b), &infos[index].headers)
                 case ActionCode.popVLAN: PacketEdit.popVLAN(packet, &infos[index].headers)
                 case ActionCode.pushMPLS: PacketEdit.pushMPLS(packet, etherType: op.a, entry: op.b, &infos[index].headers)
+                case ActionCode.pushPBB: PacketEdit.pushPBB(packet, tag: op.b, &infos[index].headers)
+                case ActionCode.popPBB: PacketEdit.popPBB(packet, &infos[index].headers)
+                case ActionCode.copyTTLOut: PacketEdit.copyTTL(packet, outwards: true, infos[index].headers)
+                case ActionCode.copyTTLIn: PacketEdit.copyTTL(packet, outwards: false, infos[index].headers)
                 default: PacketEdit.popMPLS(packet, etherType: op.a, &infos[index].headers)
                 }
             if done {
@@ -240,6 +255,32 @@ enum Actions {
             index &+= 1
         }
         return kept
+    }
+
+    /// Brings the packets longer than `limit` to the front, in order. Returns how many they are.
+    @_noLocks
+    private static func putLongerFirst(
+        _ packets: PacketBurst, _ infos: UnsafeMutablePointer<PacketInfo>, _ count: Int, _ limit: UInt32
+    ) -> Int {
+        var longer = 0
+        var index = 0
+        while index < count {
+            let packet = packets[index]
+            if packet.pointee.pkt_len > limit {
+                let info = infos[index]
+                var place = index
+                while place > longer {
+                    packets[place] = packets[place &- 1]
+                    infos[place] = infos[place &- 1]
+                    place &-= 1
+                }
+                packets[longer] = packet
+                infos[longer] = info
+                longer &+= 1
+            }
+            index &+= 1
+        }
+        return longer
     }
 
     /// Copies a group for a `clone`'s actions. Returns how many copies there are, at the next level.

@@ -55,6 +55,26 @@ extension FlowText {
         case .exit: return "exit"
         case .clone(let inner): return "clone(\(format(inner, ports: ports)))"
         case .conjunction(let id, let clause, let clauses): return "conjunction(\(id),\(clause)/\(clauses))"
+        case .resubmitTracked(let port, let table):
+            let name = (port ?? .inPort) == .inPort ? "" : port!.text(names: ports)
+            return "resubmit(\(name),\(table.map(String.init) ?? ""),ct)"
+        case .pushPBB(let type): return "push_pbb:\(hex(type, digits: 4))"
+        case .popPBB: return "pop_pbb"
+        case .copyTTLOut: return "copy_ttl_out"
+        case .copyTTLIn: return "copy_ttl_in"
+        case .multipath(let multipath): return format(multipath)
+        case .bundle(let bundle): return format(bundle, ports: ports)
+        case .learn(let learn): return format(learn, ports: ports)
+        case .finTimeout(let idle, let hard): return formatFinTimeout(idle: idle, hard: hard)
+        case .sample(let sample): return format(sample, ports: ports)
+        case .checkPacketLarger(let length, let target): return "check_pkt_larger(\(length))->\(format(target))"
+        case .deleteField(let field): return "delete_field:\(field.name)"
+        case .encapsulate(let encapsulate): return format(encapsulate)
+        case .decapsulate(let type): return formatDecapsulate(type)
+        case .decrementNSHTTL: return "dec_nsh_ttl"
+        case .connectionTrack(let track): return format(track, ports: ports)
+        case .nat(let nat): return format(nat)
+        case .clearConnectionTrack: return "ct_clear"
         case .meter(let meter): return "meter:\(meter)"
         case .clearActions: return "clear_actions"
         case .writeActions(let inner): return "write_actions(\(format(inner, ports: ports)))"
@@ -65,7 +85,11 @@ extension FlowText {
 
     /// `NXM_NX_REG0[]`, `NXM_NX_REG0[3]`, `NXM_NX_REG0[0..15]`.
     public static func format(_ subfield: SubField) -> String {
-        let name = subfield.field.headerName
+        var name = subfield.field.headerName
+        if subfield.isNarrowPort {
+            name = "NXM_OF_IN_PORT"
+            if subfield.offset == 0, subfield.bits == 16 { return "\(name)[]" }
+        }
         if subfield.offset == 0, subfield.bits == subfield.field.layout.bits { return "\(name)[]" }
         if subfield.bits == 1 { return "\(name)[\(subfield.offset)]" }
         return "\(name)[\(subfield.offset)..\(subfield.offset + subfield.bits - 1)]"

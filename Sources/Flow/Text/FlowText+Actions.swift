@@ -12,13 +12,8 @@ extension FlowText {
         "conjunction",
         "meter", "clear_actions", "write_actions", "write_metadata", "goto_table", "apply_actions", "drop", "normal", "flood", "all",
         "local",
-        "in_port", "table",
-    ]
-
-    /// Actions of other switches that this one does not have.
-    static let unsupportedActions: Set<String> = [
-        "ct", "ct_clear", "learn", "bundle", "bundle_load", "multipath", "sample", "fin_timeout", "encap", "decap", "dec_nsh_ttl",
-        "check_pkt_larger", "delete_field",
+        "in_port", "table", "push_pbb", "pop_pbb", "copy_ttl_out", "copy_ttl_in", "multipath", "bundle", "bundle_load", "learn",
+        "fin_timeout", "sample", "check_pkt_larger", "delete_field", "encap", "decap", "dec_nsh_ttl", "ct", "nat", "ct_clear",
     ]
 
     /// Reads a list of actions and instructions; empty text and `drop` are the empty list.
@@ -146,10 +141,19 @@ extension FlowText {
         case "note": return .note(try hexBytes(value, word))
         case "exit": return try bare(.exit)
         case "conjunction": return try parseConjunction(word)
+        case "push_pbb":
+            let type = try number(UInt16.self, "an EtherType")
+            guard type == 0x88e7 else { throw FlowTextError("\(excerpt(word.text)): a PBB service tag's EtherType is 0x88e7") }
+            return .pushPBB(etherType: type)
+        case "pop_pbb": return try bare(.popPBB)
+        case "copy_ttl_out": return try bare(.copyTTLOut)
+        case "copy_ttl_in": return try bare(.copyTTLIn)
+        case "dec_nsh_ttl": return try bare(.decrementNSHTTL)
+        case "ct_clear": return try bare(.clearConnectionTrack)
         default:
             // A port by itself: `2`, `LOCAL`, `eth0`.
+            if let action = try parseExtension(name, word, ports: ports, depth: depth, budget: &budget) { return action }
             if !word.hasValue, let port = OpenFlowPort(text: word.key, names: ports), port != .any { return output(port) }
-            if unsupportedActions.contains(name) { throw FlowTextError("\(excerpt(word.text)): the action \(name) is not supported") }
             throw FlowTextError("there is no action \"\(excerpt(word.key))\"\(Suggestion.hint(for: word.key, among: actionNames))")
         }
     }
@@ -168,7 +172,7 @@ extension FlowText {
             ? .controller(ControllerAction(maxLength: maxLength)) : .output(port, maxLength: port == .controller ? maxLength : 0)
     }
 
-    private static func port(_ text: some StringProtocol, _ word: FlowToken, _ ports: PortNames) throws(FlowTextError) -> OpenFlowPort {
+    static func port(_ text: some StringProtocol, _ word: FlowToken, _ ports: PortNames) throws(FlowTextError) -> OpenFlowPort {
         guard let port = OpenFlowPort(text: text, names: ports) else {
             let hint = Suggestion.hint(for: text, among: OpenFlowPort.reserved.map(\.name))
             throw FlowTextError(
@@ -246,8 +250,9 @@ extension FlowText {
 
     private static func parseResubmit(_ word: FlowToken, ports: PortNames) throws(FlowTextError) -> Action {
         let parts = word.value.split(separator: ",", omittingEmptySubsequences: false)
-        guard parts.count <= 2, !word.value.isEmpty, word.value != "," else {
-            throw FlowTextError("\(excerpt(word.text)): write resubmit(PORT,TABLE), resubmit(,TABLE) or resubmit:PORT")
+        let isTracked = parts.count == 3 && parts[2] == "ct"
+        guard parts.count <= 2 || isTracked, !word.value.isEmpty, word.value != "," else {
+            throw FlowTextError("\(excerpt(word.text)): write resubmit(PORT,TABLE), resubmit(,TABLE), resubmit(,TABLE,ct) or resubmit:PORT")
         }
         var target: OpenFlowPort?
         if !parts[0].isEmpty {
@@ -255,8 +260,9 @@ extension FlowText {
             target = parsed == .inPort ? nil : parsed
         }
         var table: UInt8?
-        if parts.count == 2, !parts[1].isEmpty { table = try parseNumber(parts[1], UInt8.self, excerpt(word.text), "a table number") }
+        if parts.count >= 2, !parts[1].isEmpty { table = try parseNumber(parts[1], UInt8.self, excerpt(word.text), "a table number") }
         if table == 255 { table = nil }
+        if isTracked { return .resubmitTracked(port: target, table: table) }
         return .resubmit(port: target, table: table)
     }
 
@@ -274,7 +280,7 @@ extension FlowText {
     }
 
     /// `01.02.ff`, dots optional.
-    private static func hexBytes(_ text: Substring, _ word: FlowToken) throws(FlowTextError) -> [UInt8] {
+    static func hexBytes(_ text: Substring, _ word: FlowToken) throws(FlowTextError) -> [UInt8] {
         var bytes: [UInt8] = []
         var high: Int?
         for character in text where character != "." {

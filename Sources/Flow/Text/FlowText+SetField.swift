@@ -23,12 +23,16 @@ extension FlowText {
 
     /// `FIELD`, `FIELD[]`, `FIELD[3]` or `FIELD[0..15]`, with any of a field's names.
     static func parseSubField(_ text: Substring, in whole: Substring) throws(FlowTextError) -> SubField {
-        guard let open = text.firstIndex(of: "[") else { return SubField(try fieldNamed(text, in: whole)) }
+        let open = text.firstIndex(of: "[") ?? text.endIndex
         let field = try fieldNamed(text[..<open], in: whole)
+        // By its usual names the input port has 16 bits.
+        let whole16 = field == .inPort && text[..<open] != "OXM_OF_IN_PORT"
+        let all = whole16 ? SubField(field: field, offset: 0, bits: 16) : SubField(field)
+        if open == text.endIndex { return all }
         guard text.last == "]" else { throw FlowTextError("\(excerpt(whole)): \"]\" is missing after \"\(excerpt(text))\"") }
         let range = text[text.index(after: open)...].dropLast()
-        if range.isEmpty { return SubField(field) }
-        let bits = field.layout.bits
+        if range.isEmpty { return all }
+        let bits = all.bits
         var first = range
         var last = range
         if let dots = range.firstIndex(of: ".") {

@@ -67,7 +67,7 @@ extension FlowText {
             var value = delimiter == nil ? text[at..<at] : text[valueBegin..<at]
             if delimiter == 0x28, value.last == ")" {
                 value.removeLast()
-            } else if delimiter == 0x28 {
+            } else if delimiter == 0x28, !value.contains(")->") {
                 throw FlowTextError("nothing may follow \")\" in \"\(excerpt(text[begin..<at]))\"")
             }
             result.append(FlowToken(key: text[begin..<(keyEnd ?? at)], delimiter: delimiter, value: value, text: text[begin..<at]))

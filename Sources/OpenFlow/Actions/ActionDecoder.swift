@@ -71,7 +71,6 @@ struct ActionDecoder {
         case ActionType.setField: return try setField(&body)
         case ActionType.copyField where version >= .v1_5: return try copyField(&body)
         case ActionType.setEthSrc, ActionType.setEthDst:
-            guard version == .v1_1 else { break }
             try exactly(12, body)
             let address = try body.ethernetAddress()
             return type == ActionType.setEthSrc ? .setEthSrc(address) : .setEthDst(address)
@@ -81,6 +80,15 @@ struct ActionDecoder {
         switch type {
         case ActionType.setMPLSTTL: return .setMPLSTTL(try body.u8())
         case ActionType.decrementMPLSTTL: return .decrementMPLSTTL
+        case ActionType.copyTTLOut: return .copyTTLOut
+        case ActionType.copyTTLIn: return .copyTTLIn
+        case ActionType.pushPBB where version >= .v1_3:
+            let etherType = try body.u16()
+            guard etherType == 0x88e7 else {
+                throw OpenFlowError(.bacBadArgument, "push_pbb:0x\(String(etherType, radix: 16)) is not 0x88e7")
+            }
+            return .pushPBB(etherType: etherType)
+        case ActionType.popPBB where version >= .v1_3: return .popPBB
         case ActionType.pushVLAN:
             let etherType = try body.u16()
             guard etherType == 0x8100 || etherType == 0x88a8 else {
@@ -97,7 +105,8 @@ struct ActionDecoder {
         case ActionType.meter where version >= .v1_5: return .meter(try body.u32())
         default: break
         }
-        if version == .v1_1 {
+        // 1.2 took these away in favour of set_field; they are still read, as the field's switches do.
+        do {
             switch type {
             case ActionType.setVLANID: return .setVLANID(try vlanID(&body), pushIfNeeded: false)
             case ActionType.setVLANPriority: return .setVLANPriority(try vlanPriority(&body), pushIfNeeded: false)
@@ -122,7 +131,14 @@ struct ActionDecoder {
         if case .setField(let field, _, let mask, _) = action, version < .v1_5, mask != field.layout.allOnes {
             throw OpenFlowError(.bacBadSetMask, "set_field of OpenFlow \(version) has no mask")
         }
-        try zeros(&body)
+        try zeros(&body, error: .bacBadSetArgument)
+        if case .setField(let field, let value, let mask, _) = action {
+            if field == .inPort { throw OpenFlowError(.bacBadSetArgument, "in_port is not for set_field") }
+            // OpenFlow 1.5 section 7.2.6.7: the bit that says "tagged" is always part of what is written.
+            if field == .vlanVID, value & mask & 0x1000 == 0 {
+                throw OpenFlowError(.bacBadSetArgument, "set_field of vlan_vid=\(value) without OFPVID_PRESENT (0x1000)")
+            }
+        }
         return action
     }
 
@@ -169,8 +185,8 @@ struct ActionDecoder {
         if body.remaining != count { throw OpenFlowError(.bacBadLen, "action of \(body.remaining + 4) bytes, not \(count + 4)") }
     }
 
-    func zeros(_ body: inout ByteReader) throws(OpenFlowError) {
-        if body.rest().contains(where: { $0 != 0 }) { throw OpenFlowError(.nxbacMustBeZero, "padding of an action is not zero") }
+    func zeros(_ body: inout ByteReader, error: ErrorCode = .nxbrcMustBeZero) throws(OpenFlowError) {
+        if body.rest().contains(where: { $0 != 0 }) { throw OpenFlowError(error, "padding of an action is not zero") }
     }
 
     func limited(_ value: UInt8, _ maximum: UInt8, _ name: String) throws(OpenFlowError) -> UInt8 {
@@ -207,15 +223,18 @@ struct ActionDecoder {
         return tos
     }
 
-    /// A field's header, then where in it.
-    func subField(_ body: inout ByteReader, offset: Int, bits: Int) throws(OpenFlowError) -> SubField {
-        let wire: WireField
+    /// A field, by its header.
+    func field(_ body: inout ByteReader) throws(OpenFlowError) -> Field {
         do {
-            wire = try OXMCodec.decodeHeader(&body).0
+            return try OXMCodec.decodeHeader(&body).0.field
         } catch {
             throw OpenFlowError(error.code == .bmcBadField ? .bacBadSetType : .bacBadLen, error.detail)
         }
-        let field = wire.field
+    }
+
+    /// A field's header, then where in it.
+    func subField(_ body: inout ByteReader, offset: Int, bits: Int) throws(OpenFlowError) -> SubField {
+        let field = try field(&body)
         guard bits > 0, offset >= 0, offset + bits <= field.layout.bits else {
             throw OpenFlowError(.bacBadArgument, "bits \(offset) to \(offset + bits - 1) of \(field.name), which has \(field.layout.bits)")
         }

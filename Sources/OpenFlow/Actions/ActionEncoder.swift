@@ -77,7 +77,7 @@ struct ActionEncoder {
             }
         case .conjunction(let id, let clause, let clauses):
             nicira(NiciraAction.conjunction, &writer) {
-                $0.u8(clause)
+                $0.u8(clause - 1)
                 $0.u8(clauses)
                 $0.u32(id)
             }
@@ -94,6 +94,7 @@ struct ActionEncoder {
         case .gotoTable(let table):
             if version == .v1_0 { resubmit(nil, table, &writer) }
         case .clearActions, .writeActions: break
+        default: encodeExtension(action, to: &writer)
         }
     }
 
@@ -126,8 +127,11 @@ struct ActionEncoder {
         }
     }
 
+    /// The header for a part of a field.
+    private func wire(of part: SubField) -> WireField? { FieldCatalog.header(of: part.field, part.isNarrowPort ? .nxm : dialect) }
+
     private func outputField(_ source: SubField, _ maxLength: UInt16, _ writer: inout ByteWriter) {
-        guard let wire = FieldCatalog.header(of: source.field, dialect) else { return }
+        guard let wire = wire(of: source) else { return }
         let place = UInt16(source.offset) << 6 | UInt16(source.bits - 1)
         if wire.experimenter == 0 {
             nicira(NiciraAction.outputField, &writer) {
@@ -191,7 +195,7 @@ struct ActionEncoder {
     // MARK: Fields
 
     private func stack(_ subtype: UInt16, _ field: SubField, _ writer: inout ByteWriter) {
-        guard let wire = FieldCatalog.header(of: field.field, dialect) else { return }
+        guard let wire = wire(of: field) else { return }
         nicira(subtype, &writer) {
             $0.u16(UInt16(field.offset))
             OXMCodec.encodeHeader(wire, hasMask: false, to: &$0)
@@ -202,9 +206,7 @@ struct ActionEncoder {
     }
 
     private func move(_ source: SubField, _ destination: SubField, _ writer: inout ByteWriter) {
-        guard let from = FieldCatalog.header(of: source.field, dialect), let to = FieldCatalog.header(of: destination.field, dialect) else {
-            return
-        }
+        guard let from = wire(of: source), let to = wire(of: destination) else { return }
         func body(_ writer: inout ByteWriter) {
             writer.u16(UInt16(source.bits))
             writer.u16(UInt16(source.offset))

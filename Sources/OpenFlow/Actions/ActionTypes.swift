@@ -30,6 +30,8 @@ enum ActionType {
     static let setECN: UInt16 = 8
     static let setL4Src: UInt16 = 9
     static let setL4Dst: UInt16 = 10
+    static let copyTTLOut: UInt16 = 11
+    static let copyTTLIn: UInt16 = 12
     static let setMPLSLabel: UInt16 = 13
     static let setMPLSTC: UInt16 = 14
     static let setMPLSTTL: UInt16 = 15
@@ -43,6 +45,9 @@ enum ActionType {
     static let setTTL: UInt16 = 23
     static let decrementTTL: UInt16 = 24
     static let setField: UInt16 = 25
+    /// 1.3.
+    static let pushPBB: UInt16 = 26
+    static let popPBB: UInt16 = 27
     /// 1.5.
     static let copyField: UInt16 = 28
     /// 1.5; an instruction before.
@@ -60,10 +65,15 @@ enum NiciraAction {
     static let load: UInt16 = 7
     static let note: UInt16 = 8
     static let setTunnel64: UInt16 = 9
+    static let multipath: UInt16 = 10
+    static let bundle: UInt16 = 12
+    static let bundleLoad: UInt16 = 13
     static let resubmitTable: UInt16 = 14
     static let outputField: UInt16 = 15
+    static let learn: UInt16 = 16
     static let exit: UInt16 = 17
     static let decrementTTL: UInt16 = 18
+    static let finTimeout: UInt16 = 19
     static let controller: UInt16 = 20
     static let decrementTTLControllers: UInt16 = 21
     static let writeMetadata: UInt16 = 22
@@ -73,15 +83,66 @@ enum NiciraAction {
     static let decrementMPLSTTL: UInt16 = 26
     static let push: UInt16 = 27
     static let pop: UInt16 = 28
+    static let sample: UInt16 = 29
     static let setMPLSLabel: UInt16 = 30
     static let setMPLSTC: UInt16 = 31
     static let outputField2: UInt16 = 32
     static let load2: UInt16 = 33
     static let conjunction: UInt16 = 34
+    static let connectionTrack: UInt16 = 35
+    static let nat: UInt16 = 36
     static let controller2: UInt16 = 37
+    static let sample2: UInt16 = 38
     static let outputTruncated: UInt16 = 39
     static let group: UInt16 = 40
+    static let sample3: UInt16 = 41
     static let clone: UInt16 = 42
+    static let clearConnectionTrack: UInt16 = 43
+    static let resubmitTracked: UInt16 = 44
+    static let learn2: UInt16 = 45
+    static let encapsulate: UInt16 = 46
+    static let decapsulate: UInt16 = 47
+    static let decrementNSHTTL: UInt16 = 48
+    static let checkPacketLarger: UInt16 = 49
+    static let deleteField: UInt16 = 50
+    static let sample4: UInt16 = 51
+}
+
+/// `NX_LEARN_*`: the flags of learn, and the parts of a spec's header.
+enum LearnBits {
+    static let sendFlowRemoved: UInt16 = 1 << 0
+    static let deleteLearned: UInt16 = 1 << 1
+    static let writeResult: UInt16 = 1 << 2
+    static let widthMask: UInt16 = 0x3ff
+    static let immediate: UInt16 = 1 << 13
+    static let targetMask: UInt16 = 3 << 11
+    static let match: UInt16 = 0 << 11
+    static let load: UInt16 = 1 << 11
+    static let output: UInt16 = 2 << 11
+}
+
+/// `NX_NAT_RANGE_*`: which parts of a range follow.
+enum NATBits {
+    static let ipv4First: UInt16 = 1 << 0
+    static let ipv4Last: UInt16 = 1 << 1
+    static let ipv6First: UInt16 = 1 << 2
+    static let ipv6Last: UInt16 = 1 << 3
+    static let portFirst: UInt16 = 1 << 4
+    static let portLast: UInt16 = 1 << 5
+}
+
+/// `NX_CT_*`.
+enum ConnectionTrackBits {
+    static let commit: UInt16 = 1 << 0
+    static let force: UInt16 = 1 << 1
+    static let noTable: UInt8 = 0xff
+}
+
+/// Properties of `NXAST_ENCAP`: class NSH.
+enum EncapsulateProperty {
+    static let nshClass: UInt16 = 4
+    static let mdType: UInt8 = 1
+    static let tlv: UInt8 = 2
 }
 
 /// Properties of `NXAST_CONTROLLER2`.

@@ -1,4 +1,4 @@
-// Nicira's actions from the wire. Those that the switch cannot carry out are refused as unknown.
+// Nicira's actions from the wire; the larger ones are in `+Extensions`.
 
 internal import Flow
 
@@ -16,7 +16,7 @@ struct NiciraActionDecoder {
             try base.exactly(6, body)
             let port = OpenFlowPort(wire16: try body.u16())
             let table = try body.u8()
-            try base.zeros(&body)
+            try base.zeros(&body, error: .bacBadArgument)
             return .resubmit(port: port == .inPort ? nil : port, table: table == 0xff ? nil : table)
         case NiciraAction.setTunnel:
             try base.exactly(6, body)
@@ -97,7 +97,7 @@ struct NiciraActionDecoder {
             guard clauses >= 2, clauses <= 64, clause < clauses else {
                 throw OpenFlowError(.nxbacBadConjunction, "conjunction clause \(Int(clause) + 1) of \(clauses)")
             }
-            return .conjunction(id: try body.u32(), clause: clause, clauses: clauses)
+            return .conjunction(id: try body.u32(), clause: clause + 1, clauses: clauses)
         case NiciraAction.outputTruncated:
             try base.exactly(6, body)
             let port = OpenFlowPort(wire16: try body.u16())
@@ -113,6 +113,7 @@ struct NiciraActionDecoder {
             try body.skip(6)
             return .clone(try base.decode(&body, depth: depth + 1))
         default:
+            if let action = try extended(subtype, &body, depth: depth) { return action }
             throw OpenFlowError(.bacBadVendorType, "Nicira action \(subtype) is not one that this switch knows")
         }
     }
@@ -123,7 +124,7 @@ struct NiciraActionDecoder {
     }
 
     /// `ofs_nbits`: offset in the high ten bits, width less one in the low six.
-    private func split(_ value: UInt16) -> (offset: Int, bits: Int) { (Int(value >> 6), Int(value & 0x3f) + 1) }
+    func split(_ value: UInt16) -> (offset: Int, bits: Int) { (Int(value >> 6), Int(value & 0x3f) + 1) }
 
     private func load(_ body: inout ByteReader) throws(OpenFlowError) -> Action {
         try base.exactly(14, body)
@@ -183,7 +184,8 @@ struct NiciraActionDecoder {
 
     private func controller2(_ body: inout ByteReader) throws(OpenFlowError) -> Action {
         var action = ControllerAction()
-        try body.skip(6)
+        var padding = try body.sub(6)
+        try base.zeros(&padding)
         while !body.isAtEnd {
             let type = try body.u16()
             let length = Int(try body.u16())

@@ -45,7 +45,8 @@ final class RecirculationRegistry: Sendable {
         var entries: [UInt32: Entry] = [:]
         /// Ids without holders, oldest first; some have found a holder again.
         var lingering: [UInt32] = []
-        var next: UInt32 = 1
+        /// Even numbers: the odd ones are for frozen states.
+        var next: UInt32 = 2
     }
     private let state = Mutex(State())
 
@@ -56,9 +57,9 @@ final class RecirculationRegistry: Sendable {
                 state.entries[id]!.holders += 1
                 return id
             }
-            while state.entries[state.next] != nil || state.next == 0 { state.next &+= 1 }
+            while state.entries[state.next] != nil || state.next == 0 { state.next &+= 2 }
             let id = state.next
-            state.next &+= 1
+            state.next &+= 2
             state.ids[context] = id
             state.entries[id] = Entry(context: context, holders: 1)
             return id

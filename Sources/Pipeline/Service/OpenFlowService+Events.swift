@@ -34,10 +34,21 @@ extension OpenFlowService {
             // How much of the packet: a rule says so by itself, for a miss the connection did.
             let limit = reason == .noMatch ? min(event.maxLength, connection.settings.missSendLength) : event.maxLength
             let data = limit == .max ? event.packet : Array(event.packet.prefix(Int(limit)))
-            connection.sendPacketIn(
-                PacketIn(
-                    format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: reason,
-                    tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data))
+            var packetIn = PacketIn(
+                format: connection.settings.packetInFormat, totalLength: event.totalLength, reason: reason,
+                tableID: event.table, cookie: event.cookie, metadata: metadata, userdata: event.userdata, data: data)
+            packetIn.continuation = event.continuation
+            connection.sendPacketIn(packetIn)
+        }
+    }
+
+    /// NXT_RESUME: a paused packet goes on.
+    func resume(_ packet: PacketIn) throws(OpenFlowError) {
+        guard let continuation = Continuation(packet.continuation) else {
+            throw OpenFlowError(.nxrStale, "a continuation of \(packet.continuation.count) bytes is not one of this switch")
+        }
+        guard bridge.resume(packet: packet.data, metadata: packet.metadata, continuation) else {
+            throw OpenFlowError(.nxrStale, "what the packet was to go on with is not known any more")
         }
     }
 

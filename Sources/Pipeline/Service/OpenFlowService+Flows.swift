@@ -72,6 +72,7 @@ extension OpenFlowService {
             case .notWritable: .bacBadSetArgument
             case .matchInconsistent: .bacMatchInconsistent
             case .badArgument: .bacBadArgument
+            case .badConjunction: .nxbacBadConjunction
             case .tooManyActions: .bacTooMany
             case .standard(let code, _): code
             }

@@ -28,10 +28,10 @@ extension OpenFlowService {
             }
             sendParts(.table([]), tables.map { .table([$0]) }, xid, connection)
         case .port(let number):
-            let ports = try ports(number)
+            let ports = ports(number)
             sendParts(.port([]), ports.map { .port([statistics(of: $0)]) }, xid, connection)
         case .portDescription(let number):
-            let ports = try ports(number)
+            let ports = ports(number)
             sendParts(.portDescription([]), ports.map { .portDescription([describe($0)]) }, xid, connection)
         case .queue(let number, let queue):
             guard number == .any || bridge.port(number) != nil else {
@@ -120,7 +120,7 @@ extension OpenFlowService {
         stats.idleTimeout = rule.idleTimeoutSeconds
         stats.hardTimeout = rule.hardTimeoutSeconds
         stats.idleAge = UInt16(clamping: now.milliseconds(since: rule.lastActive) / 1000)
-        stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.modified) / 1000)
+        stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.lastChanged) / 1000)
         stats.importance = rule.importance
         stats.flags = FlowMod.Flags(rawValue: rule.flags.rawValue)
         stats.packetCount = rule.packetCount
@@ -135,10 +135,10 @@ extension OpenFlowService {
 
     // MARK: Ports
 
-    private func ports(_ number: OpenFlowPort) throws(OpenFlowError) -> [BridgePort] {
+    private func ports(_ number: OpenFlowPort) -> [BridgePort] {
         if number == .any { return bridge.ports }
-        guard let port = bridge.port(number) else { throw OpenFlowError(.brcBadPort, "port \(number.rawValue) does not exist") }
-        return [port]
+        // Of a port that does not exist there is nothing to say, as the field's switches say it.
+        return bridge.port(number).map { [$0] } ?? []
     }
 
     private func statistics(of port: BridgePort) -> PortStats {

@@ -148,6 +148,9 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         case .packetOut(let packet):
             try requireWritable(connection)
             try packetOut(packet, on: connection)
+        case .resume(let packet):
+            try requireWritable(connection)
+            try resume(packet)
         case .portMod(let mod):
             try requireWritable(connection)
             try change(mod)
