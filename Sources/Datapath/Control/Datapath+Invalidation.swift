@@ -28,10 +28,11 @@ struct InvalidationBudget {
 
 extension Datapath {
     public func invalidate(_ changes: [TableChange]) -> Bool {
-        let entries = Int(table.withLock { table.nextUnused })
+        let comparisons = table.noteChanges(changes, versions: versions)
+        if comparisons == 0 { return true }
         let now = clock.now.nanoseconds
-        guard invalidationBudget.withLock({ $0.take(entries * changes.count, now: now) }) else { return false }
-        table.invalidate(changes, versions: versions)
+        guard invalidationBudget.withLock({ $0.take(comparisons, now: now) }) else { return false }
+        table.invalidate(changes)
         return true
     }
 }

@@ -100,12 +100,24 @@ extension FlowTable {
     /// Entries that are looked at in one piece, with the lock held.
     private static let slice: UInt32 = 2048
 
-    /// Marks the megaflows that changes concern. The maintenance lock need not be held: an entry that is replaced or
-    /// installed meanwhile is compared when it comes.
-    func invalidate(_ changes: [TableChange], versions: DependencyVersions) {
+    /// Notes changes, and says how many comparisons it takes to find the megaflows that they concern.
+    func noteChanges(_ changes: [TableChange], versions: DependencyVersions) -> Int {
         withLock {
             for change in changes { self.changes.append(change, number: versions.advanceTableSequence()) }
+            let requirements = changes.map { MaskSummary.Requirement($0) }
+            var comparisons = 0
+            for subtable in subtables {
+                guard let subtable, subtable.flows > 0 else { continue }
+                for index in requirements.indices where !subtable.summary.excludes(requirements[index]) { comparisons += subtable.flows }
+            }
+            return comparisons == 0 ? 0 : comparisons + Int(nextUnused)
         }
+    }
+
+    /// Marks the megaflows that changes, which are noted, concern. The maintenance lock need not be held: an entry that is
+    /// replaced or installed meanwhile is compared when it comes.
+    func invalidate(_ changes: [TableChange]) {
+        let requirements = changes.map { MaskSummary.Requirement($0) }
         // By mask number, made when a mask is first met.
         var probes: [UInt32: [ChangeProbe]] = [:]
         var generation = 0
@@ -133,11 +145,11 @@ extension FlowTable {
                         if let known = probes[mask] {
                             latest = known
                         } else {
-                            let bits = subtables[Int(mask)]?.mask ?? FlowMask()
-                            latest = changes.map { ChangeProbe($0, mask: bits) }
+                            latest = probesOf(mask, changes, requirements)
                             probes[mask] = latest
                         }
                     }
+                    if latest.isEmpty { continue }
                     let port = UInt32(bigEndian: memory.load(fromByteOffset: FlowOffset.datapathInPort, as: UInt32.self))
                     for index in latest.indices
                     where latest[index].dependsOnIt(memory)
@@ -152,6 +164,12 @@ extension FlowTable {
             }
             if isDone { return }
         }
+    }
+
+    /// The changes that may concern some megaflow of a mask. Locked.
+    private func probesOf(_ number: UInt32, _ changes: [TableChange], _ requirements: [MaskSummary.Requirement]) -> [ChangeProbe] {
+        guard let subtable = subtables[Int(number)] else { return changes.map { ChangeProbe($0, mask: FlowMask()) } }
+        return changes.indices.filter { !subtable.summary.excludes(requirements[$0]) }.map { ChangeProbe(changes[$0], mask: subtable.mask) }
     }
 
     /// Makes a megaflow stale, unless it is gone.

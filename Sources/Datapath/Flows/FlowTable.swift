@@ -36,6 +36,13 @@ final class FlowTable: @unchecked Sendable {
         var mask: FlowMask
         var flows = 0
         var buckets = 0
+        let summary: MaskSummary
+
+        init(mask: FlowMask, buckets: Int) {
+            self.mask = mask
+            self.buckets = buckets
+            summary = MaskSummary(mask)
+        }
     }
 
     private struct PortUse {
@@ -334,6 +341,7 @@ final class FlowTable: @unchecked Sendable {
         records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
         // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
         changes.note(entry, translation)
+        subtables[Int(subtable)]?.summary.count(memory, rewritten: translation.rewrittenWords, 1)
         let isConcerned = changes.hasConcerned(entry, mask: match.mask, port: port, translation, shared)
         memory.atomicWord(FlowLayout.checked).pointee.store(
             isConcerned ? FlowLayout.stale : max(translation.sequence, 1), ordering: .releasing)
@@ -345,6 +353,8 @@ final class FlowTable: @unchecked Sendable {
     private func discard(_ entry: UInt32) { noteRemoved(entry, successor: 0) }
 
     private func noteRemoved(_ entry: UInt32, successor: UInt32) {
+        let summary = subtables[Int(entrySubtable(entry))]?.summary
+        summary?.count(FlowReader.entry(shared, entry), rewritten: changes.rewrittenWords(entry), -1)
         FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.store(0, ordering: .releasing)
         removed.append(Removed(entry: entry, successor: successor))
     }

@@ -9,7 +9,7 @@ internal import Flow
 /// Writes actions for one version. `match` is the flow's, for what depends on it (which protocol's ports).
 struct ActionEncoder {
     let version: OpenFlowVersion
-    var match: Match? = nil
+    var match: CompactMatch? = nil
 
     var dialect: MatchDialect { version <= .v1_1 ? .nxm : .oxm(version) }
 

@@ -63,7 +63,7 @@ enum InstructionCodec {
         return result
     }
 
-    static func encode(_ actions: [Action], version: OpenFlowVersion, match: Match?, to writer: inout ByteWriter) {
+    static func encode(_ actions: [Action], version: OpenFlowVersion, match: CompactMatch?, to writer: inout ByteWriter) {
         let encoder = ActionEncoder(version: version, match: match)
         var apply: [Action] = []
         for action in actions {

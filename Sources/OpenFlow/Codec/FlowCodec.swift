@@ -137,7 +137,7 @@ enum FlowCodec {
         } else {
             OXMCodec.encodeStandardMatch(mod.$match, version: version, to: &writer)
         }
-        InstructionCodec.encode(mod.actions, version: version, match: mod.match, to: &writer)
+        InstructionCodec.encode(mod.actions, version: version, match: mod.$match, to: &writer)
         return .flowMod
     }
 
@@ -166,7 +166,7 @@ enum FlowCodec {
             writer.patch16(writer.count - start, at: lengthOffset)
             writer.pad(to: 8, from: start)
         }
-        ActionEncoder(version: .v1_0, match: mod.match).encode(mod.actions, to: &writer)
+        ActionEncoder(version: .v1_0, match: mod.$match).encode(mod.actions, to: &writer)
         return mod.isNXM ? .experimenter : .flowMod
     }
 

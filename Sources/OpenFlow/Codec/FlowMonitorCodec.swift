@@ -206,9 +206,9 @@ enum FlowMonitorCodec {
         }
         if !update.actions.isEmpty {
             if version >= .v1_3 {
-                InstructionCodec.encode(update.actions, version: version, match: update.match, to: &writer)
+                InstructionCodec.encode(update.actions, version: version, match: CompactMatch(update.match), to: &writer)
             } else {
-                ActionEncoder(version: version, match: update.match).encode(update.actions, to: &writer)
+                ActionEncoder(version: version, match: CompactMatch(update.match)).encode(update.actions, to: &writer)
             }
         }
         writer.patch16(writer.count - start, at: start)

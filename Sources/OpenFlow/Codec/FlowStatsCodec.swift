@@ -140,9 +140,9 @@ enum FlowStatsCodec {
             OXMCodec.encodeStandardMatch(stats.$match, version: version, to: &writer)
         }
         if version == .v1_0 || isNXM {
-            ActionEncoder(version: .v1_0, match: stats.match).encode(stats.actions, to: &writer)
+            ActionEncoder(version: .v1_0, match: stats.$match).encode(stats.actions, to: &writer)
         } else {
-            InstructionCodec.encode(stats.actions, version: version, match: stats.match, to: &writer)
+            InstructionCodec.encode(stats.actions, version: version, match: stats.$match, to: &writer)
         }
         writer.patch16(writer.count - start, at: start)
     }
@@ -165,7 +165,7 @@ enum FlowStatsCodec {
         fields.packetCount = stats.packetCount
         fields.byteCount = stats.byteCount
         fields.encode([.duration] + (stats.idleAge == nil ? [] : [.idleTime]) + [.packetCount, .byteCount], to: &writer)
-        InstructionCodec.encode(stats.actions, version: .v1_5, match: stats.match, to: &writer)
+        InstructionCodec.encode(stats.actions, version: .v1_5, match: stats.$match, to: &writer)
     }
 
     private static func age(_ seconds: UInt16?) -> UInt16 {

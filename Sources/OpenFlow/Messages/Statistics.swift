@@ -47,8 +47,13 @@ public struct FlowStats: Equatable, Sendable {
     public var byteCount: UInt64 = 0
     public var actions: [Action]
     public init(tableID: UInt8, match: Match, priority: UInt16, cookie: UInt64, actions: [Action]) {
+        self.init(tableID: tableID, compactMatch: CompactMatch(match), priority: priority, cookie: cookie, actions: actions)
+    }
+
+    /// The same for a match that is compact already.
+    public init(tableID: UInt8, compactMatch: CompactMatch, priority: UInt16, cookie: UInt64, actions: [Action]) {
         self.tableID = tableID
-        self.match = match
+        _match = KeptCompact(projectedValue: compactMatch)
         self.priority = priority
         self.cookie = cookie
         self.actions = actions

@@ -114,7 +114,8 @@ extension OpenFlowService {
 
     static func statistics(of rule: FlowRule, now: Instant) -> FlowStats {
         var stats = FlowStats(
-            tableID: rule.table, match: rule.match, priority: UInt16(truncatingIfNeeded: rule.priority), cookie: rule.cookie,
+            tableID: rule.table, compactMatch: rule.compactPattern, priority: UInt16(truncatingIfNeeded: rule.priority),
+            cookie: rule.cookie,
             actions: rule.actions)
         (stats.durationSeconds, stats.durationNanoseconds) = duration(since: rule.created, now: now)
         stats.idleTimeout = rule.idleTimeoutSeconds
