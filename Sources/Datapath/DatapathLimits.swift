@@ -41,7 +41,10 @@ public enum DatapathLimits {
     @inlinable public static var headerBytes: Int { @_noLocks get { 256 } }
     /// PMD threads (and CPU numbers that get one).
     @inlinable public static var pmdThreads: Int { @_noLocks get { 64 } }
-    /// Threads that are no PMD thread but send packets: kernel I/O, upcall handler, control (packet-out).
+    /// Handler threads (`n-handler-threads`); the first is always there.
+    @inlinable public static var handlerThreads: Int { @_noLocks get { 4 } }
+    /// Threads that are no PMD thread but send packets: kernel I/O, upcall handler, control (packet-out). Further
+    /// handler threads come after the PMD threads.
     @inlinable public static var auxiliaryThreads: Int { @_noLocks get { 3 } }
     /// Flow cache: slots of 8 bytes, from 64 Ki to 4 Mi.
     @inlinable public static var smallestCacheSlots: Int { @_noLocks get { 1 << 16 } }

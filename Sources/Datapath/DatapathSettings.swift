@@ -27,6 +27,20 @@ public struct DatapathSettings: Sendable, Equatable {
     public var exactMaskBudget = DatapathLimits.exactMaskBudget
     /// Translations in place for one burst; packets of further flows go to the handler thread.
     public var upcallsPerBurst = DatapathLimits.upcallsPerBurst
+    /// `n-handler-threads`: threads that translate what is beyond that budget, each for its share of ports; at most
+    /// `DatapathLimits.handlerThreads`.
+    public var handlerThreads = 1
+    /// `emc-insert-inv-prob`: of so many flows that the flow cache does not know, one is remembered; 0: there is no flow cache. Nil:
+    /// every one, or fewer while the cache is being scanned.
+    public var cacheInsertionInverse: UInt32?
+    /// `tx-flush-interval`: how long packets may wait for others of the same port, in microseconds; 0: until the round is over.
+    public var transmitFlushMicroseconds: UInt32 = 0
+    /// `pmd-auto-lb`: whether queues move when a PMD thread is overloaded; and after how many minutes of how much load, in percent, for
+    /// how much less variance of loads, in percent (`pmd-auto-lb-rebal-interval`, `-load-threshold`, `-improvement-threshold`).
+    public var balancesAutomatically = true
+    public var balanceIntervalMinutes: UInt64 = 1
+    public var balanceLoadThreshold: UInt64 = 95
+    public var balanceImprovementThreshold: UInt64 = 25
     /// A port with at most this many masks is looked up without the flow cache.
     public var directProbeMasks = 1
     /// Whether PMD threads, the kernel I/O thread and the maintenance thread are started (`start`). Tests that drive

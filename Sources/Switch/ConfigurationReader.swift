@@ -77,6 +77,13 @@ struct ConfigurationReader {
         func number(_ key: String, _ range: ClosedRange<UInt64>, _ path: WritableKeyPath<WantedGlobals, UInt64>) {
             if let value = config.number(key, in: range, complaints: &complaints) { result[keyPath: path] = value }
         }
+        number("n-handler-threads", 1...UInt64(UInt32.max), \.handlerThreads)
+        result.cacheInsertionInverse = config.number("emc-insert-inv-prob", in: 0...UInt64(UInt32.max), complaints: &complaints)
+        number("tx-flush-interval", 0...1_000_000, \.txFlushMicroseconds)
+        if let balances = config.flag("pmd-auto-lb", complaints: &complaints) { result.autoBalance = balances }
+        number("pmd-auto-lb-rebal-interval", 0...20_000, \.balanceIntervalMinutes)
+        number("pmd-auto-lb-load-threshold", 0...100, \.balanceLoadThreshold)
+        number("pmd-auto-lb-improvement-threshold", 0...100, \.balanceImprovementThreshold)
         number("max-idle", 500...86_400_000, \.maxIdleMilliseconds)
         number("flow-limit", 1...10_000_000, \.flowLimit)
         number("stats-update-interval", 100...3_600_000, \.statsUpdateIntervalMilliseconds)
@@ -150,10 +157,8 @@ struct ConfigurationReader {
 
     /// Keys of `other_config` that other switches know and this one does without.
     private static let keysWithoutEffect = [
-        "emc-insert-inv-prob": "the flow cache adapts by itself", "smc-enable": "the flow cache adapts by itself",
-        "n-handler-threads": "misses are translated where they occur, and beyond a budget by one handler thread",
-        "n-revalidator-threads": "there is one maintenance thread", "pmd-auto-lb": "automatic rebalancing is not supported",
-        "tx-flush-interval": "packets are sent at the end of each round", "hw-offload": "hardware offload is not supported",
+        "smc-enable": "the flow cache adapts by itself",
+        "n-revalidator-threads": "there is one maintenance thread", "hw-offload": "hardware offload is not supported",
         "userspace-tso-enable": "segmentation offload is not supported", "vhost-iommu-support": "it is not supported",
         "vhost-postcopy-support": "it is not supported", "flow-restore-wait": "it is not supported",
     ]

@@ -168,6 +168,13 @@ public final class Switch {
         settings.assignment = ReceiveQueueAssignment(rawValue: wanted.rxqAssign) ?? .cycles
         settings.isolatesPinnedQueues = wanted.isolatesPinnedQueues
         if let sleep = wanted.pmdSleepMaxMicroseconds { settings.maximumSleepMicroseconds = UInt32(sleep) }
+        settings.handlerThreads = Int(wanted.handlerThreads)
+        settings.cacheInsertionInverse = wanted.cacheInsertionInverse.map { UInt32($0) }
+        settings.transmitFlushMicroseconds = UInt32(wanted.txFlushMicroseconds)
+        settings.balancesAutomatically = wanted.autoBalance
+        settings.balanceIntervalMinutes = wanted.balanceIntervalMinutes
+        settings.balanceLoadThreshold = wanted.balanceLoadThreshold
+        settings.balanceImprovementThreshold = wanted.balanceImprovementThreshold
         settings.maximumIdleMilliseconds = wanted.maxIdleMilliseconds
         settings.flowLimit = Int(wanted.flowLimit)
         do {

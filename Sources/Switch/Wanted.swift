@@ -23,6 +23,14 @@ struct WantedGlobals: Equatable {
     var rxqAssign = "cycles"
     /// `pmd-rxq-isolate`.
     var isolatesPinnedQueues = true
+    var handlerThreads: UInt64 = 1
+    /// `emc-insert-inv-prob`, if it is set.
+    var cacheInsertionInverse: UInt64?
+    var txFlushMicroseconds: UInt64 = 0
+    var autoBalance = true
+    var balanceIntervalMinutes: UInt64 = 1
+    var balanceLoadThreshold: UInt64 = 95
+    var balanceImprovementThreshold: UInt64 = 25
     var maxIdleMilliseconds: UInt64 = 10_000
     var flowLimit: UInt64 = 200_000
     var statsUpdateIntervalMilliseconds: UInt64 = 5_000

@@ -82,6 +82,19 @@ enum PortVLANModeName: String { case access, trunk, nativeUntagged = "native-unt
     #expect(reader.complaints.contains { $0.contains("pmd-cpu-mask=xyz") && $0.contains("hexadecimal core mask") })
 }
 
+@Test func threadsAndCachesAreTuned() {
+    let root = Datum([
+        "n-handler-threads": "3", "emc-insert-inv-prob": "0", "tx-flush-interval": "50", "pmd-auto-lb": "false",
+        "pmd-auto-lb-rebal-interval": "5", "pmd-auto-lb-load-threshold": "70", "pmd-auto-lb-improvement-threshold": "10",
+    ])
+    var reader = Rows.onePort(root: ["other_config": root], port: [:]).reader()
+    let global = reader.read().global
+    #expect(global.handlerThreads == 3 && global.cacheInsertionInverse == 0 && global.txFlushMicroseconds == 50)
+    #expect(!global.autoBalance && global.balanceIntervalMinutes == 5)
+    #expect(global.balanceLoadThreshold == 70 && global.balanceImprovementThreshold == 10)
+    #expect(reader.complaints.isEmpty)
+}
+
 @Test func coreMasksNameTheirCores() {
     var reader = Rows.onePort(root: ["other_config": Datum(["pmd-cpu-mask": "0x16"])], port: [:]).reader()
     #expect(reader.read().global.pmdCores == [1, 2, 4])

@@ -10,6 +10,7 @@ struct Control {
     /// PMD threads by CPU, running or not.
     var pmds: [Int: WorkerThread] = [:]
     var isShutDown = false
+    var balance = BalanceState()
 }
 
 /// A port of the datapath.
@@ -34,6 +35,11 @@ struct QueueState: @unchecked Sendable {
     /// The slot of the thread that polls it; -1: none.
     var slot = -1
     var isPinned = false
+    /// What it cost in the intervals of the last minute, and its counter at the end of the last one.
+    var history = LoadHistory()
+    var countedCycles: UInt64 = 0
+    /// Cycles of the last minute; of all time while there is no history yet.
+    var recentCycles: UInt64 { history.isEmpty ? counters[QueueCounter.cycles].load(ordering: .relaxed) : history.sum }
 
     /// Whether the kernel I/O thread waits for its packets.
     var waitsInKernel: Bool { handle.descriptor >= 0 }

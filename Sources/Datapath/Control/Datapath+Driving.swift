@@ -14,13 +14,16 @@ extension Datapath {
             let worker = thread.state
             worker.pointee.now = clock.now.nanoseconds
             worker.pointee.quiescent.online(thread.slot)
+            thread.takeSettings(worker)
             total += Burst.pollOnce(worker)
             worker.pointee.quiescent.offline(thread.slot)
             thread.tell(worker)
             thread.memory.missHandler.handOverCredits()
         }
-        handler.state.pointee.now = clock.now.nanoseconds
-        while handler.handleOnce() > 0 {}
+        for handler in handlers.withLock({ $0 }) {
+            handler.state.pointee.now = clock.now.nanoseconds
+            while handler.handleOnce() > 0 {}
+        }
         return total
     }
 }

@@ -70,29 +70,47 @@ extension Datapath {
 
     /// Gives each device queue a thread: the CPU it is pinned to, else by the settings' way.
     private func assign(_ control: inout Control, _ numbers: [UInt32], _ cpus: [Int]) {
-        struct Free {
+        let plan = plan(control, numbers, cpus)
+        for cpu in cpus { control.pmds[cpu]!.isIsolated = plan.isolated.contains(cpu) }
+        for place in plan.places {
+            control.ports[place.port]!.queues[place.index].slot = control.pmds[place.cpu]!.slot
+            control.ports[place.port]!.queues[place.index].isPinned = place.isPinned
+        }
+    }
+
+    /// Where queues would be polled.
+    struct PlacementPlan {
+        struct Place {
             var port: UInt32
             var index: Int
+            var cpu: Int
+            var isPinned: Bool
+            /// Cycles it cost lately.
             var cycles: UInt64
         }
-        var free: [Free] = []
+        var places: [Place] = []
         var isolated: Set<Int> = []
+    }
+
+    /// What the settings' way of placing comes to, by what queues cost lately. Changes nothing.
+    func plan(_ control: Control, _ numbers: [UInt32], _ cpus: [Int]) -> PlacementPlan {
+        var plan = PlacementPlan()
+        var free: [PlacementPlan.Place] = []
         for number in numbers {
-            let affinity = control.ports[number]!.affinity
-            for index in control.ports[number]!.queues.indices where !control.ports[number]!.queues[index].waitsInKernel {
-                if let cpu = affinity[index], cpus.contains(cpu) {
-                    control.ports[number]!.queues[index].slot = control.pmds[cpu]!.slot
-                    control.ports[number]!.queues[index].isPinned = true
-                    if control.settings.isolatesPinnedQueues { isolated.insert(cpu) }
+            let state = control.ports[number]!
+            for queue in state.queues where !queue.waitsInKernel {
+                let pinned = state.affinity[queue.index].flatMap { cpus.contains($0) ? $0 : nil }
+                let place = PlacementPlan.Place(
+                    port: number, index: queue.index, cpu: pinned ?? -1, isPinned: pinned != nil, cycles: queue.recentCycles)
+                if let pinned {
+                    plan.places.append(place)
+                    if control.settings.isolatesPinnedQueues { plan.isolated.insert(pinned) }
                 } else {
-                    control.ports[number]!.queues[index].isPinned = false
-                    let cycles = control.ports[number]!.queues[index].counters[QueueCounter.cycles].load(ordering: .relaxed)
-                    free.append(Free(port: number, index: index, cycles: cycles))
+                    free.append(place)
                 }
             }
         }
-        let shared = cpus.filter { !isolated.contains($0) }
-        for cpu in cpus { control.pmds[cpu]!.isIsolated = isolated.contains(cpu) }
+        let shared = cpus.filter { !plan.isolated.contains($0) }
         // With every CPU isolated, the rest still has to be polled.
         let targets = shared.isEmpty ? cpus : shared
         if control.settings.assignment != .roundrobin {
@@ -111,8 +129,11 @@ extension Datapath {
                 target = load.indices.min { load[$0] < load[$1] }!
                 load[target] += queue.cycles + 1
             }
-            control.ports[queue.port]!.queues[queue.index].slot = control.pmds[targets[target]]!.slot
+            var place = queue
+            place.cpu = targets[target]
+            plan.places.append(place)
         }
+        return plan
     }
 
     private func makePMD(_ cpu: Int, _ settings: DatapathSettings) -> WorkerThread {
@@ -120,9 +141,10 @@ extension Datapath {
         let slot = DatapathLimits.auxiliaryThreads + usableCPUs.firstIndex(of: cpu)!
         let thread = Datapath.makeWorker(
             .pmd, cpu: cpu, slot: slot, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
-            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: handlerSet)
+        Datapath.apply(settings, to: thread)
         workers.withLock { $0.append(thread) }
-        handler.sources.withLock { $0.append(thread) }
+        for handler in handlers.withLock({ $0 }) { handler.sources.withLock { $0.append(thread) } }
         return thread
     }
 }

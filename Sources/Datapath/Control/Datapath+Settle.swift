@@ -19,7 +19,9 @@ extension Datapath {
         wait(isTaken)
         quiescent.synchronize()
         let all = workers.withLock { $0 }
-        wait { all.allSatisfy { $0.state.pointee.deferred.count == 0 } }
+        wait {
+            all.allSatisfy { worker in (0..<DatapathLimits.handlerThreads).allSatisfy { worker.state.pointee.deferred[$0].count == 0 } }
+        }
         quiescent.synchronize()
         deliverPunts()
     }

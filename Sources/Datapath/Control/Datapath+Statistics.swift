@@ -57,6 +57,7 @@ extension Datapath {
         for worker in all {
             let isRunning = running.contains(worker.slot)
             if worker.role == .pmd, !isRunning, worker.polled().isEmpty { continue }
+            if worker.role == .handler, worker.handlerIndex >= max(1, settings.handlerThreads) { continue }
             let cleared = worker.cleared.withLock { $0 }
             func count(_ counter: Int) -> UInt64 { worker.memory.statistic(counter) &- cleared[counter] }
             var one = ThreadStatistics(role: worker.role, cpu: worker.cpu, numaNode: worker.numaNode)
@@ -106,13 +107,17 @@ extension Datapath {
                 for queue in state.queues {
                     guard let worker = all.first(where: { $0.slot == queue.slot }) else { continue }
                     let cycles = queue.counters[QueueCounter.cycles].load(ordering: .relaxed)
-                    let spent = [WorkerCounter.busyCycles, WorkerCounter.idleCycles, WorkerCounter.sleepCycles]
+                    // Of the last minute, as far as it is known.
+                    let load = control.balance.threads[queue.slot]
+                    let spent =
+                        load.map { $0.all.sum }
+                        ?? [WorkerCounter.busyCycles, WorkerCounter.idleCycles, WorkerCounter.sleepCycles]
                         .reduce(UInt64(0)) { $0 &+ worker.memory.statistic($1) }
                     result.append(
                         ReceiveQueuePlacement(
                             port: DatapathPort(number), portName: state.name, queue: queue.index, role: worker.role, cpu: worker.cpu,
                             isPinned: queue.isPinned, packets: queue.counters[QueueCounter.packets].load(ordering: .relaxed),
-                            cycles: cycles, usagePercent: spent == 0 ? 0 : min(100, Double(cycles) * 100 / Double(spent))))
+                            cycles: cycles, usagePercent: spent == 0 ? 0 : min(100, Double(queue.recentCycles) * 100 / Double(spent))))
                 }
             }
             return result.sorted { ($0.cpu, $0.port.rawValue, $0.queue) < ($1.cpu, $1.port.rawValue, $1.queue) }

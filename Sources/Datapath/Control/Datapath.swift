@@ -52,7 +52,9 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     let executeLock = Mutex<Bool>(true)
     let meterLock = Mutex<Bool>(true)
     let kernelIO: WorkerThread
-    let handler: WorkerThread
+    /// The first `settings.handlerThreads` are in use; one that was once started waits until the end.
+    let handlers = Mutex<[WorkerThread]>([])
+    let handlerSet = HandlerSet()
     let controlWorker: WorkerThread
     let maintenanceThread: MaintenanceThread
 
@@ -71,7 +73,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         self.clock = clock
         self.versions = versions
         usableCPUs = Datapath.processCPUs()
-        transmitThreads = DatapathLimits.auxiliaryThreads + usableCPUs.count
+        transmitThreads = DatapathLimits.auxiliaryThreads + usableCPUs.count + DatapathLimits.handlerThreads - 1
         quiescent = QuiescentState(slotCount: transmitThreads)
 
         let entries = RawRegion(byteCount: DatapathLimits.megaflows * FlowLayout.entryBytes)
@@ -108,15 +110,15 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         }
         maintenanceDescriptor = clinux_eventfd()
 
-        handler = Datapath.makeWorker(
+        let handler = Datapath.makeWorker(
             .handler, cpu: -1, slot: 0, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
-            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: nil)
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: nil)
         controlWorker = Datapath.makeWorker(
             .control, cpu: -1, slot: 1, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
-            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: nil)
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: nil)
         kernelIO = Datapath.makeWorker(
             .kernelIO, cpu: -1, slot: 2, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
-            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: handlerSet)
         control = Mutex(Control(settings: settings))
         maintenance = Mutex(MaintenanceState())
         maintenanceThread = MaintenanceThread()
@@ -124,7 +126,11 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         workers.withLock { $0 = auxiliary }
         let sources = [kernelIO]
         handler.sources.withLock { $0 = sources }
+        handlers.withLock { $0 = [handler] }
+        handlerSet.set(0, handler)
         applyTableSettings(settings)
+        addHandlers(settings)
+        for worker in workers.withLock({ $0 }) { Datapath.apply(settings, to: worker) }
         if settings.runsThreads {
             handler.start()
             kernelIO.start()
@@ -154,15 +160,16 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
 
     static func makeWorker(
         _ role: ThreadStatistics.Role, cpu: Int, slot: Int, quiescent: QuiescentState, translator: any PacketTranslator, table: FlowTable,
-        credits: CreditQueue, clock: Clock, settings: DatapathSettings, maintenanceDescriptor: Int32, handler: WorkerThread?
+        credits: CreditQueue, clock: Clock, settings: DatapathSettings, maintenanceDescriptor: Int32, handlers: HandlerSet?,
+        handlerIndex: Int = 0
     ) -> WorkerThread {
         let miss = MissHandler(
-            translator: translator, table: table, credits: credits, clock: clock, canDefer: handler != nil,
+            translator: translator, table: table, credits: credits, clock: clock, canDefer: handlers != nil,
             budget: settings.upcallsPerBurst)
         let memory = WorkerMemory(slot: slot, shared: table.shared, quiescent: quiescent, missHandler: miss)
         return WorkerThread(
             role: role, cpu: cpu, slot: slot, memory: memory, clock: clock, maximumSleepMicroseconds: settings.maximumSleepMicroseconds,
-            maintenanceDescriptor: maintenanceDescriptor, handler: handler)
+            maintenanceDescriptor: maintenanceDescriptor, handlers: handlers, handlerIndex: handlerIndex)
     }
 
     private static func processCPUs() -> [Int] {
@@ -182,12 +189,39 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         control.withLock { control in
             control.settings = settings
             applyTableSettings(settings)
-            for worker in workers.withLock({ $0 }) {
-                worker.maximumSleep.store(UInt64(settings.maximumSleepMicroseconds) * 1000, ordering: .relaxed)
-                worker.memory.missHandler.budget.store(settings.upcallsPerBurst, ordering: .relaxed)
-            }
+            addHandlers(settings)
+            for worker in workers.withLock({ $0 }) { Datapath.apply(settings, to: worker) }
             placeQueues(&control)
         }
+    }
+
+    static func apply(_ settings: DatapathSettings, to worker: WorkerThread) {
+        worker.maximumSleep.store(UInt64(settings.maximumSleepMicroseconds) * 1000, ordering: .relaxed)
+        worker.memory.missHandler.budget.store(settings.upcallsPerBurst, ordering: .relaxed)
+        worker.cacheInsertionInverse.store(settings.cacheInsertionInverse.map(UInt64.init) ?? .max, ordering: .relaxed)
+        let interval = settings.transmitFlushMicroseconds
+        worker.flushCycles.store(interval == 0 ? 0 : UInt64(interval) * Datapath.cyclesPerSecond / 1_000_000, ordering: .relaxed)
+        worker.handlerCount.store(UInt32(min(max(settings.handlerThreads, 1), DatapathLimits.handlerThreads)), ordering: .releasing)
+    }
+
+    /// Starts the handler threads that are wanted and not there yet.
+    private func addHandlers(_ settings: DatapathSettings) {
+        let wanted = min(settings.handlerThreads, DatapathLimits.handlerThreads)
+        var all = handlers.withLock { $0 }
+        while all.count < wanted {
+            let slot = DatapathLimits.auxiliaryThreads + usableCPUs.count + all.count - 1
+            let handler = Datapath.makeWorker(
+                .handler, cpu: -1, slot: slot, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
+                settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: nil, handlerIndex: all.count)
+            let sources = all[0].sources.withLock { $0 }
+            handler.sources.withLock { $0 = sources }
+            workers.withLock { $0.append(handler) }
+            handlerSet.set(all.count, handler)
+            all.append(handler)
+            if settings.runsThreads { handler.start() }
+        }
+        let made = all
+        handlers.withLock { $0 = made }
     }
 
     /// The settings in force.

@@ -66,6 +66,7 @@ extension Datapath {
             reclaim(&state)
         }
         followPortChanges()
+        balance(now: clock.now.nanoseconds)
     }
 
     // MARK: Towards the control plane

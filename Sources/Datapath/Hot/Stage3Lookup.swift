@@ -31,7 +31,7 @@ extension Stages {
             return markAll(worker, count, LookupState.missed)
         }
         if list.atomicWord(FlowLayout.listIsDirect).pointee.load(ordering: .acquiring) != 0, lookupDirect(worker, count, list) { return 0 }
-        if list.load(fromByteOffset: 5, as: UInt8.self) != 0 {
+        if list.load(fromByteOffset: 5, as: UInt8.self) != 0 || worker.pointee.cacheInsertInverse == 0 {
             if list.load(as: UInt32.self) == 1 { return lookupSingle(worker, count, list) }
             return lookupMegaflows(worker, count, markAll(worker, count, LookupState.unresolved), insertsIntoCache: false)
         }
@@ -377,8 +377,11 @@ extension Stages {
     /// Remembers that packet `index` belongs to a megaflow, unless the cache is being scanned and it is not its turn.
     @_noLocks
     static func cacheInsert(_ worker: Worker, _ index: Int, _ entry: UInt32) {
-        worker.pointee.cacheTick &+= 1
-        if worker.pointee.cacheTick & worker.pointee.cacheInsertMask != 0 { return }
+        let inverse = worker.pointee.cacheInsertInverse
+        if inverse > 1 {
+            worker.pointee.cacheVictim = worker.pointee.cacheVictim &* 1_664_525 &+ 1_013_904_223
+            if (UInt64(worker.pointee.cacheVictim) &* UInt64(inverse)) >> 32 != 0 { return }
+        }
         let hash = worker.pointee.hashes[index]
         let bucket = worker.pointee.cache + Int(truncatingIfNeeded: hash & worker.pointee.cacheMask) &* 64
         let tag = UInt32(truncatingIfNeeded: hash >> 32)

@@ -154,7 +154,11 @@ enum Transmit {
             }
         }
         batch.pointee.count = 0
-        let sent = Int(PortRecord.queue(record, worker.pointee.slot).pointee.transmit(packets, count: UInt16(truncatingIfNeeded: count)))
+        // With a flush interval packets may have waited while their port went.
+        let isThere = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring) == record
+        let sent =
+            isThere
+            ? Int(PortRecord.queue(record, worker.pointee.slot).pointee.transmit(packets, count: UInt16(truncatingIfNeeded: count))) : 0
         var refusedBytes: UInt64 = 0
         index = sent
         while index < count {
@@ -167,7 +171,7 @@ enum Transmit {
             } else {
                 strike(worker, meta, count)
             }
-            Outcome.drop(worker, packet, meta, .transmitQueueFull)
+            Outcome.drop(worker, packet, meta, isThere ? .transmitQueueFull : .outputPortClosed)
             index &+= 1
         }
         if hasFates {

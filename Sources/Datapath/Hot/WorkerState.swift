@@ -316,9 +316,8 @@ struct WorkerState {
     var cache: UnsafeMutableRawPointer
     var cacheMask: UInt64
     var cacheVictim: UInt32
-    /// Insert when `cacheTick & cacheInsertMask` is 0; 0 unless the cache is being scanned.
-    var cacheInsertMask: UInt32
-    var cacheTick: UInt32
+    /// Of so many flows one is inserted; 1 unless the cache is being scanned or the setting says so, 0: the cache is not used.
+    var cacheInsertInverse: UInt32
     /// Since the last look at whether the cache is being scanned or should grow.
     var cacheLookups: UInt64
     var cacheFound: UInt64
@@ -331,12 +330,19 @@ struct WorkerState {
     /// Ports whose batches are not empty.
     var dirtyPorts: UnsafeMutablePointer<UInt32>
     var dirtyCount: Int
+    /// How long packets may wait in batches, in cycles (0: not at all), and since when some do (0: none).
+    var flushCycles: UInt64 = 0
+    var waitingSince: UInt64 = 0
+    /// The poll list of the latest round.
+    var latestList: UnsafeMutableRawPointer?
 
     // Towards others
     var punts: RecordRing
     var puntsProduced: Bool
-    var deferred: RecordRing
-    var deferredProduced: Bool
+    /// A ring for each handler thread there can be, how many there are, and which of them got something (bits).
+    var deferred: UnsafeMutablePointer<RecordRing>
+    var handlerCount: UInt32 = 1
+    var deferredProduced: UInt8
     /// The port that the latest burst came from, and how many bursts before it came from there without one of another port
     /// in between (counted up to `DatapathLimits.soloBursts`).
     var burstPort: UInt32 = 0

@@ -153,16 +153,19 @@ final class MissHandler: @unchecked Sendable {
         let outstanding =
             worker.pointee.deferredByPort[port] &- UInt32(truncatingIfNeeded: worker.pointee.handledByPort[port].load(ordering: .acquiring))
         worker.pointee.misses[index] = LookupState.gone
-        guard Int(outstanding) < DatapathLimits.upcallQueuePerPort, let record = worker.pointee.deferred.nextToProduce() else {
+        // A port's packets stay in order: they have one handler.
+        let handler = port % Int(worker.pointee.handlerCount)
+        let ring = worker.pointee.deferred[handler]
+        guard Int(outstanding) < DatapathLimits.upcallQueuePerPort, let record = ring.nextToProduce() else {
             bump(worker.pointee.statistics + WorkerCounter.lostUpcalls, 1)
             Outcome.drop(worker, worker.pointee.packets[index], worker.pointee.metas[index], .upcallOverload)
             return
         }
         record.storeBytes(of: worker.pointee.packets[index], toByteOffset: DeferredRecord.packet, as: Packet.self)
         record.storeBytes(of: worker.pointee.inPorts[index], toByteOffset: DeferredRecord.inPort, as: UInt32.self)
-        worker.pointee.deferred.produce()
+        ring.produce()
         worker.pointee.deferredByPort[port] &+= 1
-        worker.pointee.deferredProduced = true
+        worker.pointee.deferredProduced |= 1 << UInt8(handler)
         bump(worker.pointee.statistics + WorkerCounter.deferredUpcalls, 1)
     }
 

@@ -70,6 +70,11 @@ enum Burst {
     static func pollOnce(_ worker: Worker) -> Int {
         var total = 0
         if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
+            // Who polls a queue that is not in the list any more may find newer packets than those that wait here.
+            if list != worker.pointee.latestList {
+                Stages.flush(worker)
+                worker.pointee.latestList = list
+            }
             let count = PollList.count(list)
             var index = 0
             while index < count {
@@ -88,10 +93,24 @@ enum Burst {
                 index &+= 1
             }
         }
-        if worker.pointee.dirtyCount > 0 { Stages.flush(worker) }
+        if worker.pointee.dirtyCount > 0 { flushWhenDue(worker) }
         worker.pointee.pollRounds &+= 1
         if worker.pointee.pollRounds & 7 == 0 || total == 0 { worker.pointee.quiescent.quiescent(worker.pointee.slot) }
         return total
+    }
+}
+
+extension Burst {
+    /// Sends what waits in batches: at once, or when the oldest has waited for long enough.
+    @inline(__always)
+    private static func flushWhenDue(_ worker: Worker) {
+        if worker.pointee.flushCycles != 0 {
+            let now = clinux_tsc()
+            if worker.pointee.waitingSince == 0 { worker.pointee.waitingSince = now }
+            if now &- worker.pointee.waitingSince < worker.pointee.flushCycles { return }
+            worker.pointee.waitingSince = 0
+        }
+        Stages.flush(worker)
     }
 }
 

@@ -53,17 +53,21 @@ final class WorkerMemory: @unchecked Sendable {
                 recirculationQueue: carve(Recirculation.self, DatapathLimits.recirculationQueue),
                 recirculationCount: 0, recirculationBudget: 0, fates: carve(Fate.self, DatapathLimits.fates),
                 freeFates: carve(UInt32.self, DatapathLimits.fates), freeFateCount: DatapathLimits.fates, cache: cache.base,
-                cacheMask: UInt64(cacheBytes / 64 - 1), cacheVictim: UInt32(slot) &+ 1, cacheInsertMask: 0, cacheTick: 0, cacheLookups: 0,
+                cacheMask: UInt64(cacheBytes / 64 - 1), cacheVictim: UInt32(slot) &+ 1, cacheInsertInverse: 1, cacheLookups: 0,
                 cacheFound: 0, cacheReplaced: 0, batches: big(TransmitBatch.self, DatapathLimits.ports),
                 batchPackets: big(Packet.self, DatapathLimits.ports * burst), batchMetas: carve(UInt32.self, burst),
                 dirtyPorts: carve(UInt32.self, DatapathLimits.ports), dirtyCount: 0,
                 punts: RecordRing(capacity: DatapathLimits.puntQueue, stride: PuntRecord.bytes), puntsProduced: false,
-                deferred: RecordRing(capacity: DatapathLimits.upcallQueue, stride: DeferredRecord.bytes), deferredProduced: false,
+                deferred: carve(RecordRing.self, DatapathLimits.handlerThreads), deferredProduced: 0,
                 deferredByPort: big(UInt32.self, DatapathLimits.ports), handledByPort: big(Atomic<UInt64>.self, DatapathLimits.ports),
                 statistics: carve(Atomic<UInt64>.self, WorkerCounter.count),
                 portCounters: big(Atomic<UInt64>.self, DatapathLimits.ports * PortCounter.count),
                 flowCounters: UnsafeMutableRawPointer(big(UInt8.self, DatapathLimits.megaflows * FlowLayout.flowCounterBytes)),
                 pollList: carve(Atomic<UnsafeMutableRawPointer?>.self, 1)))
+        for handler in 0..<DatapathLimits.handlerThreads {
+            (state.pointee.deferred + handler).initialize(
+                to: RecordRing(capacity: DatapathLimits.upcallQueue, stride: DeferredRecord.bytes))
+        }
         for number in 0..<DatapathLimits.fates { state.pointee.freeFates[number] = UInt32(number) }
         state.pointee.statistics[WorkerCounter.cacheSlots].store(UInt64(DatapathLimits.smallestCacheSlots), ordering: .relaxed)
         regions = made
@@ -75,9 +79,12 @@ final class WorkerMemory: @unchecked Sendable {
             cdpdk_mbuf_free(record.load(fromByteOffset: PuntRecord.packet, as: Packet.self))
             state.pointee.punts.consume()
         }
-        while let record = state.pointee.deferred.nextToConsume() {
-            cdpdk_mbuf_free(record.load(fromByteOffset: DeferredRecord.packet, as: Packet.self))
-            state.pointee.deferred.consume()
+        for handler in 0..<DatapathLimits.handlerThreads {
+            let ring = state.pointee.deferred[handler]
+            while let record = ring.nextToConsume() {
+                cdpdk_mbuf_free(record.load(fromByteOffset: DeferredRecord.packet, as: Packet.self))
+                ring.consume()
+            }
         }
     }
 
@@ -86,7 +93,7 @@ final class WorkerMemory: @unchecked Sendable {
         drain()
         state.pointee.pollList.pointee.load(ordering: .acquiring)?.deallocate()
         state.pointee.punts.deallocate()
-        state.pointee.deferred.deallocate()
+        for handler in 0..<DatapathLimits.handlerThreads { state.pointee.deferred[handler].deallocate() }
         FlowCache.unmap(state)
         regions.forEach { $0.unmap() }
         smallRegion.unmap()
@@ -106,8 +113,14 @@ enum FlowCache {
     }
 
     /// Once enough lookups were counted: grows a cache whose slots are replaced all the time; if it is as large as it may
-    /// be, or hits are rare all the same (scanned by flows that never come back), inserts only now and then.
-    static func adapt(_ worker: Worker) {
+    /// be, or hits are rare all the same (scanned by flows that never come back), inserts only now and then. `inverse` is the
+    /// setting, if there is one.
+    static func adapt(_ worker: Worker, inverse: UInt32?) {
+        if let inverse {
+            worker.pointee.cacheInsertInverse = inverse
+        } else if worker.pointee.cacheInsertInverse != 16 {
+            worker.pointee.cacheInsertInverse = 1
+        }
         let lookups = worker.pointee.cacheLookups
         let slots = Int(worker.pointee.cacheMask + 1) * 8
         guard lookups >= UInt64(slots) else { return }
@@ -123,9 +136,9 @@ enum FlowCache {
             worker.pointee.cache = region.base
             worker.pointee.cacheMask = UInt64(region.byteCount / 64 - 1)
             worker.pointee.statistics[WorkerCounter.cacheSlots].store(UInt64(slots * 4), ordering: .relaxed)
-            worker.pointee.cacheInsertMask = 0
-        } else {
-            worker.pointee.cacheInsertMask = found < lookups / 8 && replaced > lookups / 4 ? 15 : 0
+            if inverse == nil { worker.pointee.cacheInsertInverse = 1 }
+        } else if inverse == nil {
+            worker.pointee.cacheInsertInverse = found < lookups / 8 && replaced > lookups / 4 ? 16 : 1
         }
     }
 }

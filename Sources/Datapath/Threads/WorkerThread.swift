@@ -32,7 +32,13 @@ final class WorkerThread: @unchecked Sendable {
     let isWaiting = Atomic<Bool>(false)
     /// Who to tell of punts and deferred packets.
     private let maintenanceDescriptor: Int32
-    private let handler: WorkerThread?
+    private let handlers: HandlerSet?
+    /// Of a handler: which one it is.
+    let handlerIndex: Int
+    /// `emc-insert-inv-prob`, `UInt64.max` if it is not set; `tx-flush-interval` in cycles; handler threads. Taken over now and then.
+    let cacheInsertionInverse = Atomic<UInt64>(.max)
+    let flushCycles = Atomic<UInt64>(0)
+    let handlerCount = Atomic<UInt32>(1)
     /// Workers whose deferred packets the handler takes; written before they start, read by the handler.
     let sources = Mutex<[WorkerThread]>([])
     private var thread: pthread_t?
@@ -44,7 +50,7 @@ final class WorkerThread: @unchecked Sendable {
 
     init(
         role: ThreadStatistics.Role, cpu: Int, slot: Int, memory: WorkerMemory, clock: Clock, maximumSleepMicroseconds: UInt32,
-        maintenanceDescriptor: Int32, handler: WorkerThread?
+        maintenanceDescriptor: Int32, handlers: HandlerSet?, handlerIndex: Int = 0
     ) {
         self.role = role
         self.cpu = cpu
@@ -52,7 +58,8 @@ final class WorkerThread: @unchecked Sendable {
         self.memory = memory
         self.clock = clock
         self.maintenanceDescriptor = maintenanceDescriptor
-        self.handler = handler
+        self.handlers = handlers
+        self.handlerIndex = handlerIndex
         numaNode = cpu < 0 ? 0 : Int(clinux_numa_of_cpu(UInt32(cpu)))
         maximumSleep = Atomic(UInt64(maximumSleepMicroseconds) * 1000)
         wakeDescriptor = clinux_eventfd()
@@ -108,7 +115,7 @@ final class WorkerThread: @unchecked Sendable {
             switch role {
             case .pmd: "apus-pmd\(cpu)"
             case .kernelIO: "apus-io"
-            case .handler: "apus-handler"
+            case .handler: handlerIndex == 0 ? "apus-handler" : "apus-handler\(handlerIndex)"
             case .control: "apus-control"
             }
         clinux_set_thread_name(name)
@@ -149,10 +156,10 @@ final class WorkerThread: @unchecked Sendable {
                 idleRounds = 0
                 // Traffic shortens the next sleep, much traffic ends sleeping for now.
                 sleepNanoseconds = received >= DatapathLimits.burst / 2 ? 0 : sleepNanoseconds / 4
-                if worker.pointee.puntsProduced || worker.pointee.deferredProduced { tell(worker) }
+                if worker.pointee.puntsProduced || worker.pointee.deferredProduced != 0 { tell(worker) }
                 if round & 63 == 0 {
                     housekeep(worker)
-                    if stopping.load(ordering: .relaxed) { return }
+                    if stopping.load(ordering: .relaxed) { break }
                 }
                 continue
             }
@@ -161,10 +168,10 @@ final class WorkerThread: @unchecked Sendable {
             idleRounds &+= 1
             if idleRounds & 63 == 0 || round & 63 == 0 {
                 housekeep(worker)
-                if stopping.load(ordering: .relaxed) { return }
+                if stopping.load(ordering: .relaxed) { break }
             }
             let longest = maximumSleep.load(ordering: .relaxed)
-            if longest == 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep {
+            if longest == 0 || worker.pointee.dirtyCount > 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep {
                 clinux_pause()
                 continue
             }
@@ -178,13 +185,22 @@ final class WorkerThread: @unchecked Sendable {
             bump(statistics + WorkerCounter.sleeps, 1)
             before = woken
         }
+        Stages.flush(worker)
     }
 
     /// What is done now and then: time, the cache's size, counts that wait.
     private func housekeep(_ worker: Worker) {
         worker.pointee.now = clock.now.nanoseconds
-        FlowCache.adapt(worker)
+        takeSettings(worker)
         memory.missHandler.handOverCredits()
+    }
+
+    /// Takes over settings that control threads changed.
+    func takeSettings(_ worker: Worker) {
+        let inverse = cacheInsertionInverse.load(ordering: .relaxed)
+        FlowCache.adapt(worker, inverse: inverse == .max ? nil : UInt32(truncatingIfNeeded: inverse))
+        if role == .pmd { worker.pointee.flushCycles = flushCycles.load(ordering: .relaxed) }
+        worker.pointee.handlerCount = handlerCount.load(ordering: .acquiring)
     }
 
     /// Tells who is concerned of punts and deferred packets.
@@ -193,9 +209,9 @@ final class WorkerThread: @unchecked Sendable {
             worker.pointee.puntsProduced = false
             _ = clinux_eventfd_signal(maintenanceDescriptor)
         }
-        if worker.pointee.deferredProduced {
-            worker.pointee.deferredProduced = false
-            if let handler, handler.isWaiting.load(ordering: .sequentiallyConsistent) { handler.wake() }
+        if worker.pointee.deferredProduced != 0 {
+            handlers?.wake(worker.pointee.deferredProduced)
+            worker.pointee.deferredProduced = 0
         }
     }
 
@@ -272,7 +288,7 @@ final class WorkerThread: @unchecked Sendable {
         let worker = memory.state
         var total = 0
         for source in sources.withLock({ $0 }) {
-            let ring = source.state.pointee.deferred
+            let ring = source.state.pointee.deferred[handlerIndex]
             var count = 0
             while count < DatapathLimits.burst, let record = ring.nextToConsume() {
                 let port = record.load(fromByteOffset: DeferredRecord.inPort, as: UInt32.self)
@@ -282,8 +298,8 @@ final class WorkerThread: @unchecked Sendable {
                 worker.pointee.recirculations[count] = 0
                 worker.pointee.depths[count] = 0
                 ring.consume()
-                let handled = source.state.pointee.handledByPort + Int(port)
-                handled.pointee.store(handled.pointee.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+                // Two handlers may be at it while a port moves from one to the other.
+                source.state.pointee.handledByPort[Int(port)].wrappingAdd(1, ordering: .releasing)
                 count += 1
             }
             if count > 0 {
