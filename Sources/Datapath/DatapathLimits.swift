@@ -49,6 +49,16 @@ public enum DatapathLimits {
     /// Flow cache: slots of 8 bytes, from 64 Ki to 4 Mi.
     @inlinable public static var smallestCacheSlots: Int { @_noLocks get { 1 << 16 } }
     @inlinable public static var largestCacheSlots: Int { @_noLocks get { 1 << 22 } }
+    /// Buckets of seven slots from which on a megaflow table does not grow at once but by and by, and how many of them are then
+    /// carried over under the lock: some 200 slots, 20 us.
+    @inlinable public static var bucketsGrownAtOnce: Int { @_noLocks get { 1024 } }
+    @inlinable public static var bucketsMovedAtOnce: Int { @_noLocks get { 64 } }
+    /// Of the time of a PMD thread with several busy ports, what translations in place may take at most, in percent, looked at in
+    /// windows of so many microseconds.
+    @inlinable public static var upcallSharePercent: UInt64 { @_noLocks get { 15 } }
+    @inlinable public static var upcallWindowMicroseconds: UInt64 { @_noLocks get { 1000 } }
+    /// How long a PMD thread goes on polling after large bursts before it begins to sleep, in microseconds.
+    @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
     /// Entries that maintenance looks at between two looks at its other duties.
     @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }
     /// Rounds of an idle poll loop before its thread begins to sleep.

@@ -165,6 +165,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     ) -> WorkerThread {
         let miss = MissHandler(
             translator: translator, table: table, credits: credits, clock: clock, canDefer: handlers != nil,
+            sharesTime: role == .pmd && settings.runsThreads,
             budget: settings.upcallsPerBurst)
         let memory = WorkerMemory(slot: slot, shared: table.shared, quiescent: quiescent, missHandler: miss)
         return WorkerThread(
@@ -239,6 +240,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
 
     private func applyTableSettings(_ settings: DatapathSettings) {
         table.withLock {
+            table.growsAtOnce = !settings.runsThreads
             table.flowLimit = max(1, min(settings.flowLimit, DatapathLimits.megaflows - 1))
             table.ladderMaskBudget = max(1, settings.ladderMaskBudget)
             table.exactMaskBudget = max(settings.ladderMaskBudget, settings.exactMaskBudget)

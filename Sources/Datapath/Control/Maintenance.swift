@@ -42,6 +42,7 @@ extension Datapath {
         let now = clock.now.nanoseconds
         let isDue = maintenance.withLock { state in
             reclaim(&state)
+            table.growTables()
             let sequence = versions.sequence
             // Twice a second for expiry and counts, and at once when something changed.
             let isWanted = sequence != state.lastSequence || now &- state.lastPass >= 500_000_000 || table.withLock { table.isPressed }
@@ -168,6 +169,8 @@ extension Datapath {
             }
             first = end
             deliverPunts()
+            // Under the lock: one thread at a time lets tables grow.
+            maintenance.withLock { _ in table.growTables() }
         }
         table.withLock { table.noteHitsLocked(hits) }
     }
@@ -193,13 +196,17 @@ extension Datapath {
         let (count, limit, isPressed, last) = table.withLock { (table.flowCount, table.flowLimit, table.isPressed, table.nextUnused) }
         guard isPressed || count > limit else { return }
         let wanted = max(0, count - limit) + max(1, limit / 16)
-        var ages: [(activity: UInt64, entry: UInt32)] = []
+        // Ports with more than their share give first.
+        var greedy: [UInt32: Bool] = [:]
+        var ages: [(keeps: Bool, activity: UInt64, entry: UInt32)] = []
         ages.reserveCapacity(count)
         for entry in 1..<max(1, last) {
             guard let record = table.record(entry), table.isAlive(entry) else { continue }
-            ages.append((record.lastActivity, entry))
+            let isGreedy = greedy[record.port] ?? table.withLock { table.isOverShare(record.port) }
+            greedy[record.port] = isGreedy
+            ages.append((!isGreedy, record.lastActivity, entry))
         }
-        ages.sort { $0.activity < $1.activity }
+        ages.sort { ($0.keeps ? 1 : 0, $0.activity) < ($1.keeps ? 1 : 0, $1.activity) }
         for old in ages.prefix(wanted) {
             table.withLock {
                 table.removeLocked(old.entry)

@@ -85,16 +85,21 @@ final class FlowTable: @unchecked Sendable {
     private var free: [UInt32] = []
     private(set) var nextUnused: UInt32 = 1
     private(set) var flowCount = 0
-    private(set) var subtables: [Subtable?] = [nil]
+    var subtables: [Subtable?] = [nil]
     private var freeSubtables: [UInt32] = []
     private var subtablesByHash: [UInt64: [UInt32]] = [:]
     private var uses: [UInt32: [PortUse]] = [:]
     /// By port: all its megaflows, as long as they are few.
     private var directs: [UInt32: DirectEntries] = [:]
     private var removed: [Removed] = []
-    private var retired: [UnsafeMutableRawPointer] = []
+    var retired: [UnsafeMutableRawPointer] = []
     private var retiredSubtables: [UInt32] = []
     private var statistics = FlowTableStatistics()
+    /// The subtable whose larger bucket table is being filled, and those that wait for it.
+    var migration: Migration?
+    var growing: [UInt32] = []
+    /// Whether large bucket tables grow at once, too: where nobody does maintenance.
+    var growsAtOnce = false
     /// Copies of the settings that count here.
     var flowLimit = DatapathLimits.defaultFlowLimit
     var ladderMaskBudget = DatapathLimits.ladderMaskBudget
@@ -123,6 +128,7 @@ final class FlowTable: @unchecked Sendable {
         }
         for port in uses.keys { shared.pointee.portFlows[Int(port)].load(ordering: .acquiring)?.deallocate() }
         for number in subtables.indices where subtables[number] != nil { bucketTable(UInt32(number))?.deallocate() }
+        abandonMigration()
         retired.forEach { $0.deallocate() }
         recordRegion.unmap()
         changes.deallocate()
@@ -213,7 +219,7 @@ final class FlowTable: @unchecked Sendable {
             if isCurrent(found) { return .existing(found) }
             stale = found
         }
-        guard flowCount < min(flowLimit, DatapathLimits.megaflows - 1) || stale != 0 else {
+        guard stale != 0 || hasRoom(for: port) else {
             isPressed = true
             statistics.installsRefused += 1
             return .refused
@@ -268,6 +274,20 @@ final class FlowTable: @unchecked Sendable {
         return true
     }
 
+    /// Whether one more megaflow fits. What is left of the last sixteenth of the table is for ports that have less than their
+    /// share of it.
+    private func hasRoom(for port: UInt32) -> Bool {
+        let limit = min(flowLimit, DatapathLimits.megaflows - 1)
+        if flowCount < limit - limit / 16 { return true }
+        return flowCount < limit && !isOverShare(port)
+    }
+
+    /// Whether a port has more megaflows than the limit divided by the ports that have any. Locked.
+    func isOverShare(_ port: UInt32) -> Bool {
+        guard let flows = directs[port]?.flows else { return false }
+        return flows * max(1, directs.count) > flowLimit
+    }
+
     private func find(_ key: borrowing FlowKey, port: UInt32) -> UInt32 {
         guard Int(port) < DatapathLimits.ports else { return 0 }
         var checked: UInt64 = 0
@@ -281,9 +301,16 @@ final class FlowTable: @unchecked Sendable {
         wanted.addStructural()
         for word in FlowLayout.keyWords..<FlowKey.wordCount { wanted.bits.words[word] = 0 }
         let uses = uses[port] ?? []
-        if uses.count < ladderMaskBudget || isUsed(wanted, uses) { return wanted }
+        // However many ports there are: from half of all masks on a port may add a few only, and from three quarters on only
+        // exact ones, of which there are few in all.
+        let all = subtables.count - freeSubtables.count - retiredSubtables.count
+        let (ladder, exact) =
+            all < DatapathLimits.masks / 2
+            ? (ladderMaskBudget, exactMaskBudget)
+            : all < DatapathLimits.masks / 4 * 3 ? (min(ladderMaskBudget, 4), min(exactMaskBudget, 8)) : (0, 0)
+        if uses.count < ladder || isUsed(wanted, uses) { return wanted }
         let laddered = MaskLadder.rounded(wanted)
-        if uses.count < exactMaskBudget || isUsed(laddered, uses) {
+        if uses.count < exact || isUsed(laddered, uses) {
             statistics.laddered += 1
             return laddered
         }
@@ -449,6 +476,7 @@ final class FlowTable: @unchecked Sendable {
         let hash = hashOfMask(subtable.mask)
         subtablesByHash[hash]?.removeAll { $0 == number }
         if subtablesByHash[hash]?.isEmpty == true { subtablesByHash[hash] = nil }
+        if migration?.subtable == number { abandonMigration() }
         // The mask stays readable for entries that wait for their grace period; the buckets go with it.
         if let table = bucketTable(number) { retired.append(table) }
         FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.store(nil, ordering: .releasing)
@@ -456,7 +484,7 @@ final class FlowTable: @unchecked Sendable {
         retiredSubtables.append(number)
     }
 
-    private static func makeBuckets(_ count: Int) -> UnsafeMutableRawPointer {
+    static func makeBuckets(_ count: Int) -> UnsafeMutableRawPointer {
         let bytes = FlowLayout.tableHeader + count * 64
         let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
         memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
@@ -464,7 +492,7 @@ final class FlowTable: @unchecked Sendable {
         return memory
     }
 
-    private func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? {
+    func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? {
         FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
     }
 
@@ -475,7 +503,7 @@ final class FlowTable: @unchecked Sendable {
     }
 
     /// The hash under which an entry is filed: of its own key, which is masked already.
-    private func hash(of entry: UInt32, _ subtable: UInt32) -> UInt64 {
+    func hash(of entry: UInt32, _ subtable: UInt32) -> UInt64 {
         let memory = FlowReader.entry(shared, entry)
         let mask = FlowReader.subtable(shared, subtable)
         let lines = mask.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
@@ -495,11 +523,10 @@ final class FlowTable: @unchecked Sendable {
             && (leftRecord.keyExtension == nil || memcmp(leftRecord.keyExtension!, rightRecord.keyExtension!, 256) == 0)
     }
 
-    /// The slot of an entry, and whether it lies in its alternate bucket.
-    private func slot(of entry: UInt32) -> (word: AtomicWord, first: UnsafeMutableRawPointer, isAlternate: Bool)? {
-        let subtable = entrySubtable(entry)
-        guard let table = bucketTable(subtable) else { return nil }
-        let hash = hash(of: entry, subtable)
+    /// The slot of an entry in a bucket table, and whether it lies in its alternate bucket.
+    static func slot(
+        in table: UnsafeMutableRawPointer, of entry: UInt32, _ hash: UInt64
+    ) -> (word: AtomicWord, first: UnsafeMutableRawPointer, isAlternate: Bool)? {
         let tag = UInt32(truncatingIfNeeded: hash >> 32)
         let wanted = UInt64(tag) << 32 | UInt64(entry)
         let mask = table.load(as: UInt64.self)
@@ -514,14 +541,31 @@ final class FlowTable: @unchecked Sendable {
         return nil
     }
 
+    /// The bucket tables an entry's slot may be in: the readers', and the one that is being filled.
+    private func tables(_ number: UInt32) -> [UnsafeMutableRawPointer] {
+        guard let table = bucketTable(number) else { return [] }
+        guard let migration, migration.subtable == number else { return [table] }
+        return [table, migration.table]
+    }
+
     private func replaceSlot(_ old: UInt32, with new: UInt32) {
-        guard let place = slot(of: old) else { return }
-        let word = place.word.pointee.load(ordering: .relaxed)
-        place.word.pointee.store(word & 0xffff_ffff_0000_0000 | UInt64(new), ordering: .releasing)
+        let subtable = entrySubtable(old)
+        let hash = hash(of: old, subtable)
+        for table in tables(subtable) {
+            guard let place = FlowTable.slot(in: table, of: old, hash) else { continue }
+            let word = place.word.pointee.load(ordering: .relaxed)
+            place.word.pointee.store(word & 0xffff_ffff_0000_0000 | UInt64(new), ordering: .releasing)
+        }
     }
 
     private func clearSlot(_ entry: UInt32) {
-        guard let place = slot(of: entry) else { return }
+        let subtable = entrySubtable(entry)
+        let hash = hash(of: entry, subtable)
+        for table in tables(subtable) { FlowTable.clear(table, entry, hash) }
+    }
+
+    private static func clear(_ table: UnsafeMutableRawPointer, _ entry: UInt32, _ hash: UInt64) {
+        guard let place = slot(in: table, of: entry, hash) else { return }
         place.word.pointee.store(0, ordering: .releasing)
         if place.isAlternate {
             let spills = place.first.atomicWord(56)
@@ -530,7 +574,27 @@ final class FlowTable: @unchecked Sendable {
     }
 
     private func insertSlot(_ entry: UInt32, subtable number: UInt32) -> Bool {
-        guard var table = bucketTable(number) else { return false }
+        guard let table = bucketTable(number) else { return false }
+        let (buckets, flows) = (subtables[Int(number)]!.buckets, subtables[Int(number)]!.flows)
+        if !growsAtOnce, buckets >= DatapathLimits.bucketsGrownAtOnce {
+            // Maintenance fills a larger table, a slice at a time; meanwhile this one has room for as much again.
+            if flows + 1 > buckets * 3 { requestGrowth(number) }
+            let hash = hash(of: entry, number)
+            guard FlowTable.place(table, hash, entry) else {
+                requestGrowth(number)
+                return false
+            }
+            if let migration, migration.subtable == number, !FlowTable.place(migration.table, hash, entry) { abandonMigration() }
+        } else {
+            guard insertGrowing(entry, number, table) else { return false }
+        }
+        subtables[Int(number)]!.flows += 1
+        return true
+    }
+
+    /// Inserts into a small bucket table, which grows at once if it has to.
+    private func insertGrowing(_ entry: UInt32, _ number: UInt32, _ start: UnsafeMutableRawPointer) -> Bool {
+        var table = start
         if subtables[Int(number)]!.flows + 1 > subtables[Int(number)]!.buckets * 4 {
             guard let grown = grow(number, table) else { return false }
             table = grown
@@ -543,12 +607,15 @@ final class FlowTable: @unchecked Sendable {
             }
             table = grown
         }
-        subtables[Int(number)]!.flows += 1
         return true
     }
 
+    private func requestGrowth(_ number: UInt32) {
+        if migration?.subtable != number, !growing.contains(number) { growing.append(number) }
+    }
+
     /// Puts an entry into one of its two buckets.
-    private static func place(_ table: UnsafeMutableRawPointer, _ hash: UInt64, _ entry: UInt32) -> Bool {
+    static func place(_ table: UnsafeMutableRawPointer, _ hash: UInt64, _ entry: UInt32) -> Bool {
         let tag = UInt32(truncatingIfNeeded: hash >> 32)
         let word = UInt64(tag) << 32 | UInt64(entry)
         let mask = table.load(as: UInt64.self)

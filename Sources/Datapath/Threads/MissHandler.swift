@@ -11,6 +11,7 @@
 
 internal import Base
 internal import CDPDK
+internal import CLinux
 internal import DatapathAPI
 internal import Flow
 internal import Netdev
@@ -32,6 +33,12 @@ final class MissHandler: @unchecked Sendable {
     /// Written by control threads.
     let budget: Atomic<Int>
 
+    /// Whether translations take a share of the thread's time only (a thread with ports that are polled), how long the window is in
+    /// which that is looked at, when it began, and what they took in it.
+    private let sharesTime: Bool
+    private let windowCycles = cdpdk_tsc_hz() / 1_000_000 * DatapathLimits.upcallWindowMicroseconds
+    private var windowStart: UInt64 = 0
+    private var windowSpent: UInt64 = 0
     private var translation = Translation()
     /// What this burst's translations led to, as in `Group.entry`.
     private var decisions: [UInt32] = []
@@ -42,12 +49,16 @@ final class MissHandler: @unchecked Sendable {
     private var effects: [(any TranslationEffects)?] = []
     private var waiting: [UninstalledCredit] = []
 
-    init(translator: any PacketTranslator, table: FlowTable, credits: CreditQueue, clock: Clock, canDefer: Bool, budget: Int) {
+    init(
+        translator: any PacketTranslator, table: FlowTable, credits: CreditQueue, clock: Clock, canDefer: Bool, sharesTime: Bool,
+        budget: Int
+    ) {
         self.translator = translator
         self.table = table
         self.credits = credits
         self.clock = clock
         self.canDefer = canDefer
+        self.sharesTime = sharesTime
         self.budget = Atomic(budget)
     }
 
@@ -59,7 +70,14 @@ final class MissHandler: @unchecked Sendable {
         worker.pointee.now = clock.now.nanoseconds
         // The budget keeps one port's new flows from delaying other ports; a port that has the thread to itself delays nobody.
         let isAlone = worker.pointee.soloBursts >= DatapathLimits.soloBursts
-        let limit = isAlone ? count : budget.load(ordering: .relaxed)
+        let start = clinux_tsc()
+        if start &- windowStart > windowCycles {
+            windowStart = start
+            windowSpent = 0
+        }
+        let isSpent = sharesTime && windowSpent > windowCycles * DatapathLimits.upcallSharePercent / 100
+        let limit = isAlone ? count : isSpent ? 0 : budget.load(ordering: .relaxed)
+        defer { windowSpent &+= clinux_tsc() &- start }
         var translated = 0
         var missed: UInt64 = 0
         for index in 0..<count where worker.pointee.misses[index] == LookupState.missed {
@@ -110,7 +128,10 @@ final class MissHandler: @unchecked Sendable {
                 let result = table.installLocked(
                     key, lines: FlowLine(rawValue: worker.pointee.lines(index)), translation, now: worker.pointee.now,
                     missedBytes: UInt64(packet.pointee.pkt_len))
+                let wantsGrowth = table.wantsGrowth
                 table.unlock()
+                // As for punted packets: wakes maintenance.
+                if wantsGrowth { worker.pointee.puntsProduced = true }
                 switch result {
                 case .installed(let entry), .existing(let entry):
                     settle(worker, index, entry)

@@ -143,6 +143,11 @@ final class WorkerThread: @unchecked Sendable {
         var idleRounds: UInt32 = 0
         var round: UInt32 = 0
         var sleepNanoseconds: UInt64 = 0
+        // How long it goes on polling without finding anything, in cycles: long after large bursts, when the next one is near and a
+        // sleep would fill the sender's ring; short when packets come one by one.
+        let longestSpin = cdpdk_tsc_hz() / 1_000_000 * DatapathLimits.busySpinMicroseconds
+        var spin: UInt64 = 0
+        var latestPacket = clinux_tsc()
         var before = clinux_tsc()
         while true {
             worker.pointee.lastCycles = before
@@ -154,6 +159,8 @@ final class WorkerThread: @unchecked Sendable {
                 bump(statistics + WorkerCounter.busyCycles, after &- before)
                 before = after
                 idleRounds = 0
+                latestPacket = after
+                spin = received >= DatapathLimits.burst / 2 ? longestSpin : spin / 2
                 // Traffic shortens the next sleep, much traffic ends sleeping for now.
                 sleepNanoseconds = received >= DatapathLimits.burst / 2 ? 0 : sleepNanoseconds / 4
                 if worker.pointee.puntsProduced || worker.pointee.deferredProduced != 0 { tell(worker) }
@@ -171,7 +178,9 @@ final class WorkerThread: @unchecked Sendable {
                 if stopping.load(ordering: .relaxed) { break }
             }
             let longest = maximumSleep.load(ordering: .relaxed)
-            if longest == 0 || worker.pointee.dirtyCount > 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep {
+            if longest == 0 || worker.pointee.dirtyCount > 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep
+                || after &- latestPacket < spin
+            {
                 clinux_pause()
                 continue
             }

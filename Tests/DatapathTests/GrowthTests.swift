@@ -1,0 +1,129 @@
+import Base
+@testable import Datapath
+import DatapathAPI
+import Flow
+import Netdev
+import Synchronization
+import Testing
+
+/// Large tables, and ports that want all of them.
+@Suite struct GrowthTests {
+    private func frame(_ number: Int) -> [UInt8] { Frames.ip(src: 1, dst: 0x0a00_0000 + UInt32(number), sport: 3, dport: 4) }
+
+    /// A bucket table is filled beside the old one while megaflows come, go and change: none is lost, none comes back.
+    @Test func tablesGrowInSlices() throws {
+        let bench = try Bench(ports: 2)
+        defer { bench.close() }
+        let table = bench.datapath.table
+        table.withLock { table.growsAtOnce = false }
+        bench.translator.change { state in
+            state.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])]
+            state.extraMask.add(.nwDst)
+        }
+        var hasMigrated = false
+        var gone = 0
+        let (total, step) = (9000, 250)
+        for start in stride(from: 0, to: total, by: step) {
+            for number in start..<start + step { bench.ports[1]!.inject(frame(number)) }
+            bench.run()
+            // Some of the old ones go.
+            table.withLock {
+                for entry in stride(from: UInt32(start + 1), to: UInt32(start + 50), by: 7) where table.isAlive(entry) {
+                    table.removeLocked(entry)
+                    gone += 1
+                }
+            }
+            table.growTables(slices: 2)
+            hasMigrated = hasMigrated || table.withLock { table.migration != nil }
+            if start == 4500 {
+                // Stale ones are replaced in both tables, and those that went come again.
+                bench.translator.change { _ in }
+                let before = bench.datapath.flowTableStatistics().flows
+                for number in 0..<100 { bench.ports[1]!.inject(frame(number)) }
+                bench.run()
+                gone -= bench.datapath.flowTableStatistics().flows - before
+            }
+        }
+        table.growTables()
+        #expect(hasMigrated && table.withLock { !table.wantsGrowth })
+        // Where both buckets were full before the larger table was there, an install waits for the flow's next packet.
+        let statistics = bench.datapath.flowTableStatistics()
+        #expect(statistics.flows <= total - gone && statistics.flows + Int(statistics.installsRefused) >= total - gone)
+        #expect(statistics.installsRefused < 100)
+        // Those that went come again, all others are found.
+        let before = bench.translator.state.withLock { $0.translations }
+        for start in stride(from: 0, to: total, by: step) {
+            for number in start..<start + step { bench.ports[1]!.inject(frame(number)) }
+            bench.run()
+        }
+        #expect(bench.datapath.flowTableStatistics().flows == total)
+        #expect(bench.translator.state.withLock { $0.translations } - before >= gone)
+        _ = bench.sent()
+        bench.checkAccounting()
+    }
+
+    /// A port that floods the table leaves room for others, and is the one whose megaflows are evicted.
+    @Test func aFloodLeavesRoom() throws {
+        var settings = Bench.stillSettings
+        settings.flowLimit = 320
+        let bench = try Bench(ports: 3, settings: settings)
+        defer { bench.close() }
+        bench.translator.change { state in
+            state.rules = [AccountingTests.rule(1, [.output(DatapathPort(3))])]
+            state.extraMask.add(.nwDst)
+        }
+        func play(_ port: UInt32, _ numbers: Range<Int>) {
+            for number in numbers { bench.ports[port]!.inject(frame(number)) }
+            bench.run()
+            _ = bench.sent()
+        }
+        func flows(_ port: UInt32) -> Int { bench.datapath.megaflows().filter { $0.match.key[.datapathInPort] == UInt128(port) }.count }
+        play(2, 0..<1)
+        play(1, 0..<600)
+        #expect(flows(1) == 299)
+        play(2, 0..<15)
+        #expect(flows(2) == 15)
+        bench.clock.warp(milliseconds: 10)
+        bench.datapath.runMaintenance()
+        #expect(flows(2) == 15 && flows(1) < 299)
+        bench.checkAccounting()
+    }
+
+    /// Answers under a mask of its own for each port and destination.
+    final class MaskTranslator: PacketTranslator {
+        let versions = DependencyVersions()
+        func translate(
+            _ key: borrowing FlowKey, packet: UnsafeRawBufferPointer, hasSideEffects: Bool, into translation: inout Translation
+        ) {
+            translation.reset()
+            translation.sequence = versions.sequence
+            translation.actions = [.output(DatapathPort(99))]
+            let (port, number) = (key[.datapathInPort], key[.nwDst] & 0xff)
+            translation.mask.add(.nwDst)
+            translation.mask.bits[.nwSrc] = (port * 64 + number) & 0xffff
+        }
+        func credit(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) {}
+        func receive(_ packet: PuntedPacket) {}
+    }
+
+    /// Forty ports that each make as many masks as they can do not use the masks up.
+    @Test func masksStayWithinTheirBudget() throws {
+        let translator = MaskTranslator()
+        let datapath = Datapath(
+            translator: translator, clock: Clock(stoppedAt: Instant(nanoseconds: 1)), versions: translator.versions,
+            settings: Bench.stillSettings, seed: 7)
+        defer { datapath.shutdown() }
+        var ports: [DummyPort] = []
+        defer { ports.forEach { $0.close() } }
+        for number in 1...40 as ClosedRange<UInt32> {
+            let port = try DummyPort(NetdevConfiguration(name: "d\(number)", kind: .dummy))
+            try datapath.addPort(port, number: DatapathPort(number))
+            ports.append(port)
+            for destination in 0..<64 { port.inject(frame(destination)) }
+            while datapath.runOnce() > 0 {}
+        }
+        let statistics = datapath.flowTableStatistics()
+        #expect(statistics.flows == 40 * 64 && statistics.installsRefused == 0)
+        #expect(statistics.masks > 1000 && statistics.masks < 1600, "\(statistics)")
+    }
+}
