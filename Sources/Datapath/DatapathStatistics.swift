@@ -43,6 +43,18 @@ public struct ThreadStatistics: Sendable {
     public var transmittedPackets: UInt64 = 0
     /// Slots of its flow cache.
     public var cacheSlots: Int = 0
+    /// Iterations that received packets.
+    public var busyIterations: UInt64 = 0
+    /// Cycles that translations took; and how many took so many: element n counts those of 2^n to 2^(n+1) - 1 cycles.
+    public var upcallCycles: UInt64 = 0
+    public var upcallLatency: [UInt64] = []
+    /// Bursts by size: element n counts those of 2^n to 2^(n+1) - 1 packets.
+    public var burstSizes: [UInt64] = []
+    /// Cycles a packet by stage, of every 64th burst; empty if there was none.
+    public var stages: [(name: String, cyclesPerPacket: Double)] = []
+    /// What went on in the last second and the last minute, as far as it has run for so long.
+    public var lastSecond: ThreadRate?
+    public var lastMinute: ThreadRate?
 
     public init(role: Role, cpu: Int, numaNode: Int) {
         self.role = role
@@ -50,8 +62,29 @@ public struct ThreadStatistics: Sendable {
         self.numaNode = numaNode
     }
 
+    /// The least number of cycles that this share of all translations did not exceed, to the next power of two; 0 if there was none.
+    public func upcallCycles(atMostFor share: Double) -> UInt64 {
+        let total = upcallLatency.reduce(0, +)
+        var sum: UInt64 = 0
+        for (bin, count) in upcallLatency.enumerated() {
+            sum += count
+            if count > 0, Double(sum) >= share * Double(total) { return 2 << UInt64(bin) }
+        }
+        return 0
+    }
+
     /// Busy cycles a packet received; 0 if there was none.
     public var cyclesPerPacket: Double { receivedPackets == 0 ? 0 : Double(busyCycles) / Double(receivedPackets) }
+}
+
+/// A thread's doings over some time.
+public struct ThreadRate: Sendable, Equatable {
+    public var seconds: Double
+    public var packetsPerSecond: Double
+    public var upcallsPerSecond: Double
+    /// Busy cycles a packet, and their share of all cycles in percent.
+    public var cyclesPerPacket: Double
+    public var busyPercent: Double
 }
 
 /// Where a receive queue is polled (`dpif-netdev/pmd-rxq-show`).

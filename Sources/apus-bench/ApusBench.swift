@@ -113,13 +113,15 @@ struct ApusBench {
         defer { unlink(path) }
         let clock = Clock()
         let datapath: Datapath
+        var settings = DatapathSettings()
+        workload.settings(&settings)
         switch workload.decision {
         case .fixed(let masks, let actions):
             let translator = BenchTranslator(output: DatapathPort(2), masks: masks, actions: actions)
-            datapath = Datapath(translator: translator, clock: clock, versions: translator.versions)
+            datapath = Datapath(translator: translator, clock: clock, versions: translator.versions, settings: settings)
         case .rules(let rules):
             let pipeline = try makePipeline(rules(), clock: clock)
-            datapath = Datapath(translator: pipeline, clock: clock, versions: pipeline.versions)
+            datapath = Datapath(translator: pipeline, clock: clock, versions: pipeline.versions, settings: settings)
             pipeline.attach(datapath)
         }
         try datapath.setPMDMask([cpu ?? datapath.usableCPUs.last!])

@@ -46,6 +46,10 @@ final class BenchTranslator: PacketTranslator {
             let length = 8 + choice % 24
             translation.mask.bits[.nwDst] = UInt128(UInt32.max << UInt32(32 - length))
             if choice >= 24 { translation.mask.add(.udpDst) }
+            if choice >= 48 {
+                translation.mask.addPrerequisites(of: .udpSrc)
+                translation.mask.bits[.udpSrc] = UInt128(choice / 48)
+            }
         }
     }
 

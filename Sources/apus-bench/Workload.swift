@@ -1,4 +1,5 @@
 internal import Base
+internal import Datapath
 internal import DatapathAPI
 internal import Flow
 
@@ -15,6 +16,8 @@ struct Workload: Sendable {
     var name: String
     var flows: Int
     var decision: Decision
+    /// Changes to the datapath's settings.
+    var settings: @Sendable (inout DatapathSettings) -> Void = { _ in }
 
     private static let tcpFields = "udp,in_port=1"
     private static func halves(_ actions: String) -> [String] {
@@ -28,7 +31,7 @@ struct Workload: Sendable {
     }
 
     /// Five-tuple prefix rules of mixed lengths over the traffic's own addresses.
-    private static func accessList(_ count: Int) -> [String] {
+    static func accessList(_ count: Int) -> [String] {
         var random = SplitMix64(seed: 7)
         func below(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
         func dotted(_ value: Int) -> String { [24, 16, 8, 0].map { String(value >> $0 & 255) }.joined(separator: ".") }
@@ -44,35 +47,54 @@ struct Workload: Sendable {
         return rules
     }
 
-    static let all: [Workload] = [
-        // The fast path alone.
-        Workload(name: "flows-1k", flows: 1000, decision: .fixed(.flow, [])),
-        Workload(name: "flows-10k", flows: 10_000, decision: .fixed(.flow, [])),
-        Workload(name: "flows-100k", flows: 100_000, decision: .fixed(.flow, [])),
-        Workload(
-            name: "addresses-1k", flows: 1000,
-            decision: .fixed(
-                .flow,
-                [
-                    .set(.ethDst, value: 0x0a0b_0c0d_0e0f, mask: 0xffff_ffff_ffff),
-                    .set(.ethSrc, value: 0x0a0b_0c0d_0e01, mask: 0xffff_ffff_ffff),
-                ])),
-        Workload(name: "masks24-1k", flows: 1000, decision: .fixed(.prefixes(24), [])),
-        Workload(name: "masks24-10k", flows: 10_000, decision: .fixed(.prefixes(24), [])),
-        Workload(name: "masks24-100k", flows: 100_000, decision: .fixed(.prefixes(24), [])),
-        // With the pipeline: those of the comparison with other switches.
-        Workload(name: "forward-1", flows: 1, decision: .rules { ["in_port=1,actions=output:2"] }),
-        Workload(name: "l4-1k", flows: 1000, decision: .rules { halves("output:2") }),
-        Workload(name: "l4-10k", flows: 10_000, decision: .rules { halves("output:2") }),
-        Workload(name: "l4-100k", flows: 100_000, decision: .rules { halves("output:2") }),
-        Workload(name: "setfield-1k", flows: 1000, decision: .rules { halves("mod_dl_dst:02:00:00:00:00:99,dec_ttl,output:2") }),
-        Workload(name: "pipeline-1k", flows: 1000, decision: .rules(pipeline)),
-        Workload(name: "pipeline-100k", flows: 100_000, decision: .rules(pipeline)),
-        Workload(name: "acl1k-1k", flows: 1000, decision: .rules { accessList(1000) }),
-        Workload(name: "acl1k-10k", flows: 10_000, decision: .rules { accessList(1000) }),
-        Workload(name: "acl1k-100k", flows: 100_000, decision: .rules { accessList(1000) }),
-        Workload(
-            name: "exact60k-100k", flows: 100_000,
-            decision: .rules { (0..<60_000).map { "priority=10,\(tcpFields),tp_src=\(1024 + $0),actions=output:2" } }),
-    ]
+    /// Subtable lookups alone: no flow cache, and as many masks as are asked for.
+    private static let masks = [1, 8, 64, 512].map { count in
+        Workload(name: "masks-\(count)", flows: 10_000, decision: .fixed(.prefixes(count), [])) { settings in
+            settings.cacheInsertionInverse = 0
+            settings.ladderMaskBudget = 2048
+            settings.exactMaskBudget = 2048
+        }
+    }
+
+    /// One megaflow, and one action before the output. `action-output` is what all have in common.
+    private static let actions = [
+        ("output", []), ("ethernet", [DatapathAction.set(.ethDst, value: 5, mask: 0xffff_ffff_ffff)]),
+        ("ttl", [.set(.nwTTL, value: 63, mask: 0xff)]), ("address", [.set(.nwSrc, value: 0x0102_0304, mask: 0xffff_ffff)]),
+        ("port", [.set(.udpDst, value: 99, mask: 0xffff)]), ("tos", [.set(.nwTOS, value: 4, mask: 0xfc)]),
+        ("push-vlan", [.pushVLAN(tpid: 0x8100, tci: 0x1005)]), ("push-mpls", [.pushMPLS(etherType: 0x8847, entry: 0x0006_4140)]),
+        ("truncate", [.truncate(maxLength: 40)]), ("copy", [.output(DatapathPort(2))]),
+    ].map { Workload(name: "action-\($0.0)", flows: 1000, decision: .fixed(.port, $0.1)) }
+
+    static let all: [Workload] =
+        masks + actions + [
+            // The fast path alone.
+            Workload(name: "flows-1k", flows: 1000, decision: .fixed(.flow, [])),
+            Workload(name: "flows-10k", flows: 10_000, decision: .fixed(.flow, [])),
+            Workload(name: "flows-100k", flows: 100_000, decision: .fixed(.flow, [])),
+            Workload(
+                name: "addresses-1k", flows: 1000,
+                decision: .fixed(
+                    .flow,
+                    [
+                        .set(.ethDst, value: 0x0a0b_0c0d_0e0f, mask: 0xffff_ffff_ffff),
+                        .set(.ethSrc, value: 0x0a0b_0c0d_0e01, mask: 0xffff_ffff_ffff),
+                    ])),
+            Workload(name: "masks24-1k", flows: 1000, decision: .fixed(.prefixes(24), [])),
+            Workload(name: "masks24-10k", flows: 10_000, decision: .fixed(.prefixes(24), [])),
+            Workload(name: "masks24-100k", flows: 100_000, decision: .fixed(.prefixes(24), [])),
+            // With the pipeline: those of the comparison with other switches.
+            Workload(name: "forward-1", flows: 1, decision: .rules { ["in_port=1,actions=output:2"] }),
+            Workload(name: "l4-1k", flows: 1000, decision: .rules { halves("output:2") }),
+            Workload(name: "l4-10k", flows: 10_000, decision: .rules { halves("output:2") }),
+            Workload(name: "l4-100k", flows: 100_000, decision: .rules { halves("output:2") }),
+            Workload(name: "setfield-1k", flows: 1000, decision: .rules { halves("mod_dl_dst:02:00:00:00:00:99,dec_ttl,output:2") }),
+            Workload(name: "pipeline-1k", flows: 1000, decision: .rules(pipeline)),
+            Workload(name: "pipeline-100k", flows: 100_000, decision: .rules(pipeline)),
+            Workload(name: "acl1k-1k", flows: 1000, decision: .rules { accessList(1000) }),
+            Workload(name: "acl1k-10k", flows: 10_000, decision: .rules { accessList(1000) }),
+            Workload(name: "acl1k-100k", flows: 100_000, decision: .rules { accessList(1000) }),
+            Workload(
+                name: "exact60k-100k", flows: 100_000,
+                decision: .rules { (0..<60_000).map { "priority=10,\(tcpFields),tp_src=\(1024 + $0),actions=output:2" } }),
+        ]
 }

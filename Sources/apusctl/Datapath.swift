@@ -27,7 +27,8 @@ struct PMD: ParsableCommand {
         let directory = options.directory
         let statistics = try ControlClient(directory).run("dpif-netdev/pmd-stats-show")
         let queues = try ControlClient(directory).run("dpif-netdev/pmd-rxq-show")
-        options.write(ControlReports.pmd(statistics: statistics, queues: queues))
+        let performance = try ControlClient(directory).run("dpif-netdev/pmd-perf-show")
+        options.write(ControlReports.pmd(statistics: statistics, queues: queues, performance: performance))
     }
 }
 

@@ -46,7 +46,7 @@ GUESTS = {"guests-1": 1, "guests-1k": 1024}
 
 
 def best_cache(name):
-    flows = GUESTS.get(name) or workloads.WORKLOADS[name][0]
+    flows = GUESTS.get(name) or workloads.find(name)[0]
     return "emc" if flows <= 1024 else "smc"
 
 
@@ -90,7 +90,7 @@ class Run:
 
     def ports(self):
         switch, seed = self.switch, self.arguments.seed
-        flows, rules = workloads.WORKLOADS[self.name]
+        flows, rules = workloads.find(self.name)
         capture, rule_file = switch.path("traffic.pcap"), switch.path("rules.txt")
         workloads.write_pcap(capture, flows, seed=seed)
         with open(rule_file, "w") as out:
@@ -230,8 +230,8 @@ def main():
         arguments.bin = os.path.abspath(arguments.bin)
     names = arguments.workload or every
     for name in names:
-        if name not in every:
-            parser.error(f"no workload {name!r}; there are {', '.join(every)}")
+        if name not in every and name not in workloads.SWEEP_WORKLOADS:
+            parser.error(f"no workload {name!r}; there are {', '.join([*every, *workloads.SWEEP_WORKLOADS])}")
     switches = arguments.switches.split(",")
     for name in switches:
         if name not in ("apus", "ovs", "limit"):

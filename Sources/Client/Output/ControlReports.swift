@@ -25,14 +25,15 @@ public enum ControlReports {
     }
 
     /// `dpif-netdev/pmd-stats-show` and `dpif-netdev/pmd-rxq-show`, joined by thread.
-    public static func pmd(statistics: String, queues: String) -> Report {
+    /// `performance` is `dpif-netdev/pmd-perf-show`'s, for what goes on now and where the cycles go.
+    public static func pmd(statistics: String, queues: String, performance: String = "") -> Report {
         var threads: [(name: String, members: [(String, JSON)], queues: [JSON])] = []
         func position(_ name: String) -> Int {
             if let known = threads.firstIndex(where: { $0.name == name }) { return known }
             threads.append((name, [], []))
             return threads.count - 1
         }
-        for (text, isQueues) in [(statistics, false), (queues, true)] {
+        for (text, isQueues) in [(statistics, false), (performance, false), (queues, true)] {
             var current: Int?
             for line in text.split(separator: "\n") {
                 if !line.hasPrefix(" "), line.hasSuffix(":") {
@@ -84,7 +85,30 @@ public enum ControlReports {
                 queues.add([name, queue["port"]?.string ?? "?", queue["queue"]?.text ?? "?", load])
             }
         }
-        return table.text + (queues.isEmpty ? "" : "\n" + queues.text)
+        let now = details(
+            threads,
+            [
+                ("PACKETS/S 1S", "packets per second, last second"), ("1MIN", "packets per second, last minute"),
+                ("UPCALLS/S 1S", "upcalls per second, last second"), ("1MIN", "upcalls per second, last minute"),
+                ("BUSY % 1S", "busy percent, last second"), ("1MIN", "busy percent, last minute"),
+                ("UPCALL US P50", "upcall microseconds, 50th percentile below"), ("P99", "upcall microseconds, 99th percentile below"),
+            ])
+        let stages = details(
+            threads,
+            ["receive", "extract", "lookup", "upcalls", "actions", "transmit"].map { ("\($0.uppercased())", "\($0) cycles per packet") })
+        return table.text + (now.map { "\n" + $0 } ?? "") + (stages.map { "\nCycles a packet, by stage:\n" + $0 } ?? "")
+            + (queues.isEmpty ? "" : "\n" + queues.text)
+    }
+
+    /// A table of members by thread, of those threads that have any; nil if none has.
+    private static func details(_ threads: [ThreadParts], _ columns: [(title: String, member: String)]) -> String? {
+        var table = TextTable(["THREAD"] + columns.map(\.title), right: Set(columns.map(\.title)))
+        for thread in threads {
+            let members = Dictionary(thread.members, uniquingKeysWith: { $1 })
+            guard columns.contains(where: { members[$0.member] != nil }) else { continue }
+            table.add([shortName(thread.name)] + columns.map { members[$0.member].map { $0.string ?? $0.text } ?? "-" })
+        }
+        return table.isEmpty ? nil : table.text
     }
 
     /// "pmd thread numa_id 0 core_id 1" is "pmd core 1".

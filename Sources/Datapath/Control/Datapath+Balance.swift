@@ -39,14 +39,62 @@ struct BalanceState {
     var lastSample: UInt64 = 0
     /// By slot.
     var threads: [Int: ThreadLoad] = [:]
+    /// By slot, a sample a second.
+    var rates: [Int: RateHistory] = [:]
+    var lastRateSample: UInt64 = 0
     /// When queues were last tried, or set, anew.
     var lastTry: UInt64 = 0
 }
 
+/// A thread's counters, once a second for a minute.
+struct RateHistory {
+    struct Sample {
+        var time: UInt64
+        var received: UInt64
+        var upcalls: UInt64
+        var busy: UInt64
+        var all: UInt64
+    }
+    private var samples: [Sample] = []
+
+    mutating func append(_ sample: Sample) {
+        samples.append(sample)
+        if samples.count > 61 { samples.removeFirst() }
+    }
+
+    /// What happened between the newest sample and the one `count` before it, or the oldest there is.
+    func overLast(_ count: Int) -> ThreadRate? {
+        guard samples.count > 1, let new = samples.last else { return nil }
+        let old = samples[max(0, samples.count - 1 - count)]
+        let seconds = Double(new.time &- old.time) / 1e9
+        let (received, busy, all) = (Double(new.received &- old.received), Double(new.busy &- old.busy), Double(new.all &- old.all))
+        guard seconds > 0 else { return nil }
+        return ThreadRate(
+            seconds: seconds, packetsPerSecond: received / seconds, upcallsPerSecond: Double(new.upcalls &- old.upcalls) / seconds,
+            cyclesPerPacket: received > 0 ? busy / received : 0, busyPercent: all > 0 ? busy * 100 / all : 0)
+    }
+}
+
 extension Datapath {
+    /// Notes what the threads have done so far, once a second.
+    private func sampleRates(_ control: inout Control, _ now: UInt64, _ threads: [WorkerThread]) {
+        guard now &- control.balance.lastRateSample >= 1_000_000_000 else { return }
+        control.balance.lastRateSample = now
+        for thread in threads {
+            let busy = thread.memory.statistic(WorkerCounter.busyCycles)
+            control.balance.rates[thread.slot, default: RateHistory()].append(
+                RateHistory.Sample(
+                    time: now, received: thread.memory.statistic(WorkerCounter.received),
+                    upcalls: thread.memory.statistic(WorkerCounter.upcalls), busy: busy,
+                    all: busy &+ thread.memory.statistic(WorkerCounter.idleCycles) &+ thread.memory.statistic(WorkerCounter.sleepCycles)))
+        }
+    }
+
     /// Takes a sample if it is time, and moves queues if that helps. By the maintenance thread.
     func balance(now: UInt64) {
+        let all = workers.withLock { $0 }
         control.withLock { control in
+            sampleRates(&control, now, all)
             guard now &- control.balance.lastSample >= BalanceState.interval else { return }
             control.balance.lastSample = now
             sample(&control)

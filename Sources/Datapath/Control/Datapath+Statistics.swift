@@ -53,6 +53,7 @@ extension Datapath {
         let (running, isolated) = control.withLock { _ in
             (Set(all.filter(\.isRunning).map(\.slot)), Set(all.filter(\.isIsolated).map(\.slot)))
         }
+        let rates = control.withLock { control in control.balance.rates.mapValues { ($0.overLast(1), $0.overLast(60)) } }
         var result: [ThreadStatistics] = []
         for worker in all {
             let isRunning = running.contains(worker.slot)
@@ -81,10 +82,24 @@ extension Datapath {
             one.transmittedBatches = count(WorkerCounter.transmittedBatches)
             one.transmittedPackets = count(WorkerCounter.transmittedPackets)
             one.cacheSlots = Int(worker.memory.statistic(WorkerCounter.cacheSlots))
+            one.busyIterations = count(WorkerCounter.busyIterations)
+            one.upcallCycles = count(WorkerCounter.upcallCycles)
+            one.upcallLatency = (0..<WorkerCounter.latencyBins).map { count(WorkerCounter.upcallLatency + $0) }
+            one.burstSizes = (0..<WorkerCounter.burstBins).map { count(WorkerCounter.burstSizes + $0) }
+            let sampled = Double(count(WorkerCounter.sampledPackets))
+            if sampled > 0 {
+                one.stages = Datapath.stageCounters.map { ($0.name, Double(count($0.counter)) / sampled) }
+            }
+            (one.lastSecond, one.lastMinute) = rates[worker.slot] ?? (nil, nil)
             result.append(one)
         }
         return result.sorted { (($0.role == .pmd ? 0 : 1), $0.cpu) < (($1.role == .pmd ? 0 : 1), $1.cpu) }
     }
+
+    private static let stageCounters: [(name: String, counter: Int)] = [
+        ("receive", WorkerCounter.stageReceive), ("extract", WorkerCounter.stageExtract), ("lookup", WorkerCounter.stageLookup),
+        ("upcalls", WorkerCounter.stageUpcalls), ("actions", WorkerCounter.stageActions), ("transmit", WorkerCounter.stageTransmit),
+    ]
 
     /// Statistics of the PMD threads (`dpif-netdev/pmd-stats-show`).
     public func pmdStatistics() -> [ThreadStatistics] { threadStatistics().filter { $0.role == .pmd } }

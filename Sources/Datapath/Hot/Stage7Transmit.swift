@@ -2,6 +2,7 @@
 
 internal import Base
 internal import CDPDK
+internal import CLinux
 internal import DatapathAPI
 internal import Netdev
 internal import Synchronization
@@ -156,9 +157,11 @@ enum Transmit {
         batch.pointee.count = 0
         // With a flush interval packets may have waited while their port went.
         let isThere = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring) == record
+        let start = worker.pointee.isSampled ? clinux_tsc() : 0
         let sent =
             isThere
             ? Int(PortRecord.queue(record, worker.pointee.slot).pointee.transmit(packets, count: UInt16(truncatingIfNeeded: count))) : 0
+        if start != 0 { bump(worker.pointee.statistics + WorkerCounter.stageTransmit, clinux_tsc() &- start) }
         var refusedBytes: UInt64 = 0
         index = sent
         while index < count {

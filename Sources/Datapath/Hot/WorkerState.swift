@@ -33,7 +33,23 @@ enum WorkerCounter {
     static var transmittedPackets: Int { @_noLocks @inline(__always) get { 16 } }
     static var puntsLost: Int { @_noLocks @inline(__always) get { 17 } }
     static var cacheSlots: Int { @_noLocks @inline(__always) get { 18 } }
-    static var count: Int { @_noLocks @inline(__always) get { 24 } }
+    static var busyIterations: Int { @_noLocks @inline(__always) get { 19 } }
+    /// Cycles that translations took, and how many took so many: word n counts those of 2^n to 2^(n+1) - 1 cycles.
+    static var upcallCycles: Int { @_noLocks @inline(__always) get { 20 } }
+    static var upcallLatency: Int { @_noLocks @inline(__always) get { 40 } }
+    static var latencyBins: Int { @_noLocks @inline(__always) get { 32 } }
+    /// Bursts by their number of packets: word n counts those of 2^n to 2^(n+1) - 1.
+    static var burstSizes: Int { @_noLocks @inline(__always) get { 32 } }
+    static var burstBins: Int { @_noLocks @inline(__always) get { 6 } }
+    /// Of every 64th burst: its packets, and the cycles of its stages. Transmission is that of its full batches, or of the flush.
+    static var sampledPackets: Int { @_noLocks @inline(__always) get { 72 } }
+    static var stageReceive: Int { @_noLocks @inline(__always) get { 73 } }
+    static var stageExtract: Int { @_noLocks @inline(__always) get { 74 } }
+    static var stageLookup: Int { @_noLocks @inline(__always) get { 75 } }
+    static var stageUpcalls: Int { @_noLocks @inline(__always) get { 76 } }
+    static var stageActions: Int { @_noLocks @inline(__always) get { 77 } }
+    static var stageTransmit: Int { @_noLocks @inline(__always) get { 78 } }
+    static var count: Int { @_noLocks @inline(__always) get { 80 } }
 }
 
 /// A port's counters in one thread, as word indices. Every packet received ends in exactly one of `forwarded`, `punted`
@@ -349,6 +365,9 @@ struct WorkerState {
     /// Rounds of polling, and the cycle counter when the latest burst, or the latest round, was over.
     var pollRounds: UInt32 = 0
     var lastCycles: UInt64 = 0
+    /// Bursts so far, and whether the one at work is a sample whose stages are timed.
+    var bursts: UInt32 = 0
+    var isSampled = false
     var soloBursts: Int = 0
     /// By port: packets of it handed to the handler; and, written by the handler, taken out.
     var deferredByPort: UnsafeMutablePointer<UInt32>

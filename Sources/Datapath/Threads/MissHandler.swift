@@ -92,7 +92,12 @@ final class MissHandler: @unchecked Sendable {
                 continue
             }
             translated += 1
+            let begun = clinux_tsc()
             translate(worker, index)
+            let cycles = max(1, clinux_tsc() &- begun)
+            let bin = min(WorkerCounter.latencyBins - 1, 63 - cycles.leadingZeroBitCount)
+            bump(worker.pointee.statistics + (WorkerCounter.upcallLatency + bin), 1)
+            bump(worker.pointee.statistics + WorkerCounter.upcallCycles, cycles)
         }
         bump(worker.pointee.statistics + WorkerCounter.missed, missed)
         bump(worker.pointee.statistics + WorkerCounter.upcalls, UInt64(translated))

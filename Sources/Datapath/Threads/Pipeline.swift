@@ -21,26 +21,61 @@ enum Burst {
         }
         let isTimed = worker.pointee.shared.pointee.timeUsers.pointee.load(ordering: .relaxed) != 0
         if isTimed { MissPath.lookAtClock(worker) }
+        bump(worker.pointee.statistics + (WorkerCounter.burstSizes &+ (Int.bitWidth &- 1 &- count.leadingZeroBitCount)), 1)
         Stages.receive(worker, count, port: port)
         worker.pointee.recirculationBudget = DatapathLimits.recirculationsPerBurst
         let admitted = isTimed ? Policing.admit(worker, count, port: port) : count
         if admitted == 0 { return }
-        let kept = Stages.extractReceived(worker, admitted, port: port)
-        if kept > 0 {
-            let missed = Stages.lookup(worker, kept)
-            if worker.pointee.isLight {
-                let only = worker.pointee.onlyEntry
-                if only != 0 {
-                    Stages.actLightly(worker, kept, port: port, entry: only)
-                } else {
-                    Stages.actLightly(worker, kept, port: port)
+        if worker.pointee.isSampled {
+            processSample(worker, admitted, port: port)
+        } else {
+            let kept = Stages.extractReceived(worker, admitted, port: port)
+            if kept > 0 {
+                let missed = Stages.lookup(worker, kept)
+                if worker.pointee.isLight {
+                    actLightly(worker, kept, port)
+                    return
                 }
-                return
+                if missed > 0 { MissPath.handle(worker, kept) }
+                finish(worker, kept)
             }
-            if missed > 0 { MissPath.handle(worker, kept) }
-            finish(worker, kept)
         }
         if worker.pointee.recirculationCount > 0 { passes(worker, Stages.takeRecirculated(worker)) }
+    }
+
+    @inline(__always)
+    private static func actLightly(_ worker: Worker, _ count: Int, _ port: UInt32) {
+        let only = worker.pointee.onlyEntry
+        if only != 0 {
+            Stages.actLightly(worker, count, port: port, entry: only)
+        } else {
+            Stages.actLightly(worker, count, port: port)
+        }
+    }
+
+    /// The first pass of a burst, with a look at the clock between its stages.
+    @inline(never)
+    private static func processSample(_ worker: Worker, _ count: Int, port: UInt32) {
+        let statistics = worker.pointee.statistics
+        bump(statistics + WorkerCounter.sampledPackets, UInt64(count))
+        var before = clinux_tsc()
+        func note(_ stage: Int, _ other: UInt64 = 0) {
+            let now = clinux_tsc()
+            bump(statistics + stage, now &- before &- other)
+            before = now
+        }
+        let kept = Stages.extractReceived(worker, count, port: port)
+        note(WorkerCounter.stageExtract)
+        if kept == 0 { return }
+        let missed = Stages.lookup(worker, kept)
+        note(WorkerCounter.stageLookup)
+        if missed > 0 {
+            MissPath.handle(worker, kept)
+            note(WorkerCounter.stageUpcalls)
+        }
+        let sending = statistics[WorkerCounter.stageTransmit].load(ordering: .relaxed)
+        if worker.pointee.isLight { actLightly(worker, kept, port) } else { finish(worker, kept) }
+        note(WorkerCounter.stageActions, statistics[WorkerCounter.stageTransmit].load(ordering: .relaxed) &- sending)
     }
 
     /// Takes the packets in the burst arrays, and what recirculates of them, through the stages from extraction on.
@@ -79,8 +114,12 @@ enum Burst {
             var index = 0
             while index < count {
                 let entry = PollList.entry(list, index)
+                worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
+                let polled = worker.pointee.isSampled ? clinux_tsc() : 0
                 let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
                 if received > 0 {
+                    worker.pointee.bursts &+= 1
+                    if worker.pointee.isSampled { bump(worker.pointee.statistics + WorkerCounter.stageReceive, clinux_tsc() &- polled) }
                     // Several queues' empty polls are nobody's; with one queue there are none, and receiving counts.
                     let start = count == 1 ? worker.pointee.lastCycles : clinux_tsc()
                     process(worker, received, port: entry.pointee.port)

@@ -157,6 +157,7 @@ final class WorkerThread: @unchecked Sendable {
             round &+= 1
             if received > 0 {
                 bump(statistics + WorkerCounter.busyCycles, after &- before)
+                bump(statistics + WorkerCounter.busyIterations, 1)
                 before = after
                 idleRounds = 0
                 latestPacket = after

@@ -14,6 +14,13 @@ extension SwitchCommands {
             datapath.clearThreadStatistics()
             return ""
         }
+        registry.register(
+            "dpif-netdev/pmd-perf-show", usage: "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]", arguments: 0...8
+        ) { (words) throws(CommandError) in
+            let core = try core(words.filter { $0 != "-nh" })
+            let threads = datapath.pmdStatistics().filter { core == nil || $0.cpu == core }
+            return threads.map { performance($0, hasHistograms: !words.contains("-nh")) }.joined(separator: "\n")
+        }
         registry.register("dpif-netdev/pmd-rxq-show", usage: "[-pmd core] [-secs secs] [dp]", arguments: 0...5) {
             (words) throws(CommandError) in
             queues(try core(words))
@@ -35,7 +42,7 @@ extension SwitchCommands {
         var index = 0
         while index < words.count {
             switch words[index] {
-            case "-pmd", "-secs":
+            case "-pmd", "-secs", "-it", "-ms":
                 guard index + 1 < words.count, let number = Int(words[index + 1]), number >= 0 else {
                     throw CommandError("\(words[index]) needs a number")
                 }
@@ -89,6 +96,74 @@ extension SwitchCommands {
         guard received > 0 else { return text }
         text += "  avg cycles per packet: \(fixed(total / Double(received), 2)) (\(fixed(total, 0))/\(received))\n"
         text += "  avg processing cycles per packet: \(fixed(thread.cyclesPerPacket, 2)) (\(thread.busyCycles)/\(received))\n"
+        return text
+    }
+
+    /// `pmd-perf-show` of one thread.
+    private func performance(_ thread: ThreadStatistics, hasHistograms: Bool) -> String {
+        let frequency = Double(Datapath.cyclesPerSecond)
+        let (busy, idle, sleep) = (Double(thread.busyCycles), Double(thread.idleCycles), Double(thread.sleepCycles))
+        let seconds = (busy + idle + sleep) / frequency
+        func share(_ part: Double, _ whole: Double) -> String { right(fixed(whole > 0 ? part * 100 / whole : 0, 1), 5) }
+        func line(_ name: String, _ value: UInt64, _ rest: String) -> String {
+            "  " + left(name, 24) + right(String(value), 14) + "  " + rest + "\n"
+        }
+        let (iterations, received) = (thread.iterations, thread.receivedPackets)
+        let passes = received &+ thread.recirculatedPackets
+        let kilo = { (packets: UInt64) in fixed(seconds > 0 ? Double(packets) / seconds / 1e3 : 0, 0) }
+        var text = "Measurement duration: \(fixed(seconds, 3)) s\n\n" + title(thread) + "\n"
+        text += line("Iterations:", iterations, "(\(fixed(iterations > 0 ? seconds * 1e6 / Double(iterations) : 0, 2)) us/it)")
+        text += line(
+            "- Used TSC cycles:", thread.busyCycles &+ thread.idleCycles, "(\(share(busy + idle, busy + idle + sleep)) % of total cycles)")
+        text += line(
+            "- idle iterations:", iterations &- min(iterations, thread.busyIterations), "(\(share(idle, busy + idle)) % of used cycles)")
+        text += line("- busy iterations:", thread.busyIterations, "(\(share(busy, busy + idle)) % of used cycles)")
+        text += line("- sleep iterations:", thread.sleeps, "(\(share(Double(thread.sleeps), Double(iterations))) % of iterations)")
+        text += line(
+            "Sleep time (us):", UInt64(sleep / frequency * 1e6),
+            "(\(fixed(thread.sleeps > 0 ? sleep / frequency * 1e6 / Double(thread.sleeps) : 0, 0)) us/sleep avg.)")
+        text += line("Rx packets:", received, "(\(kilo(received)) Kpps, \(fixed(thread.cyclesPerPacket, 0)) cycles/pkt)")
+        text += line("Datapath passes:", passes, "(\(fixed(received > 0 ? Double(passes) / Double(received) : 0, 2)) passes/pkt)")
+        for name in ["- PHWOL hits:", "- MFEX Opt hits:", "- Simple Match hits:"] { text += line(name, 0, "(\(share(0, 0)) %)") }
+        text += line("- EMC hits:", thread.cacheHits, "(\(share(Double(thread.cacheHits), Double(passes))) %)")
+        text += line("- SMC hits:", 0, "(\(share(0, 0)) %)")
+        let probes = thread.megaflowHits == 0 ? 0 : Double(thread.subtableProbes) / Double(thread.megaflowHits)
+        text += line(
+            "- Megaflow hits:", thread.megaflowHits,
+            "(\(share(Double(thread.megaflowHits), Double(passes))) %, \(fixed(probes, 2)) subtbl lookups/hit)")
+        let latency = thread.upcalls > 0 ? Double(thread.upcallCycles) / frequency * 1e6 / Double(thread.upcalls) : 0
+        text += line("- Upcalls:", thread.upcalls, "(\(share(Double(thread.upcalls), Double(passes))) %, \(fixed(latency, 1)) us/upcall)")
+        text += line("- Lost upcalls:", thread.lostUpcalls, "(\(share(Double(thread.lostUpcalls), Double(passes))) %)")
+        let batches = thread.transmittedBatches
+        text += line("Tx packets:", thread.transmittedPackets, "(\(kilo(thread.transmittedPackets)) Kpps)")
+        text += line(
+            "Tx batches:", batches, "(\(fixed(batches > 0 ? Double(thread.transmittedPackets) / Double(batches) : 0, 2)) pkts/batch)")
+        for stage in thread.stages { text += "  \(stage.name) cycles per packet: \(fixed(stage.cyclesPerPacket, 1))\n" }
+        for (name, rate) in [("last second", thread.lastSecond), ("last minute", thread.lastMinute)] {
+            guard let rate else { continue }
+            text += "  packets per second, \(name): \(fixed(rate.packetsPerSecond, 0))\n"
+            text += "  upcalls per second, \(name): \(fixed(rate.upcallsPerSecond, 0))\n"
+            text += "  processing cycles per packet, \(name): \(fixed(rate.cyclesPerPacket, 1))\n"
+            text += "  busy percent, \(name): \(fixed(rate.busyPercent, 1))\n"
+        }
+        return hasHistograms ? text + histograms(thread, frequency) : text
+    }
+
+    private func histograms(_ thread: ThreadStatistics, _ frequency: Double) -> String {
+        func microseconds(_ cycles: UInt64) -> String { fixed(Double(cycles) / frequency * 1e6, 1) }
+        var text = "\n  Packets per burst        Bursts\n"
+        for (bin, count) in thread.burstSizes.enumerated() where count > 0 {
+            let (low, high) = (1 << bin, min(32, (2 << bin) - 1))
+            text += "  " + left(low >= high ? "\(high)" : "\(low)-\(high)", 18) + right(String(count), 13) + "\n"
+        }
+        guard thread.upcallLatency.contains(where: { $0 > 0 }) else { return text }
+        text += "\n  Upcall time below (us)  Upcalls\n"
+        for (bin, count) in thread.upcallLatency.enumerated() where count > 0 {
+            text += "  " + left(microseconds(2 << UInt64(bin)), 18) + right(String(count), 13) + "\n"
+        }
+        for (name, part) in [("50", 0.5), ("99", 0.99), ("99.9", 0.999)] {
+            text += "  upcall microseconds, \(name)th percentile below: \(microseconds(thread.upcallCycles(atMostFor: part)))\n"
+        }
         return text
     }
 
