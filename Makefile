@@ -57,7 +57,7 @@ run: release ## start the switch in the foreground: br0, two vhost-user ports, a
 demo: release ## boot two QEMU guests that talk through the switch, and cut them off with a flow
 	$(PYTHON) Tests/Demo/demo.py --switch apus --bin $(RELEASE)
 
-test: test-unit test-system ## all tests
+test: test-unit hotpath test-system ## all tests, and the check of the poll loop's machine code
 
 test-unit: deps ## the Swift tests
 	$(SWIFT) build --build-tests $(FLAGS)
