@@ -170,8 +170,10 @@ static void update_interest(struct session *e, uint64_t time) {
     if (e->out_sent < e->out_size) front |= EPOLLOUT;
     if (e->out_size == 0) back |= EPOLLIN;
     if (e->whole) back |= EPOLLOUT;
-    want(e->front_watch, e->front, front);
-    want(e->back_watch, e->back, back);
+    if (front != e->front_interest) want(e->front_watch, e->front, front);
+    if (back != e->back_interest) want(e->back_watch, e->back, back);
+    e->front_interest = front;
+    e->back_interest = back;
 }
 
 static int connect_to(const char *path) {
@@ -225,6 +227,7 @@ static bool begin(struct cvhost_socket *s, int front, uint64_t time) {
     e->back = back;
     e->used = true;
     s->awaiting_since = time;
+    e->front_interest = e->back_interest = EPOLLIN;
     e->front_watch = watch(front, EPOLLIN, s, WATCH_FRONT, (uint8_t)number);
     e->back_watch = watch(back, EPOLLIN, s, WATCH_BACK, (uint8_t)number);
     count_event(s, CVHOST_EVENT_CONNECTED);

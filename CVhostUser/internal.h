@@ -80,6 +80,7 @@ struct session {
     bool used;
     int front, back;
     uint32_t front_watch, back_watch;
+    uint32_t front_interest, back_interest; ///< epoll events asked for
     _Atomic int vid;           ///< NO_DEVICE until rte_vhost has accepted; written by its thread
     _Atomic bool gone;         ///< rte_vhost has closed it
     uint64_t serial;

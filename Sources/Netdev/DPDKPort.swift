@@ -1,17 +1,19 @@
 // An Ethernet device of DPDK.
 
 internal import CDPDK
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 
-/// A port of kind `dpdk`: the device that `options:dpdk-devargs` names, probed when the port opens unless it is there.
+/// A port of kind `dpdk`: the device that `options:dpdk-devargs` names, probed when the port opens unless it is there; or of kind
+/// `afxdp`: an interface of the host by DPDK's AF_XDP driver.
 ///
 /// ## Thread safety
 /// Control calls into the device are serialised by a mutex; the data path goes past it, on queues that are set up before
 /// the first handle is given out and taken down after the last one is gone.
 final class DPDKPort: Port {
     let name: String
-    let kind = PortKind.dpdk
+    let kind: PortKind
     let numaNode: Int
     let rxQueueCount: Int
     let txQueueCount: Int
@@ -40,11 +42,8 @@ final class DPDKPort: Port {
 
     init(_ configuration: NetdevConfiguration) throws(PortError) {
         let name = configuration.name
-        guard let devargs = configuration.options["dpdk-devargs"], !devargs.isEmpty else {
-            throw .missingOption(
-                port: name, option: "dpdk-devargs", hint: "a PCI address such as 0000:3b:00.0 or a virtual device such as net_null0")
-        }
         let receiveQueues = try configuration.number("n_rxq", in: 1...NetdevLimits.receiveQueues, otherwise: 1)
+        let devargs = try DPDKPort.device(configuration, receiveQueues: receiveQueues)
         let rxDescriptors = try configuration.descriptorCount("n_rxq_desc")
         let txDescriptors = try configuration.descriptorCount("n_txq_desc")
         try DPDKPort.checkFiles(devargs, port: name)
@@ -82,6 +81,7 @@ final class DPDKPort: Port {
             var info = cdpdk_port_info()
             cdpdk_port_get_info(port, &info)
             self.name = name
+            kind = configuration.kind
             self.configuration = configuration
             devicePort = port
             device = devargs
@@ -101,6 +101,25 @@ final class DPDKPort: Port {
             throw error
         }
         _ = link()
+    }
+
+    /// What DPDK calls the device.
+    private static func device(_ configuration: NetdevConfiguration, receiveQueues: Int) throws(PortError) -> String {
+        let name = configuration.name
+        if configuration.kind == .afxdp {
+            guard clinux_interface_index(name) > 0 else {
+                throw .device(port: name, device: name, reason: "this host has no such interface")
+            }
+            guard !name.utf8.contains(UInt8(ascii: ",")) else {
+                throw .invalidName(port: name, reason: "DPDK's AF_XDP driver takes no interface with a ',' in its name")
+            }
+            return "net_af_xdp_\(name),iface=\(name),start_queue=0,queue_count=\(receiveQueues)"
+        }
+        guard let devargs = configuration.options["dpdk-devargs"], !devargs.isEmpty else {
+            throw .missingOption(
+                port: name, option: "dpdk-devargs", hint: "a PCI address such as 0000:3b:00.0 or a virtual device such as net_null0")
+        }
+        return devargs
     }
 
     private static func remove(_ port: UInt16) {

@@ -32,7 +32,7 @@ public enum Netdev {
         try configuration.check()
         if configuration.isDummy { return try DummyPort(configuration, mode: .device) }
         switch configuration.kind {
-        case .dpdk: return try DPDKPort(configuration)
+        case .dpdk, .afxdp: return try DPDKPort(configuration)
         case .dpdkvhostuser, .dpdkvhostuserclient: return try VhostPort(configuration)
         case .tap, .internal, .system: return try KernelPort(configuration)
         case .dummy, .dummyPMD, .dummyInternal: return try DummyPort(configuration, mode: .device)

@@ -82,7 +82,7 @@ public struct NetdevConfiguration: Sendable, Equatable {
             guard !name.contains("/") else {
                 throw .invalidName(port: name, reason: "a vhost-user socket is named after its port, and a file's name has no '/'")
             }
-        case .tap, .internal, .system:
+        case .tap, .internal, .system, .afxdp:
             guard name.utf8.count <= NetdevLimits.interfaceName else {
                 throw .invalidName(
                     port: name, reason: "an interface's name on this host has at most \(NetdevLimits.interfaceName) bytes")

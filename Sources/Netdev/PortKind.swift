@@ -12,6 +12,8 @@ public enum PortKind: String, Sendable, CaseIterable {
     case `internal`
     /// An existing interface of the host, through a raw packet socket.
     case system
+    /// The same through an AF_XDP socket, by DPDK's driver: polled by PMD threads. Offloads of the interface are not used.
+    case afxdp
     /// In memory, for tests: packets are injected and taken out by calls.
     case dummy
     /// The same, polled by PMD threads.

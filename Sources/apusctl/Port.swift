@@ -6,7 +6,7 @@ import Glibc
 
 struct Port: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Add, remove, list and count ports.", subcommands: [Add.self, Delete.self, List.self, Stats.self])
+        abstract: "Add, remove, list and count ports.", subcommands: [Add.self, Delete.self, List.self, Show.self, Stats.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -88,6 +88,15 @@ struct Port: ParsableCommand {
         @Argument(help: "The bridge.") var bridge: String?
 
         func run() throws { options.write(try DatabaseClient(options.directory).view().portReport(bridge: bridge)) }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show a port in full: what was negotiated with whoever is behind it, and why it is down.")
+        @OptionGroup var options: GlobalOptions
+        @Argument(help: "The port.") var port: String
+
+        func run() throws { options.write(try DatabaseClient(options.directory).view().portReport(port: port)) }
     }
 
     struct Stats: ParsableCommand {

@@ -564,3 +564,5 @@ def test_counters_say_what_happened(site):
     site.wait_counter("vhost_connections")
     wait_until(lambda: "request 99" in site.switch.interface("evil")["status"].get("reason", ""), 10,
                lambda: f"the reason is in the status: {site.switch.interface('evil')['status']}")
+    text = site.switch.apusctl("port", "show", "evil")
+    assert "down because" in text and "request 99" in text and "vhost_refused_messages" in text, text

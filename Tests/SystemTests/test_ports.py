@@ -189,3 +189,18 @@ def test_a_bridges_device_is_free_when_the_bridge_is_gone(switch):
         assert switch.interface("br0")["error"] == []
         switch.vsctl("del-br", "br0")
         assert run(["ip", "link", "show", "br0"], check=False).returncode != 0 or switch.kind == "ovs"
+
+
+@pytest.mark.apus
+def test_af_xdp_ports(bridge, namespace):
+    """Host interfaces by AF_XDP sockets, polled by PMD threads; and a name that is not there."""
+    one, two = namespace("10.99.7.1/24"), namespace("10.99.7.2/24")
+    for number, side in enumerate((one, two), 1):
+        bridge.add_port(side.device, "afxdp", ofport=number)
+        assert bridge.interface(side.device)["error"] == []
+    bridge.ofctl("add-flow", "priority=1,actions=NORMAL")
+    assert one.ping("10.99.7.2", 5) == 5
+    bridge.add_port("nosuch0", "afxdp", check=False)
+    assert "no such interface" in "".join(bridge.interface("nosuch0")["error"])
+    text = bridge.apusctl("port", "show", "nosuch0")
+    assert "down because" in text and "no such interface" in text, text

@@ -112,7 +112,8 @@ extension InterfaceView {
         self.init(
             uuid: row["_uuid"]?.uuidText ?? "", name: row["name"]?.string ?? "", type: row["type"]?.string ?? "",
             ofport: row["ofport"]?.optionalInteger, error: row["error"]?.optionalString, hardwareAddress: row["mac_in_use"]?.optionalString,
-            linkState: row["link_state"]?.optionalString, mtu: row["mtu"]?.optionalInteger, options: row["options"]?.strings ?? [:],
+            linkState: row["link_state"]?.optionalString, adminState: row["admin_state"]?.optionalString, mtu: row["mtu"]?.optionalInteger,
+            options: row["options"]?.strings ?? [:],
             statistics: row["statistics"]?.integers ?? [:], status: row["status"]?.strings ?? [:])
     }
 }

@@ -13,6 +13,8 @@ public struct InterfaceView: Equatable, Sendable {
     public var hardwareAddress: String?
     /// "up", "down", or nil if unknown.
     public var linkState: String?
+    /// "up", "down", or nil if unknown.
+    public var adminState: String?
     /// Bytes.
     public var mtu: Int64?
     public var options: [String: String]

@@ -1,0 +1,117 @@
+"""Guests come, go, die and change under traffic. APUS_MATRIX=all runs every cell, else a few that differ in everything; APUS_CHURN=N
+makes 256 ports come and go N times (default: 24 of them, twice)."""
+import itertools
+import os
+
+import pytest
+
+from Harness.frontend import FrontEnd, Listener
+from Harness.packets import udp_frame
+from Harness.process import wait_until
+
+pytestmark = pytest.mark.apus
+ROLES, QUEUES, RINGS = ("server", "client"), (1, 2, 8), ("split", "packed")
+CELLS = list(itertools.product(ROLES, QUEUES, RINGS))
+if os.environ.get("APUS_MATRIX") != "all":
+    CELLS = [("server", 1, "packed"), ("client", 2, "split"), ("server", 8, "split"), ("client", 8, "packed")]
+CHURN = int(os.environ.get("APUS_CHURN", "2"))
+PORTS = 256 if "APUS_CHURN" in os.environ else 24
+
+
+def descriptors(switch):
+    return len(os.listdir(f"/proc/{switch.daemon.pid}/fd"))
+
+
+@pytest.mark.parametrize("role,queues,rings", CELLS, ids=lambda value: str(value))
+def test_matrix(bridge, folder, testpmd, role, queues, rings):
+    """Start, SIGKILL, start again with another number of queues; the port follows, and traffic resumes."""
+    if role == "server":
+        bridge.add_port("v1", "dpdkvhostuser", ofport=1)
+        path = bridge.path("v1")
+    else:
+        path = f"{folder}/g1"
+        bridge.add_port("v1", "dpdkvhostuserclient", ofport=1, vhost_server_path=path)
+    bridge.ofctl("add-flow", "in_port=1,actions=in_port")
+    extra = ",packed_vq=1" if rings == "packed" else ""
+    for count in (queues, 1 if queues > 1 else 2):
+        guest = testpmd(path, "flowgen", server=role == "client", queues=count, vdev=extra)
+        guest.wait_traffic("rx", 2000)
+        status = wait_until(lambda: bridge.interface("v1")["status"].get("num_of_vrings") == str(2 * count)
+                            and bridge.interface("v1")["status"], 10, lambda: f"{count} queues: {dict(bridge.interface('v1')['status'])}")
+        assert ("ring_packed" in status["negotiated"]) == (rings == "packed"), status
+        guest.kill()
+        bridge.wait_link("v1", up=False)
+        assert bridge.interface("v1")["status"]["reason"]
+        if role == "client":
+            os.unlink(path)
+    assert bridge.daemon.returncode() is None
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_front_ends_that_come_and_go(bridge, folder, role):
+    """Guests in a row, each heard; nothing is left of them."""
+    path = bridge.path("v1") if role == "server" else f"{folder}/g1"
+    listener = Listener(path) if role == "client" else None
+    try:
+        if role == "server":
+            bridge.add_port("v1", "dpdkvhostuser", ofport=1)
+        else:
+            bridge.add_port("v1", "dpdkvhostuserclient", ofport=1, vhost_server_path=path)
+        bridge.ofctl("add-flow", "in_port=1,actions=in_port")
+        before = None
+        for number in range(10 * CHURN + 10):
+            with listener.accept() if listener else FrontEnd(path) as guest:
+                guest.start()
+                frame = udp_frame(src_port=2000 + number)
+                guest.transmit(frame)
+                assert guest.wait_frames(1)[0][1] == frame
+            if number == 5:
+                bridge.wait_link("v1", up=False)
+                before = descriptors(bridge)
+        if listener:
+            listener.close()
+        bridge.wait_link("v1", up=False)
+        wait_until(lambda: descriptors(bridge) <= before, 10, lambda: f"{descriptors(bridge)} descriptors, {before} before")
+    finally:
+        if listener:
+            listener.close()
+
+
+def test_ports_come_and_go_in_numbers(bridge, folder):
+    """Many ports at once, with guests on some, again and again: descriptors, sockets and folders are as before."""
+    names = [f"v{number}" for number in range(1, PORTS + 1)]
+    bridge.add_port("v0", "dpdkvhostuser", ofport=300)
+    before = descriptors(bridge)
+    for _ in range(CHURN):
+        words = []
+        for number, name in enumerate(names, 1):
+            words += ["--", "add-port", "br0", name, "--", "set", "Interface", name, "type=dpdkvhostuser", f"ofport_request={number}"]
+        bridge.vsctl(*words[1:], timeout=60)
+        guests = [FrontEnd(bridge.path(name)).start() for name in names[:8]]
+        for name in names[:8]:
+            bridge.wait_link(name)
+        bridge.vsctl(*[word for name in names for word in ("--", "del-port", name)][1:], timeout=60)
+        for guest in guests:
+            assert guest.is_cut_off()
+            guest.close()
+        assert not any(os.path.exists(bridge.path(name)) for name in names)
+        wait_until(lambda: descriptors(bridge) <= before, 10, lambda: f"{descriptors(bridge)} descriptors, {before} before")
+    assert len(os.listdir(bridge.path(".vhost"))) == 1
+
+
+def test_sockets_have_owner_and_mode(bridge):
+    bridge.add_port("v1", "dpdkvhostuser")
+    assert os.stat(bridge.path("v1")).st_mode & 0o777 == 0o660
+    bridge.add_port("v2", "dpdkvhostuser", vhost_sock_owner="nobody", vhost_sock_group="65534", vhost_sock_mode="0600")
+    found = os.stat(bridge.path("v2"))
+    assert (found.st_mode & 0o777, found.st_gid) == (0o600, 65534) and found.st_uid != 0
+    bridge.add_port("v3", "dpdkvhostuser", check=False, vhost_sock_owner="no-such-user-here")
+    assert "no-such-user-here" in "".join(bridge.interface("v3")["error"])
+
+
+def test_a_port_that_waits_says_for_what(bridge, folder):
+    bridge.add_port("v1", "dpdkvhostuserclient", vhost_server_path=f"{folder}/nobody")
+    wait_until(lambda: "No such file" in bridge.interface("v1")["status"].get("reason", ""), 10,
+               lambda: f"{dict(bridge.interface('v1')['status'])}")
+    bridge.add_port("v2", "dpdkvhostuser")
+    assert "no front-end is connected" in bridge.interface("v2")["status"]["reason"]
