@@ -120,7 +120,8 @@ public struct BridgePort: Equatable, Sendable {
         case .access: vlan == tag
         case .trunk: trunks?.contains(vlan) ?? true
         case .dot1qTunnel: vlan == tag && customerVLANs?.contains(customer) ?? true
-        case .nativeTagged, .nativeUntagged: vlan == tag || (trunks?.contains(vlan) ?? true)
+        // What is untagged on the wire is the native VLAN's, never VLAN 0's.
+        case .nativeTagged, .nativeUntagged: vlan == tag || (vlan != 0 && trunks?.contains(vlan) ?? true)
         }
     }
 }

@@ -104,8 +104,11 @@ extension Translator {
         freezing = nil
         let mark = actions.count
         let changesBefore = changeCount
+        let mirrorsBefore = (mirrored, mirrorChange, changeMark)
         body()
         finishFreezing(withActionSet: false)
+        // What was copied of the packet as it is again counts; what was copied of a changed one does not.
+        if changeMark != mirrorsBefore.2 { (mirrored, mirrorChange, changeMark) = mirrorsBefore }
         memory.copyMemory(from: frame, byteCount: Translator.savedBytes)
         frameCount -= 1
         (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version) = saved

@@ -41,7 +41,7 @@ struct VLANLanes: Equatable {
         case .nativeUntagged: if outer.id == port.tag { result = popped }
         }
         // VLAN 0 is no VLAN: a tag with nothing but a priority is kept only where it is wanted.
-        if port.priorityTags != .never, result.outer.id == 0 { result.outer.priority = priority }
+        if port.priorityTags != .never { result.outer.priority = priority }
         if result.outer.id | result.outer.priority == 0, !(port.priorityTags == .always && result.outer.type != 0) {
             result.outer = Lane()
         } else if result.outer.type == 0 {

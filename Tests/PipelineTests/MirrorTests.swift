@@ -47,6 +47,13 @@ private func ports(_ numbers: UInt32...) -> Set<OpenFlowPort> { Set(numbers.map 
         #expect(rig.actions("in_port=2,tcp") == "3,set(eth(dst=02:00:00:00:00:99)),1,3")
     }
 
+    @Test func copiesOfACloneThatChangesThePacketCountForItOnly() {
+        let rig = Rig()
+        rig.mirrors(MirrorSettings(identifier: "m", sources: ports(1), destinations: ports(2, 4), outputPort: OpenFlowPort(3)))
+        rig.flows("in_port=1,actions=clone(mod_dl_dst:02:00:00:00:00:99,output:2),output:4")
+        #expect(rig.actions("in_port=1,tcp") == "3,clone(set(eth(dst=02:00:00:00:00:99)),2,3),4")
+    }
+
     @Test func normalLeavesTheOutputPortAlone() {
         let rig = Rig(failMode: .standalone)
         rig.mirrors(MirrorSettings(identifier: "m", sources: ports(1), outputPort: OpenFlowPort(3)))
