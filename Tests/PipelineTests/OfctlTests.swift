@@ -334,7 +334,8 @@ private let hasOfctl = access("/usr/bin/ovs-ofctl", X_OK) == 0
             #expect(encap.output.contains("OFPBAC_BAD_TYPE"), "\(encap.output)")
             #expect(server.ofctl("-O", "OpenFlow13", "add-flow", "{}", "table=254,actions=drop").output.contains("OFPBRC_EPERM"))
             #expect(server.ofctl("-O", "OpenFlow13", "add-flow", "{}", "ct_state=+trk,actions=ct(commit)").status != 0)
-            #expect(server.ofctl("-O", "OpenFlow13", "dump-ports", "{}", "77").output.contains("OFPBRC_BAD_PORT"))
+            // The field leaves out ports that it does not know.
+            #expect(server.ofctl("-O", "OpenFlow13", "dump-ports", "{}", "77").output.contains("0 ports"))
         }
     }
 
