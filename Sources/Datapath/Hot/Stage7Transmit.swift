@@ -138,7 +138,9 @@ enum Transmit {
         let packets = worker.pointee.batchPackets + Int(port) &* DatapathLimits.burst
         let (isMixed, meta) = (batch.pointee.isMixed, batch.pointee.meta)
         var bytes = batch.pointee.bytes
-        if let policer = record.atomicPointer(PortRecord.egressPolicer).pointee.load(ordering: .acquiring) {
+        // With a flush interval packets may have waited while their port went, and its record with it.
+        let isThere = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring) == record
+        if isThere, let policer = record.atomicPointer(PortRecord.egressPolicer).pointee.load(ordering: .acquiring) {
             count = Policing.release(worker, policer, packets, count, &bytes, isMixed: isMixed, meta: meta)
             if count == 0 {
                 batch.pointee.count = 0
@@ -155,8 +157,6 @@ enum Transmit {
             }
         }
         batch.pointee.count = 0
-        // With a flush interval packets may have waited while their port went.
-        let isThere = worker.pointee.shared.pointee.ports[Int(port)].load(ordering: .acquiring) == record
         let start = worker.pointee.isSampled ? clinux_tsc() : 0
         let sent =
             isThere
