@@ -134,6 +134,9 @@ extension Classifier {
             retiring = Retired()
         }
         if unlinking.isEmpty && freeing.isEmpty { return }
+        // Readers that come after this look may still see what is retired below it: that waits for the next call, also when
+        // there is no reader now.
+        let waiting = freeing.count
         let oldest = epochs.oldestReader()
         if let first = unlinking.first, first.tag < oldest {
             let passed = unlinking.prefix { $0.tag < oldest }.count
@@ -147,8 +150,7 @@ extension Classifier {
                 retiring = Retired()
             }
         }
-        // Readers that have come since may see what was retired just now: these wait for the next call.
-        let passed = freeing.prefix { $0.tag < oldest }.count
+        let passed = freeing.prefix(waiting).prefix { $0.tag < oldest }.count
         for entry in freeing.prefix(passed) { entry.what.memory.forEach { $0.deallocate() } }
         freeing.removeFirst(passed)
     }
