@@ -52,7 +52,7 @@ extension SwitchPipeline {
             if recirculation != 0 {
                 if let state = frozen.description(of: recirculation) {
                     translator.thaw(state, topology)
-                } else if let context = recirculations.context(of: recirculation) {
+                } else if let context = recirculations.description(of: recirculation) {
                     translator.resume(context, in: topology)
                 } else {
                     translator.drop(.recirculationLimit)

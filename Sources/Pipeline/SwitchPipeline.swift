@@ -20,7 +20,7 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     let epochs = ReaderEpochs()
     let seed: UInt64
     let punts = PuntRegistry()
-    let recirculations = RecirculationRegistry()
+    let recirculations = TokenRegistry<RecirculationContext>(first: 2, step: 2, lingering: PipelineLimits.lingeringRecirculations)
     /// The datapath's meter numbers.
     let meterNumbers = MeterNumbers()
     let frozen = TokenRegistry<FrozenState>(step: 2)

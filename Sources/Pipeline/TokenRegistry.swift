@@ -20,13 +20,21 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
         var entries: [UInt32: Entry] = [:]
         /// Numbers without holders, oldest first; some have found a holder again.
         var lingering: [UInt32] = []
-        var next: UInt32 = 1
+        var next: UInt32
     }
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let step: UInt32
+    private let lingering: Int
 
-    /// - Parameter step: between numbers, which begin with 1: where two registries share a space of numbers, each takes every other.
-    init(step: UInt32 = 1) { self.step = step }
+    /// - Parameters:
+    ///   - first: the first number, not 0.
+    ///   - step: between numbers: where two registries share a space of numbers, each takes every other.
+    ///   - lingering: numbers without holders that are kept at least.
+    init(first: UInt32 = 1, step: UInt32 = 1, lingering: Int = PipelineLimits.lingeringPuntTokens) {
+        state = Mutex(State(next: first))
+        self.step = step
+        self.lingering = lingering
+    }
 
     /// The number for a description, never 0; to be given back with `release`.
     func acquire(_ description: Description) -> UInt32 {
@@ -50,13 +58,13 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
             state.entries[token]!.holders = holders - 1
             if holders > 1 { return }
             state.lingering.append(token)
-            guard state.lingering.count > 2 * PipelineLimits.lingeringPuntTokens else { return }
-            for old in state.lingering.prefix(PipelineLimits.lingeringPuntTokens) {
+            guard state.lingering.count > 2 * lingering else { return }
+            for old in state.lingering.prefix(lingering) {
                 guard let entry = state.entries[old], entry.holders == 0 else { continue }
                 state.entries[old] = nil
                 state.tokens[entry.description] = nil
             }
-            state.lingering.removeFirst(PipelineLimits.lingeringPuntTokens)
+            state.lingering.removeFirst(lingering)
         }
     }
 

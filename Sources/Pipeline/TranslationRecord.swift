@@ -32,7 +32,7 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     let lessons: [Lesson]
     let finTimeouts: [FinTimeout]
     private let recirculations: [UInt32]
-    private let recirculationRegistry: RecirculationRegistry
+    private let recirculationRegistry: TokenRegistry<RecirculationContext>
     private let registry: PuntRegistry
     private let frozenTokens: [UInt32]
     private let frozen: TokenRegistry<FrozenState>
@@ -40,7 +40,7 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     /// Takes over the holds on `tokens`, `recirculations` and `frozenTokens`.
     init(
         visits: [TableVisit], stations: [StationSighting], tokens: [PuntToken], registry: PuntRegistry, groups: [GroupVisit],
-        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: RecirculationRegistry, frozenTokens: [UInt32],
+        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: TokenRegistry<RecirculationContext>, frozenTokens: [UInt32],
         frozen: TokenRegistry<FrozenState>, lessons: [Lesson], finTimeouts: [FinTimeout]
     ) {
         self.groups = groups
