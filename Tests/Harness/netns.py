@@ -45,6 +45,23 @@ class Namespace:
         run(["ip", "link", "del", self.device], check=False)
 
 
+class TapNamespace:
+    """A namespace with a tap device in it that QEMU has made: what is behind a machine's NIC."""
+
+    def __init__(self, tap, address):
+        self.name, self.tap = f"n{tap}", tap
+        run(["ip", "netns", "add", self.name])
+        run(["ip", "link", "set", tap, "netns", self.name])
+        self.run("ip", "addr", "add", address, "dev", tap)
+        self.run("ip", "link", "set", tap, "up")
+
+    run = Namespace.run
+    ping = Namespace.ping
+
+    def remove(self):
+        run(["ip", "netns", "del", self.name], check=False)
+
+
 class Cable:
     """A veth pair whose ends both stay on the host: the switch opens `device`, a test sends raw frames into the other end."""
 

@@ -201,6 +201,78 @@ class Guest:
             self.child = None
 
 
+class Host(Guest):
+    """A machine with NICs and an IOMMU, and with the switch in it: Apus as a user of real PCI devices.
+
+    `nics`: [(PCI device, MAC, tap device, further properties)]. Each sits behind a PCI Express port of its own, so that it can be
+    pulled; its address in the machine is `pci(index)`. The tap devices are made by QEMU, with `queues` queues each.
+    """
+
+    RUN = "/tmp/run"
+
+    def __init__(self, name, nics, folder, binaries, queues=1, memory=1024, cores=2):
+        super().__init__(name, [], [], folder, accelerator=choose_accelerator(), memory=memory, queues=queues)
+        self.nics, self.binaries, self.cores = nics, binaries, cores
+
+    def command(self):
+        kernel, initramfs = guest_image.build(self.binaries)
+        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                 "-machine", "q35" + (",kernel-irqchip=split" if self.accelerator == "kvm" else ""), "-m", str(self.memory),
+                 "-smp", str(self.cores), "-device", "intel-iommu,intremap=on", "-kernel", kernel, "-initrd", initramfs,
+                 "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off intel_iommu=on",
+                 "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off",
+                 "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
+        words += ["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+        for index, (kind, mac, tap, properties) in enumerate(self.nics):
+            # A virtio device goes by the IOMMU only if it is told to.
+            special = ",disable-legacy=on,iommu_platform=on,mq=on,vectors=8" if kind.startswith("virtio") else ""
+            queues = f",queues={self.queues}" if self.queues > 1 and special else ""
+            words += ["-device", f"pcie-root-port,id=slot{index},chassis={index + 1},slot={index + 1}",
+                      "-netdev", f"tap,id=net{index},ifname={tap},script=no,downscript=no{queues}",
+                      "-device", f"{kind},id=nic{index},bus=slot{index},netdev=net{index},mac={mac},romfile={special}{properties}"]
+        return words
+
+    def wait_ready(self, seconds=2 * BOOT_SECONDS):
+        super().wait_ready(seconds)
+        self.run("echo 160 > /proc/sys/vm/nr_hugepages; mkdir -p /dev/hugepages; mount -t hugetlbfs hugetlbfs /dev/hugepages")
+        for index in range(len(self.nics)):
+            self.bind(self.pci(index))
+        return self
+
+    @staticmethod
+    def pci(index):
+        # buses are numbered in the order of the ports they are behind
+        return f"0000:{index + 1:02x}:00.0"
+
+    def bind(self, address, driver="vfio-pci"):
+        """Takes a device from the kernel's driver, if it has one, and gives it to another."""
+        device = f"/sys/bus/pci/devices/{address}"
+        self.run(f"test ! -e {device}/driver || echo {address} > {device}/driver/unbind; echo {driver} > {device}/driver_override; "
+                 f"echo {address} > /sys/bus/pci/drivers_probe; test -e {device}/driver")
+
+    def start_switch(self, log_level="info"):
+        self.run(f"mkdir -p {self.RUN}; (OVS_RUNDIR={self.RUN} apusd --rundir {self.RUN} --log-level {log_level} </dev/null >/tmp/log 2>&1; "
+                 "echo $? > /tmp/status) >/dev/null 2>&1 &")
+        wait_until(lambda: self.run(f"test -S {self.RUN}/db.sock", check=False)[0] == 0, 60, lambda: f"{self.name}: apusd: {self.log()}")
+        return self
+
+    def log(self):
+        return self.run("cat /tmp/log", check=False)[1]
+
+    def vsctl(self, words, check=True, seconds=60):
+        return self.run(f"ovs-vsctl --timeout={seconds} --db=unix:{self.RUN}/db.sock {words}", check=check, seconds=seconds + 10)
+
+    def ofctl(self, words, **options):
+        return self.run(f"OVS_RUNDIR={self.RUN} ovs-ofctl {words}", **options)
+
+    def appctl(self, words, **options):
+        return self.run(f"ovs-appctl -t {self.RUN}/apusd.$(cat {self.RUN}/apusd.pid).ctl {words}", **options)
+
+    def column(self, port, column):
+        """A column of an Interface as ovs-vsctl prints it; of a map, `statistics:rx_packets`, one value."""
+        return self.vsctl(f"--if-exists get Interface {port} {column}").strip().strip('"')
+
+
 def _connect(path):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
