@@ -125,6 +125,7 @@ static int new_device(int vid) {
     __atomic_store_n(&s->offloads, offloads, __ATOMIC_RELAXED);
     for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
         __atomic_store_n(&s->rx[q].silence, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->tx[q].silence, 1, __ATOMIC_RELAXED);
         cdpdk_counter_store(&s->tx[q].counters.offloads, offloads);
     }
     __atomic_store_n(&s->attached, vid, __ATOMIC_SEQ_CST);
@@ -149,7 +150,7 @@ static int vring_state_changed(int vid, uint16_t index, int enable) {
     if (e == NULL || pair >= CVHOST_MAX_QUEUE_PAIRS) return 0;
     set_bit(index % 2u == 0 ? &e->tx_enabled : &e->rx_enabled, pair, enable != 0);
     if (__atomic_load_n(&s->attached, __ATOMIC_RELAXED) == vid) {
-        if (index % 2u == 1 && enable) __atomic_store_n(&s->rx[pair].silence, 1, __ATOMIC_RELAXED);
+        if (enable) __atomic_store_n(index % 2u == 1 ? &s->rx[pair].silence : &s->tx[pair].silence, 1, __ATOMIC_RELAXED);
         take_over(s, e, vid);
         cvhost_changed(s);
     }
@@ -388,7 +389,8 @@ struct cdpdk_queue_counters *cvhost_tx_counters(struct cvhost_socket *s, uint16_
 
 static void silence(struct queue *ring, int vid) {
     __atomic_store_n(&ring->silence, 0, __ATOMIC_RELAXED);
-    // a poll finds the packets; notifications would only cost the guest
+    // A poll finds packets, and room for others: notifications would only cost the guest, a system call or an exit for each burst
+    // it sends and for each it has made room for.
     rte_vhost_enable_guest_notification(vid, ring->index, 0);
 }
 
@@ -448,6 +450,7 @@ uint16_t cvhost_tx_burst(struct cvhost_socket *s, uint32_t queue, struct cdpdk_m
     uint32_t offloads = __atomic_load_n(&s->offloads, __ATOMIC_RELAXED);
     if (offloads != ALL_OFFLOADS) n = acceptable(packets, n, offloads);
     if (vid != NO_DEVICE && n > 0) {
+        if (__atomic_load_n(&ring->silence, __ATOMIC_RELAXED)) silence(ring, vid);
         unsigned retries = __atomic_load_n(&s->tx_retries, __ATOMIC_RELAXED);
         for (unsigned attempt = 0;; attempt++) {
             uint16_t now = rte_vhost_enqueue_burst(vid, ring->index, (struct rte_mbuf **)packets + sent, (uint16_t)(n - sent));

@@ -61,6 +61,8 @@ public enum DatapathLimits {
     @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
     /// Entries that maintenance looks at between two looks at its other duties.
     @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }
+    /// Sleeps of an idle PMD thread grow quickly up to this many nanoseconds, and slowly beyond.
+    @inlinable public static var quickSleepNanoseconds: UInt64 { @_noLocks get { 500_000 } }
     /// Rounds of an idle poll loop before its thread begins to sleep.
     @inlinable public static var idleRoundsBeforeSleep: UInt32 { @_noLocks get { 64 } }
 }

@@ -17,7 +17,7 @@ public struct DatapathSettings: Sendable, Equatable {
     /// `pmd-rxq-isolate`: a CPU that a queue is pinned to polls only pinned queues.
     public var isolatesPinnedQueues = true
     /// `pmd-sleep-max`: the longest sleep of an idle PMD thread, in microseconds; 0: never sleep.
-    public var maximumSleepMicroseconds: UInt32 = 1000
+    public var maximumSleepMicroseconds: UInt32 = 2000
     /// `max-idle`: megaflows unused for so long are removed.
     public var maximumIdleMilliseconds: UInt64 = 10_000
     /// `flow-limit`: megaflows kept; beyond it the idlest go first.

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from Harness.frontend import FrontEnd
 from Harness.packets import read_pcap, udp_frame
 from Harness.process import wait_until
 
@@ -140,6 +141,26 @@ def test_more_queues_than_one(bridge, folder, testpmd):
 
 def vhost_message(request, payload=b"", flags=1, size=None):
     return struct.pack("<III", request, flags, len(payload) if size is None else size) + payload
+
+
+@pytest.mark.apus
+def test_a_polled_guest_need_not_notify(bridge):
+    """A switch that polls both rings wants no notification of either: each would cost the guest an exit or a system call."""
+    for number in (1, 2):
+        bridge.add_port(f"v{number}", "dpdkvhostuser", ofport=number)
+        bridge.ofctl("add-flow", f"in_port={number},actions=output:{3 - number}")
+    with FrontEnd(bridge.path("v1")) as one, FrontEnd(bridge.path("v2")) as two:
+        one.start()
+        two.start()
+        bridge.wait_link("v1")
+        bridge.wait_link("v2")
+        for source, sink in ((one, two), (two, one)):
+            source.transmit(udp_frame())
+            assert sink.wait_frames(1)
+        for guest in (one, two):
+            for queue in (0, 1):
+                flags = struct.unpack_from("<H", guest.map, guest.ring_offset(queue) + 0x8000)[0]
+                assert flags == 1, f"ring {queue} asks for notifications"
 
 
 HOSTILE = {
