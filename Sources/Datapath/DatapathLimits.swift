@@ -57,7 +57,9 @@ public enum DatapathLimits {
     /// windows of so many microseconds.
     @inlinable public static var upcallSharePercent: UInt64 { @_noLocks get { 15 } }
     @inlinable public static var upcallWindowMicroseconds: UInt64 { @_noLocks get { 1000 } }
-    /// How long a PMD thread goes on polling after large bursts before it begins to sleep, in microseconds.
+    /// Cycles by which a port may be ahead of the slowest busy port of its thread before it is passed over: some 10 us.
+    @inlinable public static var shareSlackCycles: UInt64 { @_noLocks get { 25_000 } }
+    /// How long a PMD thread goes on polling after the latest packet before it begins to sleep, in microseconds.
     @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
     /// Entries that maintenance looks at between two looks at its other duties.
     @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }

@@ -65,6 +65,8 @@ enum PortCounter {
     static var forwarded: Int { @_noLocks @inline(__always) get { 5 } }
     /// Received by this port and taken by the control plane, but sent nowhere.
     static var punted: Int { @_noLocks @inline(__always) get { 6 } }
+    /// No count: the port's clock in the sharing of the thread's time, in cycles (see `Burst.pollOnce`).
+    static var turn: Int { @_noLocks @inline(__always) get { 7 } }
     static var drops: Int { @_noLocks @inline(__always) get { 8 } }
     static var count: Int { @_noLocks @inline(__always) get { 32 } }
 }
@@ -365,6 +367,8 @@ struct WorkerState {
     /// Rounds of polling, and the cycle counter when the latest burst, or the latest round, was over.
     var pollRounds: UInt32 = 0
     var lastCycles: UInt64 = 0
+    /// The clock of the slowest port that had packets in the last round: see `Burst.pollOnce`.
+    var shareFloor: UInt64 = 0
     /// Bursts so far, and whether the one at work is a sample whose stages are timed.
     var bursts: UInt32 = 0
     var isSampled = false

@@ -102,44 +102,83 @@ enum Burst {
 
     /// Polls each queue of the worker's list once, sends what came of it, and reports quiescence now and then: the
     /// report waits until all stores are seen, which costs as much as half a packet. Returns the packets received.
+    ///
+    /// Ports that all have packets get equal shares of the thread's time, not of its bursts: a port whose packets are dear (each a
+    /// new flow, or in need of many masks) waits while others catch up. It is fair queueing by start time (P. Goyal and others,
+    /// "Start-time Fair Queueing", 1996): each port's clock goes on by the cycles that its bursts took, and a port whose clock is
+    /// ahead of the slowest busy port's is passed over. Nobody waits for a port without packets.
     static func pollOnce(_ worker: Worker) -> Int {
         var total = 0
         if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
-            // Who polls a queue that is not in the list any more may find newer packets than those that wait here.
-            if list != worker.pointee.latestList {
-                Stages.flush(worker)
-                worker.pointee.latestList = list
-            }
-            let count = PollList.count(list)
-            var index = 0
-            while index < count {
-                let entry = PollList.entry(list, index)
-                worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
-                let polled = worker.pointee.isSampled ? clinux_tsc() : 0
-                let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
-                if received > 0 {
-                    worker.pointee.bursts &+= 1
-                    if worker.pointee.isSampled { bump(worker.pointee.statistics + WorkerCounter.stageReceive, clinux_tsc() &- polled) }
-                    // Several queues' empty polls are nobody's; with one queue there are none, and receiving counts.
-                    let start = count == 1 ? worker.pointee.lastCycles : clinux_tsc()
-                    process(worker, received, port: entry.pointee.port)
-                    total &+= received
-                    bump(entry.pointee.counters + QueueCounter.packets, UInt64(received))
-                    let end = clinux_tsc()
-                    bump(entry.pointee.counters + QueueCounter.cycles, end &- start)
-                    worker.pointee.lastCycles = end
-                }
-                index &+= 1
-            }
+            if list != worker.pointee.latestList { takeOver(list, worker) }
+            var passesOver = false
+            // Whom the others kept waiting, and now have nothing themselves, is not kept waiting any longer.
+            repeat { total = pollAll(list, worker, &passesOver) } while total == 0 && passesOver
         }
         if worker.pointee.dirtyCount > 0 { flushWhenDue(worker) }
         worker.pointee.pollRounds &+= 1
         if worker.pointee.pollRounds & 7 == 0 || total == 0 { worker.pointee.quiescent.quiescent(worker.pointee.slot) }
         return total
     }
+
+    /// One round of a list's queues, but for those of ports that are ahead of others (`passesOver` says whether there are any).
+    @inline(__always)
+    private static func pollAll(_ list: UnsafeMutableRawPointer, _ worker: Worker, _ passesOver: inout Bool) -> Int {
+        let count = PollList.count(list)
+        let floor = worker.pointee.shareFloor
+        // The slowest busy port's clock after this round.
+        var slowest = UInt64.max
+        var total = 0
+        passesOver = false
+        var index = 0
+        while index < count {
+            let entry = PollList.entry(list, index)
+            index &+= 1
+            let turn = worker.pointee.portCounter(entry.pointee.port, PortCounter.turn)
+            let clock = turn.pointee.load(ordering: .relaxed)
+            if clock > floor &+ DatapathLimits.shareSlackCycles {
+                slowest = min(slowest, clock)
+                passesOver = true
+                continue
+            }
+            worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
+            // Receiving counts too, but several queues' empty polls are nobody's: a port is timed from before its poll if it had
+            // packets the last time. With one queue there are no others' polls in between.
+            let isTimed = worker.pointee.isSampled || count > 1 && clock >= floor
+            let polled = isTimed ? clinux_tsc() : 0
+            let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
+            if received == 0 { continue }
+            worker.pointee.bursts &+= 1
+            if worker.pointee.isSampled { bump(worker.pointee.statistics + WorkerCounter.stageReceive, clinux_tsc() &- polled) }
+            let start = count == 1 ? worker.pointee.lastCycles : isTimed ? polled : clinux_tsc()
+            process(worker, received, port: entry.pointee.port)
+            total &+= received
+            bump(entry.pointee.counters + QueueCounter.packets, UInt64(received))
+            let end = clinux_tsc()
+            bump(entry.pointee.counters + QueueCounter.cycles, end &- start)
+            worker.pointee.lastCycles = end
+            let after = max(clock, floor) &+ (end &- start)
+            turn.pointee.store(after, ordering: .relaxed)
+            slowest = min(slowest, after)
+        }
+        if slowest != .max { worker.pointee.shareFloor = max(floor, slowest) }
+        return total
+    }
 }
 
 extension Burst {
+    /// Begins to work on another list of queues.
+    private static func takeOver(_ list: UnsafeMutableRawPointer, _ worker: Worker) {
+        // Who polls a queue that is not in the list any more may find newer packets than those that wait here.
+        Stages.flush(worker)
+        worker.pointee.latestList = list
+        // A port that was on another thread meanwhile has a clock of long ago.
+        for index in 0..<PollList.count(list) {
+            worker.pointee.portCounter(PollList.entry(list, index).pointee.port, PortCounter.turn).pointee
+                .store(worker.pointee.shareFloor, ordering: .relaxed)
+        }
+    }
+
     /// Sends what waits in batches: at once, or when the oldest has waited for long enough.
     @inline(__always)
     private static func flushWhenDue(_ worker: Worker) {

@@ -143,10 +143,9 @@ final class WorkerThread: @unchecked Sendable {
         var idleRounds: UInt32 = 0
         var round: UInt32 = 0
         var sleepNanoseconds: UInt64 = 0
-        // How long it goes on polling without finding anything, in cycles: long after large bursts, when the next one is near and a
-        // sleep would fill the sender's ring; short when packets come one by one.
-        let longestSpin = cdpdk_tsc_hz() / 1_000_000 * DatapathLimits.busySpinMicroseconds
-        var spin: UInt64 = 0
+        // How long it goes on polling without finding anything, in cycles: a sleep takes some 60 us at least, which no packet of a
+        // steady stream should wait.
+        let spin = cdpdk_tsc_hz() / 1_000_000 * DatapathLimits.busySpinMicroseconds
         var latestPacket = clinux_tsc()
         var before = clinux_tsc()
         while true {
@@ -161,7 +160,6 @@ final class WorkerThread: @unchecked Sendable {
                 before = after
                 idleRounds = 0
                 latestPacket = after
-                spin = received >= DatapathLimits.burst / 2 ? longestSpin : spin / 2
                 // Traffic shortens the next sleep, much traffic ends sleeping for now.
                 sleepNanoseconds = received >= DatapathLimits.burst / 2 ? 0 : sleepNanoseconds / 4
                 if worker.pointee.puntsProduced || worker.pointee.deferredProduced != 0 { tell(worker) }
