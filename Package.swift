@@ -84,7 +84,8 @@ let package = Package(
         house("Client", ["OVSDB", "OpenFlow", "Flow", "Wire", "Base", yaml]),
         .executableTarget(name: "apusd", dependencies: ["Management", argumentParser], swiftSettings: swiftCommon),
         .executableTarget(
-            name: "apus-bench", dependencies: ["Datapath", "Pipeline", "Classifier", "DatapathAPI", "Netdev", "Flow", "Wire", "Base"],
+            name: "apus-bench",
+            dependencies: ["Datapath", "Pipeline", "Classifier", "DatapathAPI", "Netdev", "Flow", "Wire", "Base", "CDPDK", "CLinux"],
             swiftSettings: swiftCommon),
         .executableTarget(name: "apusctl", dependencies: ["Client", "Base", "OVSDB", argumentParser], swiftSettings: swiftCommon),
 

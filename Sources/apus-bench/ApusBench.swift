@@ -3,6 +3,7 @@
 //     apus-bench                     all workloads
 //     apus-bench NAME ...            those whose name begins so
 //     --seconds S (default 2)  --cpu N (default: the last usable)  --json
+//     apus-bench latency [--rate PPS] SOCKET SOCKET    from guest to guest, through another process's switch
 
 internal import Base
 internal import Datapath
@@ -32,6 +33,8 @@ struct ApusBench {
         var seconds = 2.0
         var cpu: Int?
         var wantsJSON = false
+        var rate = 0.0
+        var sockets: [String]?
         var arguments = CommandLine.arguments.dropFirst()[...]
         func fail(_ message: String) -> Never {
             let text = Array("apus-bench: \(message)\n".utf8)
@@ -49,8 +52,16 @@ struct ApusBench {
                 guard let value = arguments.popFirst().flatMap(Int.init), value >= 0 else { fail("--cpu needs the number of a CPU") }
                 cpu = value
             case "--json": wantsJSON = true
+            case "--rate":
+                guard let value = arguments.popFirst().flatMap(Double.init), value >= 0, value <= 1e9 else {
+                    fail("--rate needs packets a second, 0 (as many as are taken) to 1000000000")
+                }
+                rate = value
+            case LatencyBench.name where names.isEmpty && sockets == nil: sockets = []
+            case _ where sockets != nil && !argument.hasPrefix("-"): sockets?.append(argument)
             case "--help", "-h":
                 print("usage: apus-bench [--seconds S] [--cpu N] [--json] [NAME ...]")
+                print("       apus-bench latency [--rate PPS] [--seconds S] [--cpu N] [--json] SENDER-SOCKET RECEIVER-SOCKET")
                 print("workloads: stages classifier \(Workload.all.map(\.name).joined(separator: " "))")
                 return
             default:
@@ -65,6 +76,15 @@ struct ApusBench {
             }
         }
         DPDKRuntime.setLogLevel(3)
+        if let sockets {
+            guard sockets.count == 2 else { fail("latency needs two sockets, the sender's and the receiver's, not \(sockets.count)") }
+            do {
+                try LatencyBench(rate: rate, seconds: seconds, cpu: cpu, sockets: sockets).run(wantsJSON: wantsJSON)
+            } catch {
+                fail("\(error)")
+            }
+            return
+        }
         if !wantsJSON { print("workload            Mpps  cycles/packet  cache hits  upcalls    flows  masks") }
         func isWanted(_ name: String) -> Bool { names.isEmpty || names.contains { name.hasPrefix($0) } }
         if isWanted("stages") { Stages.run(wantsJSON: wantsJSON) }
