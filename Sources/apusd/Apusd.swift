@@ -73,6 +73,7 @@ struct Apusd: ParsableCommand {
             writeToStandardError("apusd: \(fault)\n")
             Glibc.exit(64)
         }
+        if called == DatabaseServerCommand.name { return serveDatabases(DatabaseServerCommand(FieldOptions.given.rest)) }
         do {
             var command = try parseAsRoot(FieldOptions.given.rest)
             try command.run()
@@ -86,10 +87,8 @@ struct Apusd: ParsableCommand {
         if field.isDetached, !Detach.isChild {
             throw ExitCode(Detach.runInBackground(arguments: CommandLine.arguments))
         }
-        // Scripts that start Open vSwitch's daemon expect its name in the files.
-        let called = CommandLine.arguments.first?.split(separator: "/").last.map(String.init)
-        let program = called == "ovs-vswitchd" ? "ovs-vswitchd" : "apusd"
-        let environment = { (name: String) -> String? in getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } }
+        let program = Apusd.called == "ovs-vswitchd" ? "ovs-vswitchd" : "apusd"
+        let environment = Apusd.environment
         let givenDirectory = rundir ?? environment("OVS_RUNDIR")
         let directory = givenDirectory ?? "/var/run/apus"
         let databasePath =
@@ -114,18 +113,66 @@ struct Apusd: ParsableCommand {
             tls: TLSSettings(
                 privateKey: file(privateKey, "private_key"), certificate: file(certificate, "certificate"),
                 caCertificate: file(bootstrapCaCert ?? caCert, "ca_cert"), bootstrapsCA: bootstrapCaCert != nil))
-        options.pidFile = field.pidFile.map { $0.hasPrefix("/") ? $0 : directory + "/" + $0 }
-        options.controlSocket = field.controlSocket.map { $0.hasPrefix("/") || $0 == "none" ? $0 : directory + "/" + $0 }
-        options.logSpecifications = field.logSpecifications
-        options.isDetached = field.isDetached
-        options.staysInDirectory = field.staysInDirectory
-        options.notes = field.notes
+        options.take(field, directory)
         do {
             try Daemon.run(options)
         } catch {
             writeToStandardError("apusd: \(error)\n")
             throw ExitCode(1)
         }
+    }
+
+    /// Scripts that start Open vSwitch's daemons expect their names in the files.
+    private static var called: String? { CommandLine.arguments.first?.split(separator: "/").last.map(String.init) }
+
+    private static func environment(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// What this program does under the name of the field's database server.
+    private static func serveDatabases(_ command: DatabaseServerCommand) {
+        let name = DatabaseServerCommand.name
+        let field = FieldOptions.given
+        if let text = command.text {
+            print(text, terminator: "")
+            return
+        }
+        if let fault = command.fault {
+            writeToStandardError("\(name): \(fault)\n")
+            Glibc.exit(1)
+        }
+        if field.isDetached, !Detach.isChild { Glibc.exit(Detach.runInBackground(arguments: CommandLine.arguments)) }
+        let directory = environment("OVS_RUNDIR") ?? "/var/run/openvswitch"
+        var options = DaemonOptions(
+            runDirectory: directory, databasePath: command.databases[0], logLevel: "info",
+            logFile: field.logFile.map { $0.isEmpty ? (environment("OVS_LOGDIR") ?? "/var/log/openvswitch") + "/\(name).log" : $0 },
+            dummies: nil)
+        options.program = name
+        options.hasSwitch = false
+        options.isOnlyServer = true
+        options.otherDatabases = Array(command.databases.dropFirst())
+        options.database = DatabaseOptions(remotes: command.remotes, tls: command.tls)
+        options.command = command.command
+        options.take(field, directory)
+        if field.hasPidFile, options.pidFile == nil { options.pidFile = "\(directory)/\(name).pid" }
+        options.notes += command.notes
+        do {
+            try Daemon.run(options)
+        } catch {
+            writeToStandardError("\(name): \(error)\n")
+            Glibc.exit(1)
+        }
+    }
+}
+
+extension DaemonOptions {
+    fileprivate mutating func take(_ field: FieldOptions, _ directory: String) {
+        pidFile = field.pidFile.map { $0.hasPrefix("/") ? $0 : directory + "/" + $0 }
+        controlSocket = field.controlSocket.map { $0.hasPrefix("/") || $0 == "none" ? $0 : directory + "/" + $0 }
+        logSpecifications = field.logSpecifications
+        isDetached = field.isDetached
+        staysInDirectory = field.staysInDirectory
+        notes = field.notes
     }
 }
 

@@ -9,6 +9,7 @@ struct FieldOptions {
     var logFile: String?
     /// `--pidfile[=FILE]` with a file.
     var pidFile: String?
+    var hasPidFile = false
     /// `--unixctl=PATH`.
     var controlSocket: String?
     /// `-v[SPEC]` and `--verbose[=SPEC]`, in order.
@@ -55,7 +56,9 @@ struct FieldOptions {
                     fault = "--enable-dummy=\(dummy!) is not known: valid are override and system"
                 }
             case "--log-file": logFile = value ?? ""
-            case "--pidfile": pidFile = value
+            case "--pidfile":
+                hasPidFile = true
+                pidFile = value
             case "--unixctl": controlSocket = required(value, name)
             case "--detach": isDetached = true
             case "--no-chdir": staysInDirectory = true

@@ -1,6 +1,8 @@
 import Base
+import Glibc
 import Management
 import OVSDB
+import Synchronization
 import TestSupport
 import Testing
 
@@ -40,6 +42,13 @@ private final class Host {
     }
 }
 
+/// Holds a thread up until it is opened.
+private final class Gate: Sendable {
+    private let isOpen = Mutex(false)
+    func open() { isOpen.withLock { $0 = true } }
+    func block() { while !isOpen.withLock({ $0 }) { sched_yield() } }
+}
+
 @Suite struct ControlServerTests {
     @Test func standardCommandsAnswer() throws {
         let host = try Host()
@@ -48,6 +57,18 @@ private final class Host {
         #expect(list.hasPrefix("The available commands are:\n  echo                    [word]...\n  exit                    [--cleanup]\n"))
         #expect(list.contains("  vlog/list               \n"))
         #expect(try host.call("echo", ["a", "b"])["result"] == "a b\n")
+    }
+
+    /// The socket has a thread of its own: what needs nothing of the control loop is answered while that does something else.
+    @Test func aBusyLoopDoesNotKeepTheSocketFromAnswering() throws {
+        let host = try Host()
+        let gate = Gate()
+        host.loop.submit { gate.block() }
+        #expect(try host.call("version")["result"] == "apusd (Apus) 1.2.3\n")
+        #expect(try host.call("vlog/list")["error"] == .null)
+        #expect(try host.call("vlog/set", ["unixctl:dbg"])["error"] == .null)
+        gate.open()
+        #expect(try host.call("echo", ["a"])["result"] == "a\n")
     }
 
     @Test func errorsHaveTheFieldsTexts() throws {

@@ -46,7 +46,18 @@ struct SwitchCommands {
         registerThreadCommands(on: registry)
         registerTrace(on: registry)
         registerQoS(on: registry)
+        registry.allowInterruption(by: SwitchCommands.lookingOnly)
     }
+
+    /// Commands that read what is there and change nothing.
+    private static let lookingOnly = [
+        "bond/list", "coverage/read-counter", "coverage/show", "dpctl/dump-dps", "dpctl/list-commands", "dpctl/show",
+        "dpif-netdev/pmd-perf-show", "dpif-netdev/pmd-rxq-show", "dpif-netdev/pmd-sleep-show", "dpif-netdev/pmd-stats-show",
+        "dpif/dump-dps",
+        "dpif/show", "dpif/show-dp-features", "fdb/show", "fdb/stats-show", "memory/show", "ofproto/list", "ofproto/list-tunnels",
+        "qos/show",
+        "qos/show-types", "rstp/show", "stp/show", "upcall/show",
+    ]
 
     // MARK: Bridges and ports
 

@@ -34,14 +34,32 @@ public struct CommandError: Error, Equatable, CustomStringConvertible {
 /// The commands by name. Only on the control loop's thread.
 public final class CommandRegistry {
     private struct Command {
-        var usage: String
         var arguments: ClosedRange<Int>
         var handler: (CommandCall) -> Void
     }
 
     private var commands: [String: Command] = [:]
+    /// What other threads need to know of the commands.
+    let gate = CommandGate()
 
     public init() {}
+
+    /// Adds a command that any thread may run, and that is answered however busy the loop is.
+    func registerAnywhere(
+        _ name: String, usage: String = "", arguments: ClosedRange<Int>,
+        _ handler: @escaping @Sendable ([String]) throws(CommandError) -> String
+    ) {
+        register(name, usage: usage, arguments: arguments, handler)
+        gate.add(name, usage: usage, arguments: arguments) { words in
+            do throws(CommandError) { return .success(try handler(words)) } catch { return .failure(error) }
+        }
+    }
+
+    /// What `list-commands` answers.
+    public var list: String { gate.list }
+
+    /// Lets commands that only look run in the midst of other work of the loop.
+    func allowInterruption(by names: [String]) { gate.allowInterruption(by: names) }
 
     /// Adds a command that answers at once. A command of the same name is replaced.
     ///
@@ -65,7 +83,8 @@ public final class CommandRegistry {
     /// Adds a command that answers when it likes, by the call it is given.
     public func register(_ name: String, usage: String = "", arguments: ClosedRange<Int>, deferred handler: @escaping (CommandCall) -> Void)
     {
-        commands[name] = Command(usage: usage, arguments: arguments, handler: handler)
+        commands[name] = Command(arguments: arguments, handler: handler)
+        gate.add(name, usage: usage, arguments: arguments)
     }
 
     /// Runs a command; `answer` gets its text or error once.
@@ -81,14 +100,5 @@ public final class CommandRegistry {
             return call.fail("\"\(name)\" command takes at most \(command.arguments.upperBound) arguments")
         }
         command.handler(call)
-    }
-
-    /// What `list-commands` answers.
-    public var list: String {
-        var text = "The available commands are:\n"
-        for (name, command) in commands.sorted(by: { $0.key < $1.key }) {
-            text += "  " + name + String(repeating: " ", count: max(0, 23 - name.count)) + " " + command.usage + "\n"
-        }
-        return text
     }
 }

@@ -7,20 +7,39 @@ internal import Logging
 public final class ControlServer {
     /// The commands; whoever has something to tell adds to them.
     public let registry = CommandRegistry()
-    private let server: StreamServer
+    /// The socket's own thread.
+    private let thread: ControlLoop
+    private let server: Confined<StreamServer>
 
     /// - Parameters:
     ///   - program: what `version` answers: name and number.
     ///   - exit: stops the daemon; the argument says whether `--cleanup` was asked for. Called after the answer was sent.
     public init(loop: ControlLoop, path: String, log: LogRegistry, program: String, exit: @escaping (Bool) -> Void) throws(UnixSocketError)
     {
-        let registry = registry
+        let gate = registry.gate
+        let confined = Confined(registry, to: loop)
         let logger = log.logger("unixctl")
-        server = try StreamServer(loop: loop, path: path, limits: .control, logger: logger) { connection in
-            ControlSession(connection: connection, registry: registry, logger: logger)
+        let thread = ControlLoop(clock: loop.clock)
+        self.thread = thread
+        do {
+            server = try thread.run {
+                let server = try StreamServer(loop: thread, path: path, limits: .control, logger: logger) { connection in
+                    ControlSession(connection: connection, loop: thread, logger: logger) { name, arguments, answer in
+                        if let known = gate.answer(name, arguments) { return answer(known) }
+                        let call: @Sendable () -> Void = { confined.value.call(name, arguments, answer: answer) }
+                        if gate.mayInterrupt(name) { loop.submitUrgently(call) } else { loop.submit(call) }
+                    }
+                }
+                return Confined(server, to: thread)
+            }
+        } catch let error as UnixSocketError {
+            thread.shutDownLater()
+            throw error
+        } catch {
+            fatalError("the control socket cannot be made: \(error)")
         }
-        registry.register("list-commands", arguments: 0...0) { [unowned registry] _ in registry.list }
-        registry.register("version", arguments: 0...0) { _ in program }
+        registry.registerAnywhere("list-commands", arguments: 0...0) { (_) throws(CommandError) in gate.list }
+        registry.registerAnywhere("version", arguments: 0...0) { (_) throws(CommandError) in program }
         registry.register("exit", usage: "[--cleanup]", arguments: 0...1) { (arguments) throws(CommandError) in
             guard arguments.isEmpty || arguments == ["--cleanup"] else {
                 throw CommandError("\"\(arguments[0])\" is not an option of exit; valid is --cleanup")
@@ -32,34 +51,45 @@ public final class ControlServer {
         registerLogCommands(log)
     }
 
-    /// Removes the socket and ends the connections.
-    public func close() { server.close() }
+    /// Removes the socket and ends the connections. What was answered is still sent.
+    public func close() {
+        try? thread.run { [server] in server.value.close() }
+        thread.shutDownLater()
+    }
 
     private func registerLogCommands(_ log: LogRegistry) {
-        registry.register("vlog/set", usage: "{spec | PATTERN:destination:pattern}", arguments: 0...Int(Int16.max)) {
-            (words) throws(CommandError) in
-            // The field's tools take no words as "everything at debug level" only when one is given; none changes nothing.
-            for word in words {
-                if let error = log.set(specification: word) { throw CommandError(error) }
-            }
-            return ""
-        }
-        registry.register("vlog/list", arguments: 0...0) { _ in log.list() }
-        registry.register("vlog/list-pattern", arguments: 0...0) { _ in log.listPatterns() }
-        registry.register("vlog/reopen", arguments: 0...0) { (_) throws(CommandError) in
-            if let error = log.reopenFile() { throw CommandError(error) }
-            return ""
-        }
-        registry.register("vlog/close", arguments: 0...0) { _ in
-            log.closeFile()
-            return ""
-        }
-        for (name, isLimited) in [("vlog/enable-rate-limit", true), ("vlog/disable-rate-limit", false)] {
-            registry.register(name, usage: "[module]...", arguments: 0...Int(Int16.max)) { (modules) throws(CommandError) in
-                if modules.isEmpty { _ = log.setRateLimit(isLimited, module: nil) }
-                for module in modules where !log.setRateLimit(isLimited, module: module) { throw CommandError("unknown module") }
+        let any = 0...Int(Int16.max)
+        registry.registerAnywhere(
+            "vlog/set", usage: "{spec | PATTERN:destination:pattern}", arguments: any,
+            { (words) throws(CommandError) in
+                // The field's tools take no words as "everything at debug level" only when one is given; none changes nothing.
+                for word in words {
+                    if let error = log.set(specification: word) { throw CommandError(error) }
+                }
                 return ""
-            }
+            })
+        registry.registerAnywhere("vlog/list", arguments: 0...0) { (_) throws(CommandError) in log.list() }
+        registry.registerAnywhere("vlog/list-pattern", arguments: 0...0) { (_) throws(CommandError) in log.listPatterns() }
+        registry.registerAnywhere(
+            "vlog/reopen", arguments: 0...0,
+            { (_) throws(CommandError) in
+                if let error = log.reopenFile() { throw CommandError(error) }
+                return ""
+            })
+        registry.registerAnywhere(
+            "vlog/close", arguments: 0...0,
+            { (_) throws(CommandError) in
+                log.closeFile()
+                return ""
+            })
+        for (name, isLimited) in [("vlog/enable-rate-limit", true), ("vlog/disable-rate-limit", false)] {
+            registry.registerAnywhere(
+                name, usage: "[module]...", arguments: any,
+                { (modules) throws(CommandError) in
+                    if modules.isEmpty { _ = log.setRateLimit(isLimited, module: nil) }
+                    for module in modules where !log.setRateLimit(isLimited, module: module) { throw CommandError("unknown module") }
+                    return ""
+                })
         }
     }
 

@@ -7,19 +7,28 @@
 internal import Logging
 internal import OVSDB
 
-/// Runs commands of a `CommandRegistry` for one client.
+/// Runs commands for one client. Only on the socket's thread.
 final class ControlSession: StreamSession {
     private let connection: StreamConnection
-    private let registry: CommandRegistry
+    private let loop: ControlLoop
+    /// Runs a command somewhere, and answers from there.
+    private let run: (String, [String], @escaping CommandGate.Answer) -> Void
     private let logger: Logger
     private var framer: JSONFramer
+    /// Commands that are not answered yet.
+    private var owed = 0
 
     /// A command line is never longer.
     static let requestBytes = 1 << 20
 
-    init(connection: StreamConnection, registry: CommandRegistry, logger: Logger) {
+    /// - Parameter loop: the thread this session belongs to
+    init(
+        connection: StreamConnection, loop: ControlLoop, logger: Logger,
+        run: @escaping (String, [String], @escaping CommandGate.Answer) -> Void
+    ) {
         self.connection = connection
-        self.registry = registry
+        self.loop = loop
+        self.run = run
         self.logger = logger
         var limits = DatabaseLimits()
         limits.messageBytes = ControlSession.requestBytes
@@ -50,10 +59,20 @@ final class ControlSession: StreamSession {
             arguments.append(argument)
         }
         logger.debug("\(connection.name): received command \(method) \(arguments)")
-        registry.call(method, arguments) { [weak self] result in self?.answer(id, result) }
+        // The peer may have ended its input; it is answered all the same.
+        owed += 1
+        connection.owesAnswers = true
+        let me = Confined(self, to: loop)
+        let loop = loop
+        run(method, arguments) { result in
+            // What is answered at once keeps its place before what follows.
+            if loop.isCurrent { me.value.answer(id, result) } else { loop.submit { me.value.answer(id, result) } }
+        }
     }
 
     private func answer(_ id: JSON, _ result: Result<String, CommandError>) {
+        owed -= 1
+        defer { connection.owesAnswers = owed > 0 }
         switch result {
         case .success(let text):
             connection.send((["id": id, "result": .string(ControlSession.terminated(text)), "error": .null] as JSON).bytes)

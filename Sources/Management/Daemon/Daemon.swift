@@ -25,6 +25,10 @@ public struct DaemonOptions: Sendable {
     /// Serve databases only: no switch, no schema of its own.
     public var hasSwitch = true
     public var database = DatabaseOptions()
+    /// Be what the field's database server is: no sockets but those asked for, no lock on the run directory, no pid file unless asked for.
+    public var isOnlyServer = false
+    /// A shell command to serve for: the daemon ends when that does.
+    public var command: String?
     /// A pid file beside the one in the run directory.
     public var pidFile: String?
     /// The control socket; nil for `PROGRAM.PID.ctl` in the run directory.
@@ -57,6 +61,8 @@ public struct DaemonError: Error, CustomStringConvertible {
 /// Made on the main thread; `parts` belongs to the control loop.
 public final class Daemon {
     public static let version = ProductVersion.apus
+    /// The release of Open vSwitch whose behaviour clients may expect.
+    public static let compatibleVersion = ProductVersion.compatibleWith
 
     /// What runs on the control loop, in the order in which it was started.
     private struct Parts {
@@ -81,7 +87,7 @@ public final class Daemon {
         // Before any thread exists: all of them inherit the mask, so that only `sigwait` below sees these signals.
         var signals = sigset_t()
         sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR2] { sigaddset(&signals, signal) }
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD] { sigaddset(&signals, signal) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
         DescriptorLimit.raise()
@@ -108,16 +114,16 @@ public final class Daemon {
         for note in options.notes { log.info("\(note)") }
         DPDKLog.forward(to: registry)
 
-        let directory = try RunDirectory(path: options.runDirectory, program: options.program)
-        defer { directory.release() }
-        let pidFile = try options.pidFile.flatMap { $0 == directory.file(options.program + ".pid") ? nil : try PidFile(path: $0) }
+        let directory = options.isOnlyServer ? nil : try RunDirectory(path: options.runDirectory, program: options.program)
+        defer { directory?.release() }
+        let pidFile = try options.pidFile.flatMap { $0 == directory?.file(options.program + ".pid") ? nil : try PidFile(path: $0) }
         defer { pidFile?.release() }
         let loop = ControlLoop(clock: clock)
         defer { loop.shutDown() }
 
         log.notice(
-            "apusd (Apus) \(version), run directory \(directory.path), database \(options.externalDatabase ?? options.databasePath)")
-        let directoryPath = directory.path
+            "apusd (Apus) \(version), run directory \(options.runDirectory), database \(options.externalDatabase ?? options.databasePath)")
+        let directoryPath = directory?.path ?? options.runDirectory
         let parts: Confined<Parts> = try loop.run {
             Confined(try start(options, directoryPath, loop, registry, log), to: loop)
         }
@@ -125,12 +131,22 @@ public final class Daemon {
         if options.isDetached, !options.staysInDirectory { _ = chdir("/") }
         Detach.reportReady()
 
+        let child = try options.command.map { try ShellCommand($0) }
+        var childFault: String?
         var received: Int32 = 0
         repeat {
             sigwait(&signals, &received)
             if received == SIGHUP, let complaint = registry.reopenFile() { log.debug("\(complaint)") }
-        } while received == SIGHUP
-        log.notice(received == SIGUSR2 ? "told to exit" : "received \(received == SIGTERM ? "SIGTERM" : "SIGINT"), stopping")
+            if received == SIGCHLD, let child, let status = child.ended() {
+                if status != 0 { childFault = "\(child.text): child exited, \(ShellCommand.describe(status))" }
+                break
+            }
+        } while received == SIGHUP || received == SIGCHLD
+        switch received {
+        case SIGUSR2: log.notice("told to exit")
+        case SIGCHLD: log.notice("the command has ended, stopping")
+        default: log.notice("received \(received == SIGTERM ? "SIGTERM" : "SIGINT"), stopping")
+        }
 
         try loop.run {
             let parts = parts.value
@@ -146,6 +162,7 @@ public final class Daemon {
         }
         DPDKRuntime.shutDown()
         log.notice("stopped")
+        if let childFault { throw DaemonError(childFault) }
     }
 
     private static func start(
@@ -181,7 +198,7 @@ public final class Daemon {
     /// Where clients find the databases.
     private static func serve(_ options: DaemonOptions, _ databases: DatabaseService, _ directory: String, _ log: Logger) throws {
         // The daemon's own socket is there unless a server of databases alone was told where to listen.
-        if options.externalDatabase == nil, options.hasSwitch || options.database.remotes.isEmpty {
+        if options.externalDatabase == nil, options.hasSwitch || options.database.remotes.isEmpty && !options.isOnlyServer {
             try databases.listen(at: directory + "/db.sock")
         }
         for remote in options.database.remotes {

@@ -12,6 +12,8 @@ final class DatabaseConnection: StreamSession {
     /// Bytes handed to the session at once: what one handful of small requests can ask for is sent, and counted, before the
     /// next is looked at.
     private static let sliceBytes = 4096
+    /// Bytes that may pile up while the session waits for the disk, before the rest is left to the socket.
+    private static let heldBytes = 1 << 20
 
     private let connection: StreamConnection
     let session: Session
@@ -25,6 +27,7 @@ final class DatabaseConnection: StreamSession {
         self.session = session
         self.ended = ended
         session.onOutput = { [unowned self] in self.flush() }
+        session.onRelease = { [unowned self] in self.goOn() }
         session.onClose = { [unowned connection] reason in
             logger.warning("\(connection.name): \(reason)")
             connection.close()
@@ -42,9 +45,9 @@ final class DatabaseConnection: StreamSession {
 
     func outputDrained() {
         session.isPeerBehind = connection.isCongested
-        while heldStart < held.count, connection.isOpen, !connection.isCongested {
+        while heldStart < held.count, connection.isOpen, !connection.isCongested, !session.isHeld {
             let end = min(held.count, heldStart + DatabaseConnection.sliceBytes)
-            session.receive(held[heldStart..<end])
+            connection.breath.during { session.receive(held[heldStart..<end]) }
             heldStart = end
             flush()
         }
@@ -52,6 +55,15 @@ final class DatabaseConnection: StreamSession {
             held.removeAll(keepingCapacity: true)
             heldStart = 0
         }
+        connection.owesAnswers = session.isHeld
+        if session.isHeld, held.count - heldStart > DatabaseConnection.heldBytes { connection.setReading(false) }
+    }
+
+    /// Goes on behind a transaction that was on its way to the disk.
+    private func goOn() {
+        flush()
+        connection.setReading(true)
+        outputDrained()
     }
 
     func connectionClosed() {

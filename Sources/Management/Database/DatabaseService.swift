@@ -27,6 +27,7 @@ final class DatabaseService {
     private let logger: Logger
     /// The daemon's own socket.
     private var own: StreamServer?
+    private let background: BackgroundThreads
     /// Files by database name, with what tells whether two paths are one file.
     private var files: [String: (path: String, device: dev_t, inode: ino_t)] = [:]
 
@@ -36,6 +37,8 @@ final class DatabaseService {
         self.log = log
         logger = log.logger("ovsdb_server")
         server = DatabaseServer(clock: loop.clock)
+        background = BackgroundThreads(loop: loop)
+        server.background = background
         remotes = DatabaseRemotes(loop: loop, database: server, directory: directory, tls: tls, log: log)
         server.onChange = { [weak remotes] name, tables in remotes?.databaseChanged(name, tables: tables) }
         loop.drive(server)
@@ -79,6 +82,7 @@ final class DatabaseService {
     func close() {
         stopListening()
         for name in server.databaseNames { server.remove(name, force: true) }
+        background.shutDown()
     }
 
     // MARK: Commands
@@ -113,10 +117,13 @@ final class DatabaseService {
         }
         registry.register("ovsdb-server/sync-status", arguments: 0...0) { _ in "state: active\n" }
         registry.register("ovsdb-server/get-active-ovsdb-server", arguments: 0...0) { _ in "" }
-        registry.register("ovsdb-server/compact", usage: "[DB]", arguments: 0...1) { [weak self] (arguments) throws(CommandError) in
-            try self?.compact(arguments.first)
-            return ""
-        }
+        registry.register(
+            "ovsdb-server/compact", usage: "[DB]", arguments: 0...1,
+            deferred: { [weak self] call in self?.compact(call.arguments.first, call) })
+        registry.allowInterruption(by: [
+            "ovsdb-server/list-dbs", "ovsdb-server/list-remotes", "ovsdb-server/sync-status", "ovsdb-server/get-active-ovsdb-server",
+            "ovsdb-server/get-db-storage-status",
+        ])
         registry.register("ovsdb-server/get-db-storage-status", usage: "DB", arguments: 1...1) {
             [server] (arguments) throws(CommandError) in
             guard let database = server.database(arguments[0]) else { throw CommandError("Failed to find the database.") }
@@ -150,19 +157,19 @@ final class DatabaseService {
         files[name] = nil
     }
 
-    private func compact(_ name: String?) throws(CommandError) {
-        if let name, name.hasPrefix("_") { throw CommandError("cannot compact built-in databases") }
+    private func compact(_ name: String?, _ call: CommandCall) {
+        if let name, name.hasPrefix("_") { return call.fail("cannot compact built-in databases") }
         let databases = server.databaseNames.filter { !$0.hasPrefix("_") && (name == nil || $0 == name) }
-        guard !databases.isEmpty else { throw CommandError("no database by that name") }
+        guard !databases.isEmpty else { return call.fail("no database by that name") }
         var failures = ""
+        var left = databases.count
         for name in databases {
             logger.info("compacting \(name) database by user request")
-            do throws(OVSDBError) {
-                try server.database(name)?.compact()
-            } catch {
-                failures += "\(error)\n"
+            server.compact(name) { error in
+                if let error { failures += "\(error)\n" }
+                left -= 1
+                if left == 0 { if failures.isEmpty { call.reply("") } else { call.fail(failures) } }
             }
         }
-        if !failures.isEmpty { throw CommandError(failures) }
     }
 }

@@ -15,6 +15,7 @@
 public import Base
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 /// Something with timers of its own that a loop wakes up for.
 public protocol TimerSource: AnyObject {
@@ -31,8 +32,16 @@ public final class ControlLoop: Sendable {
 
     public let clock: Clock
     let eventLoop: any EventLoop
+    /// Urgent work, which goes before what keeps the thread busy.
+    let breath = Breath()
     private let group: MultiThreadedEventLoopGroup
     private let state: Confined<TimerState>
+
+    /// What `run` waits for.
+    private final class Handover<Result: Sendable>: Sendable {
+        let outcome = Mutex<Swift.Result<Result, any Error>?>(nil)
+        let done = Semaphore()
+    }
 
     /// What the loop's thread alone touches.
     private final class TimerState {
@@ -81,13 +90,25 @@ public final class ControlLoop: Sendable {
         }
     }
 
+    /// Has `work`, which changes nothing, run on the loop's thread as soon as whatever keeps that busy takes breath.
+    func submitUrgently(_ work: @escaping @Sendable () -> Void) {
+        breath.submit(work)
+        submit { self.breath.drain() }
+    }
+
     /// Runs `work` on the loop's thread and waits for its result. Not to be called from the loop's thread.
     public func run<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) throws -> Result {
         precondition(!isCurrent, "ControlLoop.run would wait for itself")
-        return try eventLoop.submit {
-            defer { self.settle() }
-            return try work()
-        }.wait()
+        // Not by a future of the loop: the caller may be another loop's thread, which such a future refuses to hold up.
+        let handover = Handover<Result>()
+        eventLoop.execute {
+            let outcome = Swift.Result(catching: work)
+            self.settle()
+            handover.outcome.withLock { $0 = outcome }
+            handover.done.signal()
+        }
+        handover.done.wait()
+        return try handover.outcome.withLock { $0! }.get()
     }
 
     /// Tells the loop that the clock was stopped or warped.
@@ -106,6 +127,9 @@ public final class ControlLoop: Sendable {
 
     /// Ends the thread once what runs now is done. Not to be called from the loop's thread.
     public func shutDown() { try? group.syncShutdownGracefully() }
+
+    /// The same without waiting for it, and on any thread.
+    func shutDownLater() { group.shutdownGracefully { _ in } }
 
     /// Arms the wake-up for the next deadline. Called after everything that may have set a timer.
     func settle() {

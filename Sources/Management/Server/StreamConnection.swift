@@ -35,6 +35,12 @@ public final class StreamConnection {
     private var isReceiving = false
     /// Whether the peer is behind with reading. A session that can answer a few bytes with many looks here before each answer.
     public private(set) var isCongested = false
+    /// Whether the session will answer something later: the end of the peer's input is not the end of the connection then.
+    public var owesAnswers = false {
+        didSet { if oldValue, !owesAnswers, closesWhenDrained, !isCongested { close() } }
+    }
+    /// The loop's, for sessions whose work takes long.
+    var breath: Breath { loop.breath }
     /// Set by the server once the session is made.
     weak var session: (any StreamSession)?
     /// The peer will send nothing more, and the session is not done with what it sent.
@@ -204,6 +210,9 @@ public final class StreamConnection {
         if let stall { loop.timers.cancel(stall) }
     }
 
+    /// Goes on reading from the peer, or leaves what it sends to the socket.
+    func setReading(_ reads: Bool) { channel.setOption(ChannelOptions.autoRead, value: reads && !isCongested).whenFailure { _ in } }
+
     private func watchForStall() {
         stall.map(loop.timers.cancel)
         stall = nil
@@ -224,7 +233,7 @@ public final class StreamConnection {
             watchForStall()
             deliver { session?.outputDrained() }
             if !isCongested {
-                if closesWhenDrained { close() }
+                if closesWhenDrained, !owesAnswers { close() }
                 channel.setOption(ChannelOptions.autoRead, value: true).whenFailure { _ in }
             }
             loop.settle()
@@ -234,7 +243,7 @@ public final class StreamConnection {
 
     /// Closes once the session has answered everything and the peer has read it.
     func inputEnded() {
-        if isCongested { closesWhenDrained = true } else { close() }
+        if isCongested || owesAnswers { closesWhenDrained = true } else { close() }
     }
 
     private func closeIfFlushed() {

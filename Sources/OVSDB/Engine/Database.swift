@@ -15,6 +15,13 @@ public protocol DatabaseStorage: AnyObject {
     var growth: (bytes: Int, baseBytes: Int, transactions: Int) { get }
     /// Replaces everything by a schema and one record that rebuilds the content.
     func replace(schema: JSON, content: JSON) throws(OVSDBError)
+    /// Makes everything appended so far survive a crash of the machine, on whatever thread it is called; what is wrong if it cannot.
+    var synchronization: (@Sendable () -> OVSDBError?)? { get }
+    /// Takes the last record back, which began at this size.
+    func takeBack(to bytes: Int)
+    /// A compaction of what is there now, for the background; `adopt` it when it has finished.
+    func makeCompaction(limits: DatabaseLimits) -> LogCompaction?
+    func adopt(_ compaction: LogCompaction)
 }
 
 /// How a transaction ended.
@@ -23,6 +30,29 @@ enum TransactionOutcome {
     case finished(results: [JSON], changes: ChangeSet?)
     /// A "wait" does not hold yet: try again when the database changes, or when this much time has passed since the request.
     case waiting(timeoutMilliseconds: UInt64?)
+    /// It is written, and has to reach the disk before anybody hears of it. Nothing else may run until `Database.finish`.
+    case synchronizing(PendingCommit)
+}
+
+/// A durable transaction between being written and being on disk. Meanwhile the rows are as they were before it.
+final class PendingCommit {
+    let synchronize: @Sendable () -> OVSDBError?
+    fileprivate let transaction: Transaction
+    fileprivate let prepared: Transaction.Prepared
+    fileprivate let results: [JSON]
+    /// Where its record begins; nil if it has none.
+    fileprivate let recordOffset: Int?
+
+    fileprivate init(
+        _ transaction: Transaction, _ prepared: Transaction.Prepared, _ results: [JSON], recordOffset: Int?,
+        synchronize: @escaping @Sendable () -> OVSDBError?
+    ) {
+        self.transaction = transaction
+        self.prepared = prepared
+        self.results = results
+        self.recordOffset = recordOffset
+        self.synchronize = synchronize
+    }
 }
 
 /// A database and the engine that runs transactions on it.
@@ -102,7 +132,7 @@ public final class Database {
             return .finished(results: results, changes: nil)
         }
         do throws(OVSDBError) {
-            return .finished(results: results, changes: try commit(transaction))
+            return try commit(transaction, results, defersSynchronization: context.defersSynchronization)
         } catch {
             transaction.rollBack()
             results.append(error.json)
@@ -110,26 +140,52 @@ public final class Database {
         }
     }
 
-    private func commit(_ transaction: Transaction) throws(OVSDBError) -> ChangeSet? {
+    private func commit(
+        _ transaction: Transaction, _ results: [JSON], defersSynchronization: Bool
+    ) throws(OVSDBError) -> TransactionOutcome {
         let prepared = try transaction.prepare()
-        guard !prepared.changes.isEmpty else {
-            if transaction.isDurable { try synchronize() }
-            return nil
-        }
-        if let storage, let record = logRecord(prepared.changes, comment: transaction.comment) {
-            do throws(OVSDBError) {
-                try storage.append(record, durable: transaction.isDurable)
-                storageProblem = nil
-            } catch {
-                if storageProblem == nil { onWarning("database \(name): \(error); changes are refused, reading goes on") }
-                storageProblem = error.details ?? error.error
-                throw error
-            }
-            hasUnsynchronized = !transaction.isDurable
-        } else if transaction.isDurable {
+        let offset = storage?.growth.bytes
+        let deferred = defersSynchronization && transaction.isDurable ? storage?.synchronization : nil
+        var hasRecord = false
+        if let storage, !prepared.changes.isEmpty, let record = logRecord(prepared.changes, comment: transaction.comment) {
+            hasRecord = true
+            try noting { () throws(OVSDBError) in try storage.append(record, durable: transaction.isDurable && deferred == nil) }
+            hasUnsynchronized = !transaction.isDurable || deferred != nil
+        } else if transaction.isDurable, deferred == nil {
             try synchronize()
         }
-        return publish(transaction, prepared)
+        if let deferred, hasUnsynchronized {
+            transaction.suspend()
+            return .synchronizing(
+                PendingCommit(transaction, prepared, results, recordOffset: hasRecord ? offset : nil, synchronize: deferred))
+        }
+        return .finished(results: results, changes: prepared.changes.isEmpty ? nil : publish(transaction, prepared))
+    }
+
+    /// Ends a durable transaction, once `synchronize` has said how it went.
+    func finish(_ pending: PendingCommit, _ error: OVSDBError?) -> [JSON] {
+        do throws(OVSDBError) {
+            try noting { () throws(OVSDBError) in if let error { throw error } }
+        } catch {
+            if let offset = pending.recordOffset { storage?.takeBack(to: offset) }
+            return pending.results + [error.json]
+        }
+        hasUnsynchronized = false
+        pending.transaction.resume()
+        if !pending.prepared.changes.isEmpty { _ = publish(pending.transaction, pending.prepared) }
+        return pending.results
+    }
+
+    /// Writes to storage, and remembers how that went.
+    private func noting(_ body: () throws(OVSDBError) -> Void) throws(OVSDBError) {
+        do throws(OVSDBError) {
+            try body()
+            storageProblem = nil
+        } catch {
+            if storageProblem == nil { onWarning("database \(name): \(error); changes are refused, reading goes on") }
+            storageProblem = error.details ?? error.error
+            throw error
+        }
     }
 
     private func publish(_ transaction: Transaction, _ prepared: Transaction.Prepared) -> ChangeSet {
@@ -219,22 +275,37 @@ public final class Database {
         return .object(JSONObject(members))
     }
 
+    /// Whether the log has grown out of proportion.
+    var isCompactionDue: Bool {
+        guard let storage else { return false }
+        let growth = storage.growth
+        return growth.transactions >= limits.compactionMinimumTransactions && growth.bytes >= limits.compactionMinimumBytes
+            && growth.bytes / limits.compactionGrowthFactor >= growth.baseBytes && growth.bytes >= compactionRetryBytes
+    }
+
+    /// Says that an automatic compaction has failed, and puts the next one off.
+    func compactionFailed(_ error: OVSDBError) {
+        compactionRetryBytes = (storage?.growth.bytes ?? 0) * 2
+        onWarning("database \(name) could not be compacted: \(error)")
+    }
+
+    /// Goes on with the log that a compaction has made.
+    func adopt(_ compaction: LogCompaction) {
+        storage?.adopt(compaction)
+        hasUnsynchronized = false
+    }
+
     /// Rewrites the log if it has grown out of proportion.
     ///
     /// - Returns: whether it did
     @discardableResult
     public func compactIfNeeded() -> Bool {
-        guard let storage else { return false }
-        let growth = storage.growth
-        guard growth.transactions >= limits.compactionMinimumTransactions, growth.bytes >= limits.compactionMinimumBytes,
-            growth.bytes / limits.compactionGrowthFactor >= growth.baseBytes, growth.bytes >= compactionRetryBytes
-        else { return false }
+        guard isCompactionDue else { return false }
         do throws(OVSDBError) {
             try compact()
             return true
         } catch {
-            compactionRetryBytes = growth.bytes * 2
-            onWarning("database \(name) could not be compacted: \(error)")
+            compactionFailed(error)
             return false
         }
     }

@@ -1,5 +1,7 @@
 // The rows of one table, and what finds them fast.
 
+internal import Base
+
 /// The values of an index's columns.
 struct IndexKey: Hashable {
     var values: [Datum]
@@ -19,7 +21,14 @@ final class Table {
     var weakReferrers: [UUID: Set<RowID>] = [:]
 
     /// All rows, in the order in which their names stand in JSON: sorting them by number is far cheaper than by text.
-    var sortedRows: [Row] { rows.values.sorted { $0.uuid < $1.uuid } }
+    var sortedRows: [Row] {
+        var comparisons = 0
+        return rows.values.sorted {
+            comparisons &+= 1
+            if comparisons & 8191 == 0 { Breath.take() }
+            return $0.uuid < $1.uuid
+        }
+    }
 
     init(_ schema: TableSchema) {
         shared = SharedTableSchema(schema)

@@ -5,6 +5,8 @@
 // uuid and no index names them), never to the size of the database: references are counted, not searched for; unique indexes
 // are hash tables; weak references know who holds them.
 
+internal import Base
+
 /// What a transaction may know about who asks for it.
 struct TransactionContext {
     /// Time since the request arrived, for "wait".
@@ -15,6 +17,10 @@ struct TransactionContext {
     var isReadOnly = false
     /// Whether this client may only read.
     var isReadOnlySession = false
+    /// Whether results are only to be written out.
+    var wantsText = false
+    /// Whether a durable transaction may end as `TransactionOutcome.synchronizing`.
+    var defersSynchronization = false
 }
 
 /// What became of one row within a transaction.
@@ -128,6 +134,12 @@ final class Transaction {
         order = []
     }
 
+    /// Shows every row as it was before, for the time being.
+    func suspend() { for change in order { database.tables[change.id.table].rows[change.id.uuid] = change.old } }
+
+    /// Undoes `suspend`, when nothing else has changed since.
+    func resume() { for change in order { database.tables[change.id.table].rows[change.id.uuid] = change.new } }
+
     /// Forgets rows that are as they were.
     func dropUnchanged() {
         var kept: [PendingChange] = []
@@ -157,7 +169,15 @@ final class Transaction {
             if let uuid = table.indexes[position][key] { candidates.insert(uuid) }
             return candidates.compactMap { table.rows[$0] }.filter(condition.holds)
         }
-        return table.rows.values.filter(condition.holds)
+        if condition.clauses.isEmpty { return Array(table.rows.values) }
+        var matches: [Row] = []
+        var number = 0
+        for row in table.rows.values {
+            number &+= 1
+            if number & 1023 == 0 { Breath.take() }
+            if condition.holds(row) { matches.append(row) }
+        }
+        return matches
     }
 
     // MARK: Operations
@@ -170,6 +190,7 @@ final class Transaction {
         var results: [JSON] = []
         results.reserveCapacity(operations.count)
         for (number, operation) in operations.enumerated() {
+            if number & 127 == 127 { Breath.take() }
             do throws(OVSDBError) {
                 results.append(try run(operation, number + 1, operations.count))
             } catch {
@@ -342,13 +363,24 @@ final class Transaction {
                 return false
             }
         }
-        guard !columns.contains(where: { $0.index == ColumnSchema.uuidIndex }) else {
-            return .object(JSONObject([("rows", .array(matches.map { $0.json(columns) }))]))
-        }
         // Without `_uuid` the result is a set of values, so equal ones appear once.
+        let isSet = !columns.contains { $0.index == ColumnSchema.uuidIndex }
         var seen: Set<[Datum]> = []
+        if context.wantsText {
+            let texts = ColumnTexts(columns)
+            var writer = JSONWriter()
+            writer.raw("{\"rows\":[")
+            var isFirst = true
+            for (number, row) in matches.enumerated() where !isSet || seen.insert(columns.map { row[$0] }).inserted {
+                if number & 255 == 255 { Breath.take() }
+                if isFirst { isFirst = false } else { writer.raw(",") }
+                texts.write(row, to: &writer)
+            }
+            writer.raw("]}")
+            return .serialized(writer.bytes)
+        }
         var rows: [JSON] = []
-        for row in matches where seen.insert(columns.map { row[$0] }).inserted { rows.append(row.json(columns)) }
+        for row in matches where !isSet || seen.insert(columns.map { row[$0] }).inserted { rows.append(row.json(columns)) }
         return .object(JSONObject([("rows", .array(rows))]))
     }
 

@@ -12,6 +12,8 @@ public enum JSON: Hashable, Sendable {
     case string(String)
     case array([JSON])
     case object(JSONObject)
+    /// Text that is JSON already, as it goes out. Nobody looks into it: it has no members, no elements, no value.
+    case serialized([UInt8])
 
     public var string: String? { if case .string(let value) = self { value } else { nil } }
     public var integer: Int64? { if case .integer(let value) = self { value } else { nil } }

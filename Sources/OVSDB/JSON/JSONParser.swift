@@ -2,6 +2,7 @@
 //
 // Hostile input is the normal case here: every read is checked against the end, recursion against `depthLimit`.
 
+internal import Base
 internal import Glibc
 
 /// What is wrong with a JSON text, and where.
@@ -44,6 +45,8 @@ struct JSONParser {
     private var position = 0
     private var depthLeft: Int
     private let depthLimit: Int
+    /// Values parsed, for taking breath now and then.
+    private var valueCount = 0
 
     init(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, depthLimit: Int) {
         text = UnsafeBufferPointer(rebasing: bytes)
@@ -71,6 +74,8 @@ struct JSONParser {
     }
 
     private mutating func parseValue() throws(JSONSyntaxError) -> JSON {
+        valueCount &+= 1
+        if valueCount & 1023 == 0 { Breath.take() }
         skipSpace()
         guard position < text.count else { throw failure("unexpected end of input") }
         switch text[position] {

@@ -1,5 +1,6 @@
 // JSON to bytes.
 
+internal import Base
 internal import Glibc
 
 /// Serializes JSON values into a growing byte array.
@@ -8,6 +9,8 @@ public struct JSONWriter: Sendable {
     /// Whether reals are written so that they read back as the same double, as a file must have them; else with 15 digits, as the
     /// field's server tells them.
     private let isExact: Bool
+    /// Values written, for taking breath now and then.
+    private var valueCount = 0
 
     public init(exact: Bool = false) { isExact = exact }
 
@@ -15,7 +18,10 @@ public struct JSONWriter: Sendable {
     ///
     /// - Complexity: O(size of the text)
     public mutating func write(_ value: JSON) {
+        valueCount &+= 1
+        if valueCount & 1023 == 0 { Breath.take() }
         switch value {
+        case .serialized(let text): bytes.append(contentsOf: text)
         case .null: raw("null")
         case .boolean(let flag): raw(flag ? "true" : "false")
         case .integer(let number): write(integer: number)
@@ -49,6 +55,7 @@ public struct JSONWriter: Sendable {
 
     /// Appends bytes that are JSON already.
     public mutating func raw(_ text: [UInt8]) { bytes.append(contentsOf: text) }
+    mutating func raw(_ text: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: text) }
 
     public mutating func write(integer: Int64) {
         if integer >= 0 && integer < 10 {

@@ -1,20 +1,36 @@
 // From row changes to <table-updates>.
 
+internal import Base
+
 extension MonitorSpecification {
     /// The whole content, as the reply to a monitor request.
     func initialUpdates(_ database: Database) -> JSON {
-        var result: [(String, JSON)] = []
-        for (index, monitored) in tables where monitored.select.contains(.initial) {
-            let table = database.tables[index]
-            var rows: [(String, JSON)] = []
-            for row in table.sortedRows where monitored.sees(row) {
-                if let update = monitored.update(.initial, old: nil, new: row, changed: [], version) {
-                    rows.append((row.uuid.description, update))
+        var writer = JSONWriter()
+        var isFirstTable = true
+        writer.raw("{")
+        let byName = tables.sorted { utf8Precedes(database.schema.tables[$0.key].name, database.schema.tables[$1.key].name) }
+        for (index, monitored) in byName where monitored.select.contains(.initial) {
+            let columns = ColumnTexts(monitored.columns.filter { $0.select.contains(.initial) }.map(\.column))
+            var isFirstRow = true
+            for (number, row) in database.tables[index].sortedRows.enumerated() where monitored.sees(row) {
+                if number & 255 == 255 { Breath.take() }
+                if isFirstRow {
+                    if isFirstTable { isFirstTable = false } else { writer.raw(",") }
+                    writer.write(string: database.schema.tables[index].name)
+                    writer.raw(":{")
+                    isFirstRow = false
+                } else {
+                    writer.raw(",")
                 }
+                writer.write(row.uuid)
+                if version == .rows { writer.raw(":{\"new\":") } else { writer.raw(":{\"initial\":") }
+                columns.write(row, to: &writer, skippingDefaults: version != .rows)
+                writer.raw("}")
             }
-            if !rows.isEmpty { result.append((table.schema.name, .object(JSONObject(rows)))) }
+            if !isFirstRow { writer.raw("}") }
         }
-        return .object(JSONObject(result))
+        writer.raw("}")
+        return .serialized(writer.bytes)
     }
 
     /// What one transaction means to this monitor; nil if nothing.

@@ -28,6 +28,8 @@ public final class DatabaseServer {
     /// Called after each commit with the database's name and the tables it touched, and without tables when a database has come, gone
     /// or got another schema.
     public var onChange: ((String, Set<String>?) -> Void)?
+    /// Where the disk's part of durable transactions and compactions is done; nil does it in place.
+    public var background: (any BackgroundWork)?
     private var dirty: [ObjectIdentifier: Session] = [:]
 
     /// Creates a server with nothing but its own `_Server` database.
@@ -71,6 +73,7 @@ public final class DatabaseServer {
             guard name != "_Server", let database = hosted[name], force || !database.isPinned else { return false }
             for session in Array(sessions.values) { session.databaseGoes(database) }
             for waiting in database.waiting { finish(waiting, nil, database) }
+            cancelCompaction(database)
             disconnectUnaware("removing \(name) database by user request")
             hosted[name] = nil
             removeServerRow(name)
@@ -140,10 +143,13 @@ public final class DatabaseServer {
         depth += 1
         let result = body()
         if depth == 1 {
-            while deferredStart < deferred.count {
-                let next = deferred[deferredStart]
-                deferredStart += 1
-                next()
+            // Callbacks may be in the midst of their own things.
+            Breath.suspended {
+                while deferredStart < deferred.count {
+                    let next = deferred[deferredStart]
+                    deferredStart += 1
+                    next()
+                }
             }
             deferred.removeAll(keepingCapacity: true)
             deferredStart = 0
@@ -162,18 +168,28 @@ public final class DatabaseServer {
 
     /// Runs a transaction; `completion` gets the results now or, if it has to wait, later. Nil means it was cancelled.
     ///
-    /// - Returns: the transaction if it waits
+    /// - Parameter queued: called if it waits for the disk, its own part of it or another's: everything of the same session that comes
+    ///   behind it waits, too, until `completion`, or `waits`, which gets it if it waits for a change after all
+    /// - Returns: the transaction if it waits for a change
     @discardableResult
     func transact(
-        _ entry: HostedDatabase, _ operations: ArraySlice<JSON>, session: Session?, completion: @escaping ([JSON]?) -> Void
+        _ entry: HostedDatabase, _ operations: ArraySlice<JSON>, session: Session?, queued: () -> Void = {},
+        waits: @escaping (WaitingTransaction) -> Void = { _ in }, completion: @escaping ([JSON]?) -> Void
     ) -> WaitingTransaction? {
-        var context = TransactionContext()
-        context.isReadOnly = entry.isReadOnly
-        context.isReadOnlySession = session?.isReadOnly ?? false
-        context.holdsLock = holdsLock(session)
-        switch entry.database.execute(operations, context) {
+        if mustQueue(operations, entry) {
+            queued()
+            entry.whenFree { [self] in
+                if let waiting = transact(entry, operations, session: session, waits: waits, completion: completion) { waits(waiting) }
+            }
+            return nil
+        }
+        switch entry.database.execute(operations, context(entry, session)) {
         case .finished(let results, _):
             completion(results)
+            return nil
+        case .synchronizing(let pending):
+            queued()
+            synchronize(pending, entry, completion: completion)
             return nil
         case .waiting(let timeout):
             let waiting = WaitingTransaction(
@@ -182,6 +198,16 @@ public final class DatabaseServer {
             if let timeout { setTimer(waiting, timeout, entry) }
             return waiting
         }
+    }
+
+    private func context(_ entry: HostedDatabase, _ session: Session?) -> TransactionContext {
+        var context = TransactionContext()
+        context.isReadOnly = entry.isReadOnly
+        context.isReadOnlySession = session?.isReadOnly ?? false
+        context.holdsLock = holdsLock(session)
+        context.wantsText = session != nil
+        context.defersSynchronization = background != nil
+        return context
     }
 
     private func holdsLock(_ session: Session?) -> (String) -> Bool {
@@ -199,13 +225,16 @@ public final class DatabaseServer {
 
     private func retry(_ waiting: WaitingTransaction, _ entry: HostedDatabase) {
         guard !waiting.isFinished else { return }
-        var context = TransactionContext()
-        context.isReadOnly = entry.isReadOnly
-        context.isReadOnlySession = waiting.session?.isReadOnly ?? false
-        context.holdsLock = holdsLock(waiting.session)
+        guard !entry.isHeld else {
+            return entry.whenFree { [weak self, weak entry] in if let self, let entry { self.retry(waiting, entry) } }
+        }
+        var context = context(entry, waiting.session)
         context.elapsedMilliseconds = clock.now.milliseconds(since: waiting.started)
         switch entry.database.execute(waiting.operations, context) {
         case .finished(let results, _): finish(waiting, results, entry)
+        case .synchronizing(let pending):
+            drop(waiting, entry)
+            synchronize(pending, entry) { waiting.completion($0) }
         case .waiting(let timeout): if let timeout { setTimer(waiting, timeout, entry) }
         }
     }
@@ -235,7 +264,7 @@ public final class DatabaseServer {
                 later { onChange(entry.database.name, names) }
             }
             // Its cost is spread over the growth that made it necessary.
-            later { entry.database.compactIfNeeded() }
+            later { [unowned self] in compactIfDue(entry) }
             if !entry.waiting.isEmpty {
                 let touched = Set(changes.rows.map(\.table))
                 for waiting in entry.waiting where !waiting.tables.isDisjoint(with: touched) {
@@ -261,6 +290,7 @@ public final class DatabaseServer {
         }
         let database = Database(schema: schema, storage: old.storage, limits: limits, uuids: nextGenerator())
         try database.adopt(old)
+        cancelCompaction(entry)
         try database.compact()
         for session in Array(sessions.values) { session.databaseGoes(entry) }
         for waiting in entry.waiting { finish(waiting, nil, entry) }

@@ -70,6 +70,15 @@ final class HostedDatabase {
     private var groups: [String: MonitorGroup] = [:]
     var locals: [LocalMonitor] = []
     var waiting: [WaitingTransaction] = []
+    /// The compaction under way, and who is to hear of its end.
+    var compaction: LogCompaction?
+    var compactionWaiters: [(OVSDBError?) -> Void] = []
+    /// While something is on its way to the disk that nothing may overtake.
+    private(set) var isHeld = false
+    /// What runs when that is over.
+    private var queue: [() -> Void] = []
+    private var queueStart = 0
+    var hasQueue: Bool { queueStart < queue.count }
 
     init(_ database: Database, isReadOnly: Bool, isPinned: Bool) {
         self.database = database
@@ -81,6 +90,29 @@ final class HostedDatabase {
         self.database = database
         groups = [:]
     }
+
+    /// Has everything that may change the database or its log queue up.
+    func hold() {
+        precondition(!isHeld, "one at a time")
+        isHeld = true
+    }
+
+    /// Ends `hold`, and runs what has queued up, until something of that holds again.
+    func release() {
+        isHeld = false
+        while !isHeld, hasQueue {
+            let next = queue[queueStart]
+            queueStart += 1
+            next()
+        }
+        if !hasQueue {
+            queue.removeAll(keepingCapacity: true)
+            queueStart = 0
+        }
+    }
+
+    /// Runs `body` now, or behind what has queued up before it.
+    func whenFree(_ body: @escaping () -> Void) { if isHeld { queue.append(body) } else { body() } }
 
     func add(_ monitor: Monitor) {
         let key = monitor.specification.key

@@ -37,6 +37,12 @@ public final class Session {
     /// Transactions that wait, by request id (JSON text).
     private var waiting: [String: (transaction: WaitingTransaction, database: HostedDatabase)] = [:]
     private var isChangeAware = false
+    /// While a transaction of this session is on its way to the disk: what follows it waits, so that answers keep their order.
+    public var isHeld: Bool { heldBy != nil }
+    /// The request (JSON text) that all others wait for.
+    private var heldBy: String?
+    /// Called when `isHeld` is over: the owner, who had better read no more meanwhile, goes on.
+    public var onRelease: (() -> Void)?
 
     /// Milliseconds of silence after which the peer is asked whether it lives, and after as many again given up; 0 never asks.
     public var probeIntervalMilliseconds: UInt64 = 0 { didSet { scheduleProbe() } }
@@ -57,11 +63,31 @@ public final class Session {
             guard !isClosed else { return }
             heardFromPeer()
             framer.append(bytes)
-            do throws(JSONSyntaxError) {
-                while !isClosed, let message = try framer.next() { handle(message) }
-            } catch {
-                close("received invalid JSON: \(error)")
+            handleMessages()
+        }
+    }
+
+    private func handleMessages() {
+        do throws(JSONSyntaxError) {
+            while !isClosed, !isHeld, let message = try framer.next() {
+                handle(message)
+                // Nothing is half done here.
+                Breath.take()
             }
+        } catch {
+            close("received invalid JSON: \(error)")
+        }
+    }
+
+    private func hold(_ request: String) { heldBy = request }
+
+    /// Goes on behind a transaction that was on its way to the disk. Its answer comes first.
+    private func release(_ request: String) {
+        guard heldBy == request else { return }
+        server.later { [self] in
+            heldBy = nil
+            handleMessages()
+            if !isHeld { onRelease?() }
         }
     }
 
@@ -204,6 +230,8 @@ public final class Session {
     }
 
     private func probe() {
+        // What the peer says while it is held is not looked at.
+        guard !isHeld else { return scheduleProbe() }
         guard !isProbing else {
             close("no response to inactivity probe after \(probeIntervalMilliseconds) ms")
             return
@@ -258,8 +286,7 @@ public final class Session {
             reply(id, .object(JSONObject()))
         case "convert":
             guard parameters.count == 2 else { throw .syntax("array expected", .array(parameters)) }
-            try server.convert(try database(method, parameters), try DatabaseSchema(parameters[1]))
-            reply(id, .object(JSONObject()))
+            try convert(try database(method, parameters), try DatabaseSchema(parameters[1]), id)
         default: reply(id, error: "unknown method")
         }
     }
@@ -285,12 +312,37 @@ public final class Session {
         guard !mayWait || waiting.count < server.limits.waitsPerSession else {
             throw OVSDBError("resources exhausted", "session has \(waiting.count) waiting transactions, the limit")
         }
-        let transaction = server.transact(database, parameters.dropFirst(), session: self) { [weak self] results in
+        let waits = { [weak self] (transaction: WaitingTransaction) in
+            guard let self, !self.isClosed else { return }
+            self.waiting[key] = (transaction, database)
+            self.release(key)
+        }
+        let transaction = server.transact(database, parameters.dropFirst(), session: self, queued: { hold(key) }, waits: waits) {
+            [weak self] results in
             guard let self, !self.isClosed else { return }
             self.waiting[key] = nil
             if let results { self.reply(id, .array(results)) } else if self.isChangeAware { self.reply(id, error: "canceled") }
+            self.release(key)
         }
         if let transaction { waiting[key] = (transaction, database) }
+    }
+
+    private func convert(_ database: HostedDatabase, _ schema: DatabaseSchema, _ id: JSON) throws(OVSDBError) {
+        guard database.isHeld else {
+            try server.convert(database, schema)
+            return reply(id, .object(JSONObject()))
+        }
+        let key = id.text
+        hold(key)
+        database.whenFree { [self] in
+            do throws(OVSDBError) {
+                try server.convert(database, schema)
+                reply(id, .object(JSONObject()))
+            } catch {
+                reply(id, error)
+            }
+            release(key)
+        }
     }
 
     private func cancel(_ request: JSON) {

@@ -25,6 +25,21 @@ public final class FileStorage: DatabaseStorage {
     public func synchronize() throws(OVSDBError) { try log.synchronize() }
     public var growth: (bytes: Int, baseBytes: Int, transactions: Int) { (log.endOffset, baseBytes, transactions) }
 
+    public var synchronization: (@Sendable () -> OVSDBError?)? { { [file = log.file, path = log.path] in LogFile.synchronize(file, path) } }
+    public func takeBack(to bytes: Int) {
+        log.cut(to: bytes)
+        transactions -= 1
+    }
+    public func makeCompaction(limits: DatabaseLimits) -> LogCompaction? {
+        LogCompaction(of: log.file, path: log.path, until: log.endOffset, transactions: transactions, limits: limits)
+    }
+    public func adopt(_ compaction: LogCompaction) {
+        guard let fresh = compaction.fresh else { return }
+        log.adopt(fresh)
+        baseBytes = compaction.contentBytes
+        transactions -= compaction.transactions
+    }
+
     public func replace(schema: JSON, content: JSON) throws(OVSDBError) {
         try log.replace(by: [schema, content])
         baseBytes = log.endOffset

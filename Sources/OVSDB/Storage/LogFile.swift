@@ -20,7 +20,8 @@ final class LogFile {
     let path: String
     /// The name it was given by, for messages.
     private let name: String
-    private var descriptor: Int32
+    private(set) var file: OpenFile
+    private var descriptor: Int32 { file.descriptor }
     /// End of the last good record.
     private(set) var endOffset = 0
     /// Whether the file may be longer than `endOffset`, or a write may have failed half way.
@@ -41,7 +42,16 @@ final class LogFile {
             isReadOnly = true
         }
         guard descriptor >= 0 else { throw .system("\(path): cannot open the database file: \(systemErrorText())") }
-        self.descriptor = descriptor
+        file = OpenFile(descriptor)
+    }
+
+    /// Reads an open log besides its owner.
+    init(sharing file: OpenFile, path: String, recordLimit: Int) {
+        self.path = path
+        name = path
+        self.recordLimit = recordLimit
+        self.file = file
+        isReadOnly = true
     }
 
     /// Creates a log; fails if there is a file.
@@ -49,11 +59,10 @@ final class LogFile {
         self.path = path
         name = path
         self.recordLimit = recordLimit
-        descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o640)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { throw .system("\(path): cannot create the database file: \(systemErrorText())") }
+        file = OpenFile(descriptor)
     }
-
-    deinit { close(descriptor) }
 
     /// What reading the whole file gave.
     struct Content {
@@ -239,38 +248,81 @@ final class LogFile {
     }
 
     func synchronize() throws(OVSDBError) {
-        guard fdatasync(descriptor) == 0 else { throw OVSDBError("I/O error", "\(path): fsync failed (\(systemErrorText()))") }
+        if let error = LogFile.synchronize(file, path) { throw error }
+    }
+
+    /// Makes everything written to `file` survive a crash of the machine; what the system says if it cannot. Any thread may ask.
+    static func synchronize(_ file: OpenFile, _ path: String) -> OVSDBError? {
+        fdatasync(file.descriptor) == 0 ? nil : OVSDBError("I/O error", "\(path): write failed (\(systemErrorText()))")
+    }
+
+    /// Ends the log at `offset`, behind a record.
+    func cut(to offset: Int) {
+        endOffset = offset
+        // If that fails it is tried again before the next write.
+        hasTail = ftruncate(descriptor, off_t(offset)) != 0
+    }
+
+    /// Appends whole records of another log as they are.
+    func append(from source: OpenFile, _ range: Range<Int>) throws(OVSDBError) {
+        var offset = range.lowerBound
+        var bytes = [UInt8](repeating: 0, count: min(1 << 20, max(1, range.count)))
+        while offset < range.upperBound {
+            let wanted = min(bytes.count, range.upperBound - offset)
+            let count = bytes.withUnsafeMutableBytes { pread(source.descriptor, $0.baseAddress!, wanted, off_t(offset)) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw OVSDBError("I/O error", "\(path): read failed (\(count < 0 ? systemErrorText() : "end of file"))")
+            }
+            if let failure = write(Array(bytes[..<count])) {
+                throw OVSDBError("I/O error", "\(path): write failed (\(systemErrorText(failure)))")
+            }
+            offset += count
+            endOffset += count
+        }
     }
 
     /// Writes a fresh log beside this one and puts it in this one's place; either the old or the new one is there at any time.
     func replace(by records: [JSON]) throws(OVSDBError) {
-        let temporary = path + ".tmp"
-        unlink(temporary)
-        let fresh: LogFile
-        do throws(StorageError) {
-            fresh = try LogFile(creating: temporary, recordLimit: recordLimit)
-        } catch {
-            throw OVSDBError("I/O error", error.description)
-        }
+        let fresh = try LogFile.beside(path, recordLimit: recordLimit)
         do throws(OVSDBError) {
             for record in records { try fresh.append(record, synchronize: false) }
             try fresh.synchronize()
+            try fresh.take(the: path, of: file)
         } catch {
-            unlink(temporary)
+            unlink(fresh.path)
             throw error
         }
+        adopt(fresh)
+    }
+
+    /// An empty log that is to take the place of the one at `path`.
+    static func beside(_ path: String, recordLimit: Int) throws(OVSDBError) -> LogFile {
+        let temporary = path + ".tmp"
+        unlink(temporary)
+        do throws(StorageError) {
+            return try LogFile(creating: temporary, recordLimit: recordLimit)
+        } catch {
+            throw OVSDBError("I/O error", error.description)
+        }
+    }
+
+    /// Takes the name, owner and mode of a file.
+    func take(the name: String, of old: OpenFile) throws(OVSDBError) {
         var status = stat()
-        if fstat(descriptor, &status) == 0 {
-            _ = fchmod(fresh.descriptor, status.st_mode & 0o7777)
-            _ = fchown(fresh.descriptor, status.st_uid, status.st_gid)
+        if fstat(old.descriptor, &status) == 0 {
+            _ = fchmod(descriptor, status.st_mode & 0o7777)
+            _ = fchown(descriptor, status.st_uid, status.st_gid)
         }
-        guard rename(temporary, path) == 0 else {
-            let code = errno
-            unlink(temporary)
-            throw OVSDBError("I/O error", "\(path): cannot replace the database file (\(systemErrorText(code)))")
+        guard rename(path, name) == 0 else {
+            throw OVSDBError("I/O error", "\(name): cannot replace the database file (\(systemErrorText()))")
         }
-        LogFile.synchronizeDirectory(of: path)
-        swap(&descriptor, &fresh.descriptor)
+        LogFile.synchronizeDirectory(of: name)
+    }
+
+    /// Goes on in the file that has taken this one's place.
+    func adopt(_ fresh: LogFile) {
+        file = fresh.file
         endOffset = fresh.endOffset
         hasTail = false
     }

@@ -1,0 +1,100 @@
+// The command line of the field's database server: what a link named `ovsdb-server` to this program understands.
+//
+// Scripts, service files and tests that start `ovsdb-server` then start the same engine that serves the switch's database. Databases are
+// arguments, nothing is served but what `--remote` says, and there is no pid file unless `--pidfile` asks for it.
+
+internal import Glibc
+internal import Management
+
+/// A parsed command line, or what is wrong with it.
+struct DatabaseServerCommand {
+    var databases: [String] = []
+    var remotes: [String] = []
+    var tls = TLSSettings()
+    /// `--run=COMMAND`: serve while this shell command runs.
+    var command: String?
+    /// To be printed, instead of serving anything.
+    var text: String?
+    var fault: String?
+    var notes: [String] = []
+
+    /// The field's name of this program.
+    static let name = "ovsdb-server"
+
+    private static let usage = """
+        ovsdb-server: Open vSwitch database server (Apus)
+        usage: ovsdb-server [OPTIONS] [DATABASE...]
+        where each DATABASE is a database file in ovsdb format (default: conf.db in $OVS_DBDIR, or in $OVS_SYSCONFDIR/openvswitch).
+        Options: --remote=REMOTE --private-key=FILE --certificate=FILE --ca-cert=FILE --bootstrap-ca-cert=FILE --run=COMMAND
+          --detach --no-chdir --pidfile[=FILE] --log-file[=FILE] --unixctl=SOCKET -v[SPEC] -V --version -h --help
+
+        """
+
+    /// Options with a value that ask for what is not there: replication, clusters, a file of remotes.
+    private static let refused = [
+        "--sync-from": "replication is not supported", "--sync-exclude-tables": "replication is not supported",
+        "--config-file": "remotes and databases are given on the command line or by ovsdb-server/add-remote and add-db",
+    ]
+    /// Options with a value that have no effect.
+    private static let ignored: Set<String> = ["--ssl-protocols", "--ssl-ciphers", "--ssl-ciphersuites", "--record", "--replay"]
+    private static let short: [String: String] = ["-p": "--private-key", "-c": "--certificate", "-C": "--ca-cert"]
+
+    /// - Parameter arguments: what `FieldOptions` has left
+    init(_ arguments: [String]) {
+        var index = 0
+        var isOver = false
+        while index < arguments.count, fault == nil, text == nil {
+            let word = arguments[index]
+            index += 1
+            guard !isOver, word.hasPrefix("-"), word != "-" else {
+                databases.append(word)
+                continue
+            }
+            if word == "--" {
+                isOver = true
+                continue
+            }
+            let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = DatabaseServerCommand.short[String(parts[0])] ?? String(parts[0])
+            switch name {
+            case "--version": text = "ovsdb-server (Open vSwitch) \(Daemon.compatibleVersion)\nserved by apusd (Apus) \(Daemon.version)\n"
+            case "--help", "-h": text = DatabaseServerCommand.usage
+            case "--disable-file-column-diff", "--disable-file-no-data-conversion", "--active":
+                notes.append("\(name) has no effect")
+            default:
+                var value = parts.count > 1 ? String(parts[1]) : nil
+                if value == nil, index < arguments.count {
+                    value = arguments[index]
+                    index += 1
+                }
+                guard let value else {
+                    fault = "option '\(word)' requires an argument, or is not known"
+                    break
+                }
+                take(name, value)
+            }
+        }
+        if databases.isEmpty { databases = [DatabaseServerCommand.defaultDatabase] }
+    }
+
+    private mutating func take(_ name: String, _ value: String) {
+        switch name {
+        case "--remote": remotes.append(value)
+        case "--run": command = value
+        case "--private-key": tls.privateKey = value
+        case "--certificate": tls.certificate = value
+        case "--ca-cert": tls.caCertificate = value
+        case "--bootstrap-ca-cert":
+            tls.caCertificate = value
+            tls.bootstrapsCA = true
+        case _ where DatabaseServerCommand.ignored.contains(name): notes.append("\(name) \(value) has no effect")
+        default:
+            fault = DatabaseServerCommand.refused[name].map { "\(name) \(value): \($0)" } ?? "unrecognized option '\(name)'"
+        }
+    }
+
+    private static var defaultDatabase: String {
+        func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+        return environment("OVS_DBDIR").map { $0 + "/conf.db" } ?? (environment("OVS_SYSCONFDIR") ?? "/etc") + "/openvswitch/conf.db"
+    }
+}
