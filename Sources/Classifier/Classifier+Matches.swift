@@ -13,10 +13,7 @@ extension Classifier {
     ) {
         let words = UnsafeRawPointer(key).assumingMemoryBound(to: UInt64.self)
         let looked = UnsafeMutableRawPointer(mask).assumingMemoryBound(to: UInt64.self)
-        let list = pointer(loadWord(shared, 0))!
-        let count = Int(list.load(as: UInt64.self))
-        for index in 0..<count {
-            let body = pointer(list.load(fromByteOffset: 8 + 16 * index, as: UInt64.self))!
+        forEachBody { body in
             let layout = (body + Subtable.layoutOffset).assumingMemoryBound(to: Subtable.Layout.self)
             let total = layout.pointee.wordCount
             var hash = seed
@@ -38,11 +35,10 @@ extension Classifier {
     private static func chain(
         _ body: UnsafeMutableRawPointer, _ layout: UnsafeMutablePointer<Subtable.Layout>, _ hash: UInt64, _ words: UnsafePointer<UInt64>
     ) -> UnsafeMutableRawPointer? {
-        let table = pointer(loadWord(body, 0))!
-        let mask = table.load(as: UInt64.self)
-        var index = hash & mask
+        let table = HashTableLink(loadWord(body, 0)).unsafelyUnwrapped
+        var index = hash & table.mask
         while true {
-            let slot = loadWord(table, Subtable.slotsAt + Int(index))
+            let slot = loadWord(table.slots, Int(index))
             if slot == 0 { return nil }
             if slot != Subtable.tombstone, (slot ^ hash) & ~Subtable.addressMask == 0, let node = pointer(slot & Subtable.addressMask) {
                 let key = (node + ClassifierRule.keyWord * 8).assumingMemoryBound(to: UInt64.self)
@@ -51,7 +47,7 @@ extension Classifier {
                 }
                 if isSame { return node }
             }
-            index = (index + 1) & mask
+            index = (index + 1) & table.mask
         }
     }
 }

@@ -34,10 +34,13 @@ extension Classifier {
             of: UnsafeRawPointer(Unmanaged.passRetained(rule).toOpaque()), toByteOffset: ClassifierRule.objectWord * 8,
             as: UnsafeRawPointer.self)
         let before = subtable.maximumPriority
-        rule.keyPrefixes { field, prefix, length in tries[field.rawValue].insert(prefix, length: length) }
+        rule.keyPrefixes { field, prefix, length in
+            tries[field.rawValue].insert(prefix, length: length) { retiring.memory.append($0) }
+        }
+        subtable.group.count(rule.keyWords, of: subtable, by: 1) { retiring.memory.append($0) }
         subtable.insert(rule) { retiring.memory.append($0) }
         linkedCount += 1
-        if subtable.maximumPriority != before { isOrderStale = true }
+        if subtable.maximumPriority != before { noteStale(subtable.group) }
     }
 
     /// Makes a rule invisible from `version` on.
@@ -80,12 +83,14 @@ extension Classifier {
 
     /// Whether a rule of this priority, visible at `version`, matches some packet that `match` matches.
     public func hasOverlap(_ match: Match, priority: Int32, version: UInt64) -> Bool {
-        for subtable in order where subtable.maximumPriority >= priority {
-            var found = false
-            subtable.forEach { rule in
-                if !found, rule.rank == priority, rule.isVisible(in: version), rule.overlaps(match) { found = true }
+        for group in groups {
+            for subtable in group.subtables where subtable.maximumPriority >= priority {
+                var found = false
+                subtable.forEach { rule in
+                    if !found, rule.rank == priority, rule.isVisible(in: version), rule.overlaps(match) { found = true }
+                }
+                if found { return true }
             }
-            if found { return true }
         }
         return false
     }
@@ -94,75 +99,104 @@ extension Classifier {
     public func forEach(at version: UInt64, matching filter: Match, _ visit: (ClassifierRule) -> Void) {
         let compact = CompactMatch(filter)
         let exact = subtable(of: compact)
-        for subtable in order where subtable.shape.isSuperset(of: filter.mask) {
-            // Rules of the filter's very mask agree with it in one place.
-            if subtable === exact {
-                forEachRule(of: compact, in: subtable) { rule in
-                    if rule.isVisible(in: version) { visit(rule) }
+        for group in groups {
+            for subtable in group.subtables where subtable.shape.isSuperset(of: filter.mask) {
+                // Rules of the filter's very mask agree with it in one place.
+                if subtable === exact {
+                    forEachRule(of: compact, in: subtable) { rule in
+                        if rule.isVisible(in: version) { visit(rule) }
+                    }
+                    continue
                 }
-                continue
-            }
-            subtable.forEach { rule in
-                if rule.isVisible(in: version), rule.agrees(with: filter) { visit(rule) }
+                subtable.forEach { rule in
+                    if rule.isVisible(in: version), rule.agrees(with: filter) { visit(rule) }
+                }
             }
         }
     }
 
     /// Makes everything that was inserted reachable for readers; before the version is published.
     public func prepare() {
+        if !staleGroups.isEmpty {
+            for group in staleGroups where group.publish({ retiring.memory.append($0) }) { isOrderStale = true }
+            staleGroups.removeAll()
+        }
         guard isOrderStale else { return }
         isOrderStale = false
-        if !emptied.isEmpty { order.removeAll { $0.ruleCount == 0 } }
-        order.sort { $0.maximumPriority > $1.maximumPriority }
+        for group in groups where group.subtables.isEmpty { forget(group) }
+        groups.removeAll { $0.subtables.isEmpty }
+        groups.sort { $0.maximumPriority > $1.maximumPriority }
         if let old = pointer(loadWord(shared, 0)) { retiring.memory.append(old) }
-        storeWord(shared, 0, word(Classifier.makeList(order)))
+        storeWord(shared, 0, word(Classifier.makeList(groups)))
     }
 
     /// Reclaims if much has been removed or replaced since the last time: looking at all readers costs as much as a change.
     public func settleIfDue() {
-        if removed.count + retiring.memory.count >= Classifier.settlingThreshold { settle() }
+        if removed.count + retiring.memory.count >= Classifier.settlingThreshold { settle(atMost: Classifier.settledWithAChange) }
     }
 
     /// Begins to reclaim what was removed; after the version is published, and now and then.
-    public func settle() {
+    ///
+    /// - Parameter limit: rules that are unlinked at most; what is left stays for the next call.
+    public func settle(atMost limit: Int = .max) {
         if !removed.isEmpty {
             unlinking.append((epochs.advance(), removed))
             removed.removeAll()
         }
-        if !retiring.isEmpty {
-            freeing.append((epochs.advance(), retiring))
-            retiring = Retired()
-        }
+        retire()
         if unlinking.isEmpty && freeing.isEmpty { return }
         // Readers that come after this look may still see what is retired below it: that waits for the next call, also when
         // there is no reader now.
         let waiting = freeing.count
         let oldest = epochs.oldestReader()
-        if let first = unlinking.first, first.tag < oldest {
-            let passed = unlinking.prefix { $0.tag < oldest }.count
-            for entry in unlinking.prefix(passed) { entry.rules.forEach(unlink) }
-            unlinking.removeFirst(passed)
+        if unlink(olderThan: oldest, atMost: limit) {
             prepare()
             retiring.subtables += emptied
+            retiring.groups += emptiedGroups
             emptied.removeAll()
-            if !retiring.isEmpty {
-                freeing.append((epochs.advance(), retiring))
-                retiring = Retired()
-            }
+            emptiedGroups.removeAll()
+            retire()
         }
         let passed = freeing.prefix(waiting).prefix { $0.tag < oldest }.count
         for entry in freeing.prefix(passed) { entry.what.memory.forEach { $0.deallocate() } }
         freeing.removeFirst(passed)
     }
 
+    /// Gives what was replaced a tag.
+    private func retire() {
+        if retiring.isEmpty { return }
+        freeing.append((epochs.advance(), retiring))
+        retiring = Retired()
+    }
+
+    /// Unlinks removed rules that no reader can find visible any more. False if there was none.
+    private func unlink(olderThan oldest: UInt64, atMost limit: Int) -> Bool {
+        var left = limit
+        var finished = 0
+        let start = unlinkedCount
+        while left > 0, finished < unlinking.count, unlinking[finished].tag < oldest {
+            let count = unlinking[finished].rules.count
+            let end = left < count - unlinkedCount ? unlinkedCount + left : count
+            left -= end - unlinkedCount
+            for place in unlinkedCount..<end { unlink(unlinking[finished].rules[place]) }
+            unlinkedCount = end
+            if end == count {
+                finished += 1
+                unlinkedCount = 0
+            }
+        }
+        unlinking.removeFirst(finished)
+        return finished > 0 || unlinkedCount != start
+    }
+
     /// Whether something waits to be reclaimed by `settle`.
     public var isUnsettled: Bool { !removed.isEmpty || !retiring.isEmpty || !unlinking.isEmpty || !freeing.isEmpty }
 
     private func unlink(_ rule: ClassifierRule) {
-        guard let subtable = subtables[rule.shape.hash]?.first(where: { $0.shape === rule.shape || $0.shape.isEqual(to: rule.shape) })
-        else { preconditionFailure("the rule's subtable is gone") }
+        guard let subtable = known(rule.shape) else { preconditionFailure("the rule's subtable is gone") }
         let before = subtable.maximumPriority
-        subtable.unlink(rule) { retiring.memory.append($0) }
+        subtable.unlink(rule)
+        subtable.group.count(rule.keyWords, of: subtable, by: -1) { retiring.memory.append($0) }
         rule.keyPrefixes { field, prefix, length in
             tries[field.rawValue].remove(prefix, length: length) { retiring.memory.append($0) }
         }
@@ -174,21 +208,55 @@ extension Classifier {
             subtables[rule.shape.hash]?.removeAll { $0 === subtable }
             if subtables[rule.shape.hash]?.isEmpty == true { subtables[rule.shape.hash] = nil }
             emptied.append(subtable)
-            isOrderStale = true
+            noteStale(subtable.group)
         } else if subtable.maximumPriority != before {
-            isOrderStale = true
+            noteStale(subtable.group)
         }
     }
 
-    private func subtable(for shape: MaskShape) -> Subtable {
+    // MARK: Subtables
+
+    /// The subtable of a shape, if there is one.
+    private func known(_ shape: MaskShape) -> Subtable? {
         if let latest, latest.shape === shape { return latest }
-        if let found = subtables[shape.hash]?.first(where: { $0.shape === shape || $0.shape.isEqual(to: shape) }) { return found }
-        let subtable = Subtable(shape: shape, seed: seed)
+        guard let found = subtables[shape.hash]?.first(where: { $0.shape === shape || $0.shape.isEqual(to: shape) }) else { return nil }
+        latest = found
+        return found
+    }
+
+    private func subtable(for shape: MaskShape) -> Subtable {
+        if let found = known(shape) { return found }
+        let group = group(for: shape)
+        let subtable = Subtable(shape: shape, seed: seed, group: group)
         subtables[shape.hash, default: []].append(subtable)
-        order.append(subtable)
-        isOrderStale = true
+        group.subtables.append(subtable)
+        noteStale(group)
         latest = subtable
         return subtable
+    }
+
+    private func group(for shape: MaskShape) -> SubtableGroup {
+        let hash = SubtableGroup.hash(shape)
+        if let found = groupsByHash[hash]?.first(where: { $0.belongs(shape) }) { return found }
+        let group = SubtableGroup(shape: shape, seed: seed)
+        groupsByHash[hash, default: []].append(group)
+        groups.append(group)
+        isOrderStale = true
+        return group
+    }
+
+    /// A group without subtables goes once no reader can find it.
+    private func forget(_ group: SubtableGroup) {
+        let hash = SubtableGroup.hash(group.shape)
+        groupsByHash[hash]?.removeAll { $0 === group }
+        if groupsByHash[hash]?.isEmpty == true { groupsByHash[hash] = nil }
+        emptiedGroups.append(group)
+    }
+
+    private func noteStale(_ group: SubtableGroup) {
+        if group.isStale { return }
+        group.isStale = true
+        staleGroups.append(group)
     }
 }
 

@@ -57,7 +57,15 @@ open class ClassifierRule: @unchecked Sendable {
 
     /// The match, compact.
     public final var compactPattern: CompactMatch {
-        CompactMatch(words: (0..<shape.count).lazy.map { (Int(self.shape.words[$0]), self.keyWords[$0], self.shape.bits[$0]) })
+        var present: UInt64 = 0
+        for index in 0..<shape.count { present |= 1 << UInt64(shape.words[index]) }
+        return CompactMatch(present: present) { place, words in
+            for index in 0..<shape.count {
+                let first = place(Int(shape.words[index]))
+                words[first] = keyWords[index]
+                words[first + 1] = shape.bits[index]
+            }
+        }
     }
 
     final var keyWords: UnsafePointer<UInt64> {

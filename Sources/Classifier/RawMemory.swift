@@ -31,6 +31,33 @@ func allocateWords(_ count: Int) -> UnsafeMutableRawPointer {
     return raw
 }
 
+/// A hash table as readers find it: one word with the address of its memory in the low 48 bits and the power of two of its
+/// slots above, so that a probe goes straight to its slot. The memory begins with two words of the writer's.
+struct HashTableLink {
+    static let headerBytes = 16
+    let slots: UnsafeMutableRawPointer
+    let mask: UInt64
+
+    @inline(__always) init?(_ word: UInt64) {
+        guard let memory = pointer(word & 0xffff_ffff_ffff) else { return nil }
+        slots = memory + HashTableLink.headerBytes
+        mask = (1 << (word >> 48)) - 1
+    }
+
+    var memory: UnsafeMutableRawPointer { slots - HashTableLink.headerBytes }
+
+    /// How many slots are used or were; the writer's.
+    var used: UInt64 {
+        get { memory.load(as: UInt64.self) }
+        nonmutating set { memory.storeBytes(of: newValue, as: UInt64.self) }
+    }
+
+    /// The word for a new table; `capacity` is a power of two.
+    static func make(capacity: Int, wordsPerSlot: Int = 1) -> UInt64 {
+        word(allocateWords(headerBytes / 8 + capacity * wordsPerSlot)) | UInt64(capacity.trailingZeroBitCount) << 48
+    }
+}
+
 /// Steps of a multiply-and-fold hash; the seed keeps outsiders from aiming at collisions.
 @inline(__always) func hashStep(_ hash: UInt64, _ word: UInt64) -> UInt64 {
     let product = (hash ^ word).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)

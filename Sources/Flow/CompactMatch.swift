@@ -24,20 +24,16 @@ public struct CompactMatch: Equatable, Sendable, FieldMatching {
         words = []
     }
 
-    /// Of words of the key, each with its place, its value and its mask, in any order.
-    public init(words list: some Sequence<(word: Int, key: UInt64, mask: UInt64)>) {
-        var present: UInt64 = 0
-        for entry in list where entry.mask != 0 { present |= 1 << UInt64(entry.word) }
+    /// Of the words that `present` names; `fill` writes them, each at its place: the key's word, then the mask's, which is not zero.
+    public init(present: UInt64, fill: (_ place: (Int) -> Int, _ words: UnsafeMutablePointer<UInt64>) -> Void) {
         self.present = present
         words = []
         if present == 0 { return }
-        var all = [UInt64](repeating: 0, count: 2 * present.nonzeroBitCount)
-        for entry in list where entry.mask != 0 {
-            let place = place(of: entry.word)
-            all[place] = entry.key & entry.mask
-            all[place + 1] = entry.mask
+        let places = present
+        words = [UInt64](unsafeUninitializedCapacity: 2 * present.nonzeroBitCount) { buffer, count in
+            fill({ 2 * (places & ((1 << UInt64($0)) - 1)).nonzeroBitCount }, buffer.baseAddress!)
+            count = buffer.count
         }
-        words = all
     }
 
     public init(_ match: borrowing Match) {

@@ -18,11 +18,21 @@ extension Bridge {
     /// Carries out one flow-mod. When it returns, every packet received from now on meets the new tables.
     @discardableResult
     public func apply(_ change: FlowModification) throws(FlowModError) -> FlowModResult {
-        do throws(BundleError) {
-            return try apply(bundle: [change])
-        } catch {
-            throw error.error
+        let now = pipeline.clock.now
+        let outcome: Result<FlowTransaction, FlowModError> = writer.withLock { state in
+            var transaction = FlowTransaction(bridge: self, now: now)
+            do throws(FlowModError) {
+                try transaction.perform(change, &state)
+            } catch {
+                transaction.rollBack(&state)
+                return .failure(error)
+            }
+            transaction.commit(&state)
+            return .success(transaction)
         }
+        let transaction = try outcome.get()
+        transaction.report()
+        return transaction.result
     }
 
     /// Carries out changes in order, all or nothing; translations see all of them at once.
@@ -134,13 +144,20 @@ extension Bridge {
     }
 
     /// Frees what earlier changes left behind, as far as no reader looks at it any more.
-    func settle() {
+    ///
+    /// - Parameter limit: rules of a table that are freed at most.
+    /// - Returns: whether something is left.
+    @discardableResult
+    func settle(atMost limit: Int = .max) -> Bool {
         writer.withLock { state in
             reclaimGroupTables(&state)
+            var isLeft = false
             for table in 0..<UInt8(PipelineLimits.tableCount) {
                 guard let classifier = classifier(table)?.takeUnretainedValue(), classifier.isUnsettled else { continue }
-                classifier.settle()
+                classifier.settle(atMost: limit)
+                if classifier.isUnsettled { isLeft = true }
             }
+            return isLeft
         }
     }
 }

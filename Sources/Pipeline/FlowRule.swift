@@ -74,6 +74,7 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
     /// Starts the hard timeout again.
     func refresh(_ now: Instant) { refreshedNanoseconds.max(now.nanoseconds, ordering: .relaxed) }
 
+    var hasTimeout: Bool { idleTimeoutSeconds > 0 || hardTimeoutSeconds > 0 }
     public var priority: UInt16 { UInt16(truncatingIfNeeded: rank) }
     /// The match in full (1,024 bytes: not for hot paths).
     public var match: Match { pattern }

@@ -22,8 +22,8 @@ struct FlowTransaction {
     var meterChanges: [UInt32: MeterReference?] = [:]
     private var steps: [Step] = []
     private var changes: [(FlowRule, FlowChange)] = []
-    /// Changed rules, one of each match; for `commit`.
-    private var concerned: [FlowRule] = []
+    /// What changed rules match, one of each match; for `commit`.
+    private var concerned: [(table: UInt8, match: CompactMatch)] = []
     private var touched = InlineArray<4, UInt64>(repeating: 0)
     private var tableEvents: [(TableState, TableStatusReason)] = []
     /// What flows were learned by rules that are gone.
@@ -85,7 +85,7 @@ struct FlowTransaction {
             result.added += 1
         } else {
             insert(rule, &state)
-            note(rule)
+            note(table, change.$match)
             changes.append((rule, .added))
             state.ruleCount += 1
             state.activeCounts[Int(table)] += 1
@@ -138,7 +138,7 @@ struct FlowTransaction {
         steps.append(.inserted(rule))
         FlowTransaction.addReferences(of: rule, &state)
         state.countLearner(rule, by: 1)
-        if rule.idleTimeoutSeconds > 0 || rule.hardTimeoutSeconds > 0 { state.expiring[ObjectIdentifier(rule)] = rule }
+        if rule.hasTimeout { state.expiring[ObjectIdentifier(rule)] = rule }
     }
 
     private mutating func takeOut(_ rule: FlowRule, _ state: inout Bridge.Writer) {
@@ -147,20 +147,20 @@ struct FlowTransaction {
         steps.append(.removed(rule))
         FlowTransaction.removeReferences(of: rule, &state)
         for cookie in state.countLearner(rule, by: -1) { orphans.insert(cookie) }
-        state.expiring[ObjectIdentifier(rule)] = nil
+        if rule.hasTimeout { state.expiring[ObjectIdentifier(rule)] = nil }
     }
 
     private mutating func replace(_ old: FlowRule, by rule: FlowRule, _ change: FlowChange, _ state: inout Bridge.Writer) {
         takeOut(old, &state)
         insert(rule, &state)
-        note(rule)
+        note(rule.table, rule.compactPattern)
         let isAdd = if case .added = change { true } else { false }
         changes.append((rule, .replaced(old: old, isAdd: isAdd)))
     }
 
     mutating func remove(_ rule: FlowRule, reason: FlowRemovedReason, _ state: inout Bridge.Writer) {
         takeOut(rule, &state)
-        note(rule)
+        note(rule.table, rule.compactPattern)
         changes.append((rule, .deleted(reason)))
         state.ruleCount -= 1
         state.activeCounts[Int(rule.table)] -= 1
@@ -187,9 +187,9 @@ struct FlowTransaction {
 
     // MARK: End
 
-    /// Notes a rule that packets are to be compared with; too many are not worth it.
-    private mutating func note(_ rule: FlowRule) {
-        if concerned.count <= PipelineLimits.comparedChanges { concerned.append(rule) }
+    /// Notes what megaflows are to be compared with; too many are not worth it.
+    private mutating func note(_ table: UInt8, _ match: @autoclosure () -> CompactMatch) {
+        if concerned.count <= PipelineLimits.comparedChanges { concerned.append((table, match())) }
     }
 
     private func forEachTouched(_ body: (UInt8, Classifier) -> Void) {
@@ -251,7 +251,7 @@ struct FlowTransaction {
         for id in meterChanges.keys { groups.formUnion(.group(bridge: bridge.identifier, group: id)) }
         bridge.pipeline.stamp(groups)
         if concerned.count <= PipelineLimits.comparedChanges, let datapath = bridge.pipeline.attachedDatapath,
-            datapath.invalidate(concerned.map(tableChange))
+            datapath.invalidate(concerned.map { tableChange($0.table, $0.match) })
         {
             return
         }
@@ -259,8 +259,7 @@ struct FlowTransaction {
     }
 
     /// What a changed rule matches, in the datapath's terms.
-    private func tableChange(_ rule: FlowRule) -> TableChange {
-        let match = rule.compactPattern
+    private func tableChange(_ table: UInt8, _ match: CompactMatch) -> TableChange {
         var inPort: DatapathPort?
         if match.present >> UInt64(TableChange.inPortWord) & 1 == 1 {
             let place = match.place(of: TableChange.inPortWord)
@@ -269,7 +268,7 @@ struct FlowTransaction {
                 inPort = bridge.pipeline.datapathPort(of: OpenFlowPort(UInt32(truncatingIfNeeded: key >> 32)), in: bridge.identifier)
             }
         }
-        return TableChange(slots: .table(bridge: bridge.identifier, table: rule.table), match: match, inPort: inPort)
+        return TableChange(slots: .table(bridge: bridge.identifier, table: table), match: match, inPort: inPort)
     }
 
     /// Takes everything back; nothing of it was visible.

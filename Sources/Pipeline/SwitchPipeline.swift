@@ -240,15 +240,29 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     // MARK: Time
 
     /// Removes expired rules and learned stations, and frees what nobody looks at any more. Call it about once a second.
-    public func run() {
+    ///
+    /// - Parameter limit: as for `settle`.
+    /// - Returns: what `settle` returns.
+    @discardableResult
+    public func run(settling limit: Int = .max) -> Bool {
         let states = control.withLock { control in
             reclaim(&control)
             return control.states
         }
         for state in states {
             state.bridge.expireFlows()
-            state.bridge.settle()
             stamp(state.macTable.expire(now: clock.now))
         }
+        return settle(atMost: limit)
+    }
+
+    /// Frees what nobody looks at any more.
+    ///
+    /// - Parameter limit: rules of a table that are freed at most, so that the caller is not held up: 1,000 take about a
+    ///   millisecond.
+    /// - Returns: whether something is left, for another call soon.
+    public func settle(atMost limit: Int) -> Bool {
+        let states = control.withLock { $0.states }
+        return states.reduce(false) { $1.bridge.settle(atMost: limit) || $0 }
     }
 }

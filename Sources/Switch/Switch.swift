@@ -38,6 +38,9 @@ public final class Switch {
     static let linkIntervalMilliseconds: UInt64 = 500
     /// How often ports that failed are tried again, when nothing in their configuration changed.
     static let retryIntervalMilliseconds: UInt64 = 5_000
+    /// Removed rules of a table that are freed in one go, and the time between.
+    static let settledAtOnce = 2_000
+    static let settlingIntervalMilliseconds: UInt64 = 5
 
     let configuration: any ConfigurationSource
     let pipeline: SwitchPipeline
@@ -264,8 +267,16 @@ public final class Switch {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: 1000) { [weak self] in
             guard let self, self.isStarted else { return }
-            self.pipeline.run()
+            if self.pipeline.run(settling: Switch.settledAtOnce) { self.scheduleSettling() }
             self.scheduleAgeing()
+        }
+    }
+
+    /// Many rules that went are freed a few at a time: whoever waits for an answer waits for one slice at most.
+    private func scheduleSettling() {
+        timers.schedule(afterMilliseconds: Switch.settlingIntervalMilliseconds) { [weak self] in
+            guard let self, self.isStarted, self.pipeline.settle(atMost: Switch.settledAtOnce) else { return }
+            self.scheduleSettling()
         }
     }
 

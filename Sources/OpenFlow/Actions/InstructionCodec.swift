@@ -13,7 +13,7 @@ enum InstructionCodec {
         var write: Action?
         var metadata: Action?
         var goto: Action?
-        var seen = Set<UInt16>()
+        var seen: UInt64 = 0
         while !reader.isAtEnd {
             reader.lengthError = badLength
             let type = try reader.u16()
@@ -22,8 +22,9 @@ enum InstructionCodec {
                 throw OpenFlowError(badLength, "instruction \(type) has length \(length), not a positive multiple of 8")
             }
             var body = try reader.sub(length - 4)
-            guard type == InstructionType.experimenter || seen.insert(type).inserted else {
-                throw OpenFlowError(.bicDupInst, "instruction \(type) comes twice")
+            if type < 64 {
+                guard seen >> UInt64(type) & 1 == 0 else { throw OpenFlowError(.bicDupInst, "instruction \(type) comes twice") }
+                seen |= 1 << UInt64(type)
             }
             func exactly(_ count: Int) throws(OpenFlowError) {
                 if body.remaining != count { throw OpenFlowError(badLength, "instruction \(type) of \(length) bytes, not \(count + 4)") }
@@ -54,9 +55,8 @@ enum InstructionCodec {
                 throw OpenFlowError(.bicUnknownInst, "instruction \(type) is not one of OpenFlow \(version)")
             }
         }
-        var result: [Action] = []
-        if let meter { result.append(meter) }
-        result += apply
+        var result = apply
+        if let meter { result.insert(meter, at: 0) }
         for instruction in [clear, write, metadata, goto] {
             if let instruction { result.append(instruction) }
         }

@@ -44,6 +44,9 @@ struct ByteReader {
         return bytes[position]
     }
 
+    /// The next two bytes, which must be there; they stay.
+    func peek16() -> UInt16 { UInt16(bytes[position]) << 8 | UInt16(bytes[position + 1]) }
+
     mutating func u16() throws(OpenFlowError) -> UInt16 {
         try require(2)
         defer { position += 2 }
@@ -53,21 +56,30 @@ struct ByteReader {
     mutating func u32() throws(OpenFlowError) -> UInt32 {
         try require(4)
         defer { position += 4 }
-        return UInt32(bytes[position]) << 24 | UInt32(bytes[position + 1]) << 16 | UInt32(bytes[position + 2]) << 8
-            | UInt32(bytes[position + 3])
+        return UInt32(truncatingIfNeeded: load(4))
     }
 
     mutating func u64() throws(OpenFlowError) -> UInt64 {
-        let high = try u32()
-        return UInt64(high) << 32 | UInt64(try u32())
+        try require(8)
+        defer { position += 8 }
+        return load(8)
     }
 
     /// `count` (1 to 16) bytes as an integer.
     mutating func integer(_ count: Int) throws(OpenFlowError) -> UInt128 {
         try require(count)
-        var value: UInt128 = 0
-        for index in position..<position + count { value = value << 8 | UInt128(bytes[index]) }
-        position += count
+        defer { position += count }
+        if count <= 8 { return UInt128(load(count)) }
+        let high = UInt128(load(count - 8))
+        position += count - 8
+        defer { position -= count - 8 }
+        return high << 64 | UInt128(load(8))
+    }
+
+    /// The next `count` (up to 8) bytes, which are there, as an integer.
+    @inline(__always) private func load(_ count: Int) -> UInt64 {
+        var value: UInt64 = 0
+        for index in position..<position + count { value = value << 8 | UInt64(bytes[index]) }
         return value
     }
 

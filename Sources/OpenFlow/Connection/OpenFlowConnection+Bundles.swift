@@ -6,8 +6,11 @@ internal import Base
 public struct Bundle {
     public let id: UInt32
     public let flags: BundleControl.Flags
-    /// Decoded messages with their bytes, in the order in which they came.
-    public internal(set) var messages: [(message: Message, raw: [UInt8])] = []
+    /// The messages, in the order in which they came.
+    public private(set) var messages: [Message] = []
+    /// How each of them began, as far as an error's reply carries it.
+    private var beginnings: [UInt8] = []
+    private var starts: [Int] = []
     var isClosed = false
     var byteCount = 0
     var lastUsed: Instant
@@ -19,6 +22,19 @@ public struct Bundle {
         self.flags = flags
         lastUsed = now
         self.openRequest = openRequest
+    }
+
+    mutating func append(_ message: Message, raw: [UInt8], now: Instant) {
+        messages.append(message)
+        byteCount += raw.count
+        lastUsed = now
+        starts.append(beginnings.count)
+        beginnings += raw.prefix(OpenFlowLimits.errorDataBytes)
+    }
+
+    /// The first bytes of a message, for an error's reply.
+    public func beginning(of index: Int) -> [UInt8] {
+        Array(beginnings[starts[index]..<(index + 1 < starts.count ? starts[index + 1] : beginnings.count)])
     }
 }
 
@@ -94,9 +110,7 @@ extension OpenFlowConnection {
         // Adding to a bundle that is not open opens it.
         if bundles[add.bundleID] == nil { try open(add.bundleID, add.flags, openRequest: add.message) }
         try checkRoom(for: add)
-        bundles[add.bundleID]!.messages.append((message, add.message))
-        bundles[add.bundleID]!.byteCount += add.message.count
-        bundles[add.bundleID]!.lastUsed = clock.now
+        bundles[add.bundleID]!.append(message, raw: add.message, now: clock.now)
     }
 
     private static let notBundled = OpenFlowError(.bfcMsgUnsup, "only flow-mods, group-mods, port-mods and packet-outs can be bundled")

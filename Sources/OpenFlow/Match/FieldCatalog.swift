@@ -71,8 +71,12 @@ enum FieldCatalog {
 
     /// The field with this header; nil if there is none.
     static func field(wireClass: UInt16, number: UInt8, experimenter: UInt32) -> WireField? {
-        byKey[key(wireClass, number, experimenter)]
+        if wireClass == classBasic { return number < 128 ? basic[Int(number)] : nil }
+        return byKey[key(wireClass, number, experimenter)]
     }
+
+    /// The basic class by number: most of what comes is of it.
+    private static let basic: [WireField?] = (0..<128).map { byKey[key(classBasic, UInt8($0), 0)] }
 
     private static func key(_ wireClass: UInt16, _ number: UInt8, _ experimenter: UInt32) -> UInt64 {
         UInt64(experimenter) << 32 | UInt64(wireClass) << 8 | UInt64(number)

@@ -42,6 +42,8 @@ enum OXMCodec {
 
     /// The cookie TLV, if it is next.
     private static func cookieHere(_ reader: inout ByteReader) throws(OpenFlowError) -> (UInt64, UInt64)? {
+        // Only its class and number: most fields are of another class, and a reader's copy costs.
+        guard reader.remaining >= 2, reader.peek16() == FieldCatalog.classNXMNX else { return nil }
         var ahead = reader
         let header = try ahead.u32()
         let isCookie = header >> 16 == UInt32(FieldCatalog.classNXMNX) && UInt8(header >> 9 & 0x7f) == FieldCatalog.cookieNumber

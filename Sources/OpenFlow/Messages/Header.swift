@@ -10,16 +10,17 @@ public struct Header: Equatable, Sendable {
 
     /// Reads the first eight bytes of `bytes`; nil if there are fewer.
     public init?(_ bytes: some Collection<UInt8>) {
-        guard bytes.count >= OpenFlowLimits.headerBytes else { return nil }
-        var reader = ByteReader(Array(bytes.prefix(OpenFlowLimits.headerBytes)))
-        guard let version = try? reader.u8(), let type = try? reader.u8(), let length = try? reader.u16(), let xid = try? reader.u32()
-        else {
-            return nil
+        var value: UInt64 = 0
+        var count = 0
+        for byte in bytes.prefix(OpenFlowLimits.headerBytes) {
+            value = value << 8 | UInt64(byte)
+            count += 1
         }
-        self.version = version
-        self.type = type
-        self.length = Int(length)
-        self.xid = xid
+        guard count == OpenFlowLimits.headerBytes else { return nil }
+        version = UInt8(truncatingIfNeeded: value >> 56)
+        type = UInt8(truncatingIfNeeded: value >> 48)
+        length = Int(value >> 32 & 0xffff)
+        xid = UInt32(truncatingIfNeeded: value)
     }
 }
 

@@ -98,9 +98,9 @@ extension OpenFlowService {
         var places: [Int] = []
         // Whether there is anything that cannot be taken back.
         var isMixed = false
-        for (index, entry) in bundle.messages.enumerated() {
+        for (index, message) in bundle.messages.enumerated() {
             do throws(OpenFlowError) {
-                switch entry.message {
+                switch message {
                 case .flowMod(let mod): changes.append(.flow(try modification(mod, version)))
                 case .groupMod(let mod): changes.append(.group(mod))
                 case .portMod(let mod):
@@ -125,9 +125,9 @@ extension OpenFlowService {
             try fail(places[error.index], OpenFlowService.wireError(error.error, version), bundle, connection)
         }
         if isMixed { try carryOutInOrder(bundle, changes, places, on: connection) }
-        for entry in bundle.messages {
-            if case .groupMod(let mod) = entry.message {
-                forward(.group(mod, xid: Header(entry.raw)?.xid ?? xid), from: connection)
+        for (index, message) in bundle.messages.enumerated() {
+            if case .groupMod(let mod) = message {
+                forward(.group(mod, xid: Header(bundle.beginning(of: index))?.xid ?? xid), from: connection)
             }
         }
     }
@@ -139,9 +139,9 @@ extension OpenFlowService {
     ) throws(OpenFlowError) {
         var waiting: [BridgeChange] = []
         var next = 0
-        for (index, entry) in bundle.messages.enumerated() {
+        for (index, message) in bundle.messages.enumerated() {
             do throws(OpenFlowError) {
-                switch entry.message {
+                switch message {
                 case .portMod(let mod):
                     try applyWaiting(&waiting, connection)
                     try change(mod)
@@ -176,7 +176,7 @@ extension OpenFlowService {
 
     /// Reports the message that failed, then the bundle.
     private func fail(_ index: Int, _ error: OpenFlowError, _ bundle: Bundle, _ connection: OpenFlowConnection) throws(OpenFlowError) {
-        connection.sendError(error, to: bundle.messages[index].raw)
+        connection.sendError(error, to: bundle.beginning(of: index))
         throw OpenFlowError(.bfcMsgFailed, "message \(index + 1) of bundle \(bundle.id): \(error.detail)")
     }
 }
