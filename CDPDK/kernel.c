@@ -1,8 +1,11 @@
 // Tap devices and packet sockets: bursts of system calls.
 //
 // Both speak with a header in front of each frame (Linux's `virtio_net_hdr`), so that packets need not be finished when
-// they change hands: TCP from and to the host comes in pieces of up to 64 KiB, checksums pending. A packet socket moves a whole
-// burst with one call; a tap device wants one call a frame.
+// they change hands: TCP from and to the host comes in pieces of up to 64 KiB, checksums pending.
+//
+// A packet socket's frames arrive in a ring that it shares with the kernel (TPACKET_V2), without a system call: to look for some costs
+// a load. Those longer than a place of the ring wait in the socket, too, and are fetched from there. A burst is sent with one call: a ring for
+// sending was no faster (2026-11-21: 650 against 700 thousand frames a second over veth). A tap device wants one call a frame.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -10,10 +13,12 @@
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <rte_mbuf.h>
+#include <rte_memcpy.h>
 #include "internal.h"
 
 #define BURST 32
@@ -38,6 +43,10 @@ struct cdpdk_kernel_queue {
     int fd;
     bool is_socket;
     bool has_header;
+    uint8_t *ring;                   ///< of frames received; null: there is none
+    size_t ring_bytes;
+    uint32_t frame_size, frames;
+    uint32_t place;                  ///< of the next frame
     struct rte_mbuf *waiting[BURST]; ///< empty buffers for frames to come
     uint16_t waiting_count;
     uint8_t *spill;                  ///< what does not fit a buffer; `LONGEST` bytes a slot
@@ -64,8 +73,16 @@ struct cdpdk_kernel_queue *cdpdk_kernel_queue_create(int fd, bool is_socket, boo
 void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *q) {
     if (q == NULL) return;
     for (unsigned i = 0; i < q->waiting_count; i++) rte_pktmbuf_free(q->waiting[i]);
+    if (q->ring != NULL) munmap(q->ring, q->ring_bytes);
     free(q->spill);
     free(q);
+}
+
+void cdpdk_kernel_queue_set_ring(struct cdpdk_kernel_queue *q, void *memory, size_t bytes, uint32_t frame_size, uint32_t frames) {
+    q->ring = memory;
+    q->ring_bytes = bytes;
+    q->frame_size = frame_size;
+    q->frames = frames;
 }
 
 /// Appends what did not fit the first buffer in further ones. False if there are none.
@@ -103,21 +120,24 @@ static bool finish(
     return true;
 }
 
+static void insert_tag(struct rte_mbuf *m, uint16_t type, uint16_t tci) {
+    uint8_t *d = m->data_len < 12 ? NULL : (uint8_t *)rte_pktmbuf_prepend(m, TAG);
+    if (d == NULL) return;
+    memmove(d, d + TAG, 12);
+    d[12] = (uint8_t)(type >> 8);
+    d[13] = (uint8_t)type;
+    d[14] = (uint8_t)(tci >> 8);
+    d[15] = (uint8_t)tci;
+}
+
 /// Puts a VLAN tag back that the kernel took out.
 static void restore_tag(struct rte_mbuf *m, const struct msghdr *message) {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, c)) {
         if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
         struct tpacket_auxdata aux;
         memcpy(&aux, CMSG_DATA(c), sizeof aux);
-        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0 || m->data_len < 12) return;
-        uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : ETH_P_8021Q;
-        uint8_t *d = (uint8_t *)rte_pktmbuf_prepend(m, TAG);
-        if (d == NULL) return;
-        memmove(d, d + TAG, 12);
-        d[12] = (uint8_t)(type >> 8);
-        d[13] = (uint8_t)type;
-        d[14] = (uint8_t)(aux.tp_vlan_tci >> 8);
-        d[15] = (uint8_t)aux.tp_vlan_tci;
+        if ((aux.tp_status & TP_STATUS_VLAN_VALID) != 0)
+            insert_tag(m, (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : ETH_P_8021Q, aux.tp_vlan_tci);
         return;
     }
 }
@@ -170,6 +190,63 @@ static uint16_t receive_burst(
     return received;
 }
 
+/// The packet of a frame in the ring; null if it is none of ours.
+static struct rte_mbuf *take_frame(
+    struct cdpdk_kernel_queue *q, const struct tpacket2_hdr *frame, uint32_t status, struct rte_mbuf *m, struct rte_mempool *pool) {
+    struct virtio_net_hdr header = {0};
+    const uint8_t *data = (const uint8_t *)frame + frame->tp_mac;
+    uint32_t size = frame->tp_snaplen;
+    if (size == 0 || frame->tp_mac + size > q->frame_size) return NULL;
+    if (q->has_header) memcpy(&header, data - sizeof header, sizeof header);
+    uint16_t room = rte_pktmbuf_tailroom(m), first = size < room ? (uint16_t)size : room;
+    rte_memcpy(rte_pktmbuf_mtod(m, void *), data, first);
+    if (!finish(q, m, size, data + first, &header, pool)) return NULL;
+    if ((status & TP_STATUS_VLAN_VALID) != 0)
+        insert_tag(m, (status & TP_STATUS_VLAN_TPID_VALID) != 0 ? frame->tp_vlan_tpid : ETH_P_8021Q, frame->tp_vlan_tci);
+    return m;
+}
+
+/// What the ring has.
+static uint16_t ring_burst(
+    struct cdpdk_kernel_queue *q, struct rte_mempool *pool, struct rte_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
+    uint16_t received = 0;
+    // frames that are refused count too: a flood of them must not keep the thread here
+    for (unsigned attempts = 2u * n; received < n && attempts > 0; attempts--) {
+        struct tpacket2_hdr *frame = (struct tpacket2_hdr *)(q->ring + (size_t)q->place * q->frame_size);
+        uint32_t status = __atomic_load_n(&frame->tp_status, __ATOMIC_ACQUIRE);
+        if ((status & TP_STATUS_USER) == 0) break;
+        uint32_t next = q->place + 1 == q->frames ? 0 : q->place + 1;
+        // its header and, with IPv4 or IPv6 and the usual ports, all that will be looked at
+        const uint8_t *ahead = q->ring + (size_t)next * q->frame_size;
+        __builtin_prefetch(ahead);
+        __builtin_prefetch(ahead + 64);
+        __builtin_prefetch(ahead + 128);
+        const struct sockaddr_ll *from = (const struct sockaddr_ll *)((const uint8_t *)frame + TPACKET_ALIGN(sizeof *frame));
+        bool ours = from->sll_pkttype != PACKET_OUTGOING, is_long = (status & TP_STATUS_COPY) != 0;
+        struct rte_mbuf *m = NULL;
+        if (ours && !is_long) {
+            if (q->waiting_count == 0) {
+                // without buffers frames stay where they are, and the kernel counts those that find no place
+                if (rte_pktmbuf_alloc_bulk(pool, q->waiting, BURST) != 0) break;
+                q->waiting_count = BURST;
+            }
+            struct rte_mbuf *buffer = q->waiting[--q->waiting_count];
+            m = frame->tp_snaplen == frame->tp_len ? take_frame(q, frame, status, buffer, pool) : NULL;
+            if (m == NULL) rte_pktmbuf_free(buffer);
+        }
+        __atomic_store_n(&frame->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+        q->place = next;
+        if (is_long) {
+            received = (uint16_t)(received + receive_burst(q, pool, out + received, 1, counters));
+        } else if (m != NULL) {
+            out[received++] = m;
+        } else if (ours) {
+            cdpdk_counter_add(&counters->errors, 1);
+        }
+    }
+    return received;
+}
+
 /// One frame a call.
 static uint16_t read_burst(
     struct cdpdk_kernel_queue *q, struct rte_mempool *pool, struct rte_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
@@ -204,6 +281,7 @@ static uint16_t read_burst(
 uint16_t cdpdk_kernel_rx_burst(
     struct cdpdk_kernel_queue *q, struct cdpdk_mempool *pool, struct cdpdk_mbuf **out, uint16_t n, struct cdpdk_queue_counters *counters) {
     if (n > BURST) n = BURST;
+    if (q->ring != NULL) return ring_burst(q, pool_of(pool), reals(out), n, counters);
     return q->is_socket ? receive_burst(q, pool_of(pool), reals(out), n, counters) : read_burst(q, pool_of(pool), reals(out), n, counters);
 }
 

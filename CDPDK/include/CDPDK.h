@@ -382,6 +382,8 @@ CDPDK_HOT static inline void cdpdk_spin_unlock(uint64_t *word) { __atomic_store_
 struct cdpdk_kernel_queue;
 /// `has_header`: frames carry Linux's `virtio_net_hdr` (10 bytes). Null without memory. The descriptor stays the caller's.
 struct cdpdk_kernel_queue *_Nullable cdpdk_kernel_queue_create(int fd, bool is_socket, bool has_header, bool receives);
+/// Gives a packet socket's receive queue the ring its frames arrive in (TPACKET_V2), which it unmaps when it is freed.
+void cdpdk_kernel_queue_set_ring(struct cdpdk_kernel_queue *q, void *memory, size_t bytes, uint32_t frame_size, uint32_t frames);
 void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *_Nullable q);
 /// Up to `n` (at most 32) frames; longer ones than a buffer come in several. Frames that cannot be kept count as errors.
 CDPDK_HOT uint16_t cdpdk_kernel_rx_burst(

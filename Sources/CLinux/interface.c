@@ -15,11 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 _Static_assert(CLINUX_INTERFACE_NAME_SIZE == IFNAMSIZ, "interface name");
+
+/// Memory of a packet socket's ring: 2,048 frames of up to some 1,900 bytes.
+#define RING_BYTES (4u << 20)
+#define RING_BLOCK (64u << 10)
+#define RING_FRAME_FRONT 160
+#define RING_FRAME_MAX (16u << 10)
 
 static int fill(struct ifreq *request, const char *name) {
     memset(request, 0, sizeof *request);
@@ -57,7 +64,41 @@ int clinux_tap_open(const char *name, bool offloads, bool *existed, bool *has_he
     return fd;
 }
 
-int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header) {
+/// Asks for a ring of frames and maps it; before `bind`, so that no frame goes another way. Without memory there is none.
+static void make_ring(int fd, struct clinux_packet_ring *ring) {
+    int version = TPACKET_V2, threshold = 1;
+    uint32_t frame = 2048;
+    // what the kernel puts in front of a frame, and two tags
+    while (frame < RING_FRAME_MAX && frame < ring->mtu + RING_FRAME_FRONT) frame *= 2;
+    uint32_t frames = RING_BYTES / frame;
+    struct tpacket_req request = {
+        .tp_block_size = RING_BLOCK, .tp_block_nr = RING_BYTES / RING_BLOCK, .tp_frame_size = frame, .tp_frame_nr = frames};
+    if (setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) != 0 ||
+        // longer frames (several segments in one) come by `recvmsg`, and a mark in the ring says so
+        setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &threshold, sizeof threshold) != 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0)
+        return;
+    void *memory = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (memory == MAP_FAILED) {
+        memset(&request, 0, sizeof request);
+        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request);
+        return;
+    }
+    ring->memory = memory;
+    ring->bytes = RING_BYTES;
+    ring->frame_size = frame;
+    ring->frames = frames;
+}
+
+int clinux_packet_drops(int fd, uint64_t *drops) {
+    struct tpacket_stats statistics;
+    socklen_t size = sizeof statistics;
+    if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) != 0) return -errno;
+    *drops = statistics.tp_drops;
+    return 0;
+}
+
+int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header, struct clinux_packet_ring *ring) {
     int index = clinux_interface_index(name);
     if (index < 0) return index;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -70,10 +111,13 @@ int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header)
     // Linux 4.20 and later: do not hand our own transmissions back; older kernels are filtered when frames are received
     setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one);
     *has_header = offloads && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0;
+    ring->memory = NULL;
+    make_ring(fd, ring);
     if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) != 0 ||
         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) != 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         int result = -errno;
+        if (ring->memory != NULL) munmap(ring->memory, ring->bytes);
         close(fd);
         return result;
     }

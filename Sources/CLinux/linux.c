@@ -72,6 +72,11 @@ void clinux_sleep_nanoseconds(uint64_t nanoseconds) {
     struct timespec t = {.tv_sec = (time_t)(nanoseconds / 1000000000ull), .tv_nsec = (long)(nanoseconds % 1000000000ull)};
     nanosleep(&t, NULL);
 }
+int clinux_wait(struct pollfd *descriptors, uint32_t count, uint64_t nanoseconds) {
+    struct timespec t = {.tv_sec = (time_t)(nanoseconds / 1000000000ull), .tv_nsec = (long)(nanoseconds % 1000000000ull)};
+    int ready = ppoll(descriptors, count, &t, NULL);
+    return ready < 0 ? 0 : ready;
+}
 uint64_t clinux_monotonic_nanoseconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -65,6 +65,12 @@ public enum DatapathLimits {
     @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }
     /// Sleeps of an idle PMD thread grow quickly up to this many nanoseconds, and slowly beyond.
     @inlinable public static var quickSleepNanoseconds: UInt64 { @_noLocks get { 500_000 } }
+    /// Sleeps shorter than this are not cut short by packets of kernel interfaces.
+    @inlinable public static var deafSleepNanoseconds: UInt64 { @_noLocks get { 30_000 } }
+    /// Descriptors of kernel interfaces that a sleeping PMD thread is woken by; further ones are looked at when it wakes by itself.
+    @inlinable public static var descriptorsWaitedFor: UInt32 { @_noLocks get { 64 } }
+    /// How long a PMD thread sleeps if all of its queues wake it.
+    @inlinable public static var longestWaitNanoseconds: UInt64 { @_noLocks get { 100_000_000 } }
     /// Rounds of an idle poll loop before its thread begins to sleep.
     @inlinable public static var idleRoundsBeforeSleep: UInt32 { @_noLocks get { 64 } }
 }

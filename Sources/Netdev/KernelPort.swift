@@ -30,6 +30,7 @@ final class KernelPort: Port {
         var rx: OpaquePointer
         var tx: OpaquePointer
         var hasHeader: Bool
+        var hasRing: Bool
     }
     private struct Control {
         var isOpen = true
@@ -37,6 +38,8 @@ final class KernelPort: Port {
         var link = LinkState()
         var address = HardwareAddress(bits: 0)
         var mtu: Int
+        /// Frames that found the socket full.
+        var missed: UInt64 = 0
     }
 
     init(_ configuration: NetdevConfiguration) throws(PortError) {
@@ -45,9 +48,11 @@ final class KernelPort: Port {
         var mtu = configuration.mtu
         var descriptor: Int32
         var hasHeader = false
+        var ring = clinux_packet_ring()
         let offloads = configuration.vhost.offersOffloads
         if configuration.kind == .system {
-            descriptor = clinux_packet_socket_open(name, offloads, &hasHeader)
+            ring.mtu = UInt32(min(max(Int(clinux_interface_get_mtu(name)), mtu), NetdevLimits.mtu.upperBound))
+            descriptor = clinux_packet_socket_open(name, offloads, &hasHeader, &ring)
             guard descriptor >= 0 else {
                 throw .system(
                     port: name, operation: "open a packet socket on interface '\(name)'", reason: errorText(Int(descriptor)))
@@ -75,8 +80,9 @@ final class KernelPort: Port {
             if configuration.kind == .tap {
                 try KernelPort.check(clinux_interface_set_up(name, true), name, "bring the tap device up")
             }
-            queues = try KernelPort.makeQueues(descriptor, configuration, hasHeader)
+            queues = try KernelPort.makeQueues(descriptor, configuration, hasHeader, ring)
         } catch {
+            if let memory = ring.memory { munmap(memory, ring.bytes) }
             Glibc.close(descriptor)
             throw error
         }
@@ -91,12 +97,15 @@ final class KernelPort: Port {
     }
 
     private static func makeQueues(
-        _ descriptor: Int32, _ configuration: NetdevConfiguration, _ hasHeader: Bool
+        _ descriptor: Int32, _ configuration: NetdevConfiguration, _ hasHeader: Bool, _ ring: clinux_packet_ring
     ) throws(PortError) -> Queues {
         let isSocket = configuration.kind == .system
         let rx = cdpdk_kernel_queue_create(descriptor, isSocket, hasHeader, true)
         let tx = cdpdk_kernel_queue_create(descriptor, isSocket, hasHeader, false)
-        if let rx, let tx { return Queues(rx: rx, tx: tx, hasHeader: hasHeader) }
+        if let rx, let tx {
+            if let memory = ring.memory { cdpdk_kernel_queue_set_ring(rx, memory, ring.bytes, ring.frame_size, ring.frames) }
+            return Queues(rx: rx, tx: tx, hasHeader: hasHeader, hasRing: ring.memory != nil)
+        }
         cdpdk_kernel_queue_free(rx)
         cdpdk_kernel_queue_free(tx)
         throw .noMemory(reason: "the queues of port \(configuration.name) could not be made")
@@ -112,8 +121,8 @@ final class KernelPort: Port {
 
     func rxQueue(_ index: Int) -> RxQueueHandle {
         RxQueueHandle(
-            kind: kind == .system ? .packetSocket : .tap, queue: 0, descriptor: descriptor, object: queues.rx, pool: pool.pointer,
-            counters: rx[index])
+            kind: kind != .system ? .tap : queues.hasRing ? .packetRing : .packetSocket, queue: 0, descriptor: descriptor,
+            object: queues.rx, pool: pool.pointer, counters: rx[index])
     }
     func txQueue(_ thread: Int, threads: Int) -> TxQueueHandle {
         TxQueueHandle(
@@ -163,6 +172,13 @@ final class KernelPort: Port {
         all.addReceive(rx.snapshots[0])
         all.addTransmit(tx.snapshots[0])
         all.collisions = 0
+        if kind == .system {
+            all.rxDropped &+= control.withLock { control in
+                var drops: UInt64 = 0
+                if control.isOpen, clinux_packet_drops(descriptor, &drops) == 0 { control.missed &+= drops }
+                return control.missed
+            }
+        }
         return all
     }
 

@@ -23,6 +23,14 @@ enum KernelQueue {
         return received
     }
 
+    @_noLocks
+    static func receiveFromRing(_ handle: RxQueueHandle, into burst: PacketBurst, limit: UInt16) -> UInt16 {
+        let received = cdpdk_kernel_rx_burst(
+            handle.object.unsafelyUnwrapped, handle.pool.unsafelyUnwrapped, burst, limit, handle.counters)
+        if received > 0 { cdpdk_count_burst(handle.counters, burst, received, false) }
+        return received
+    }
+
     /// Sends a burst. Those the kernel refuses are moved to its end.
     @_noLocks
     static func transmit(_ handle: TxQueueHandle, _ burst: PacketBurst, count: UInt16) -> UInt16 {

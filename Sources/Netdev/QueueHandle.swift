@@ -20,6 +20,8 @@ public import CVhostUser
     @inlinable public static var tap: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 3) } }
     @inlinable public static var packetSocket: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 4) } }
     @inlinable public static var dummy: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 5) } }
+    /// A packet socket whose frames arrive in shared memory: a look costs no system call, and one may wait for its descriptor, too.
+    @inlinable public static var packetRing: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 7) } }
     /// Of a dummy port that nobody takes packets out of: they go to captures and streams.
     @inlinable public static var sink: QueueKind { @_noLocks @inline(__always) get { QueueKind(code: 6) } }
 }
@@ -33,7 +35,7 @@ public import CVhostUser
     /// DPDK's port number (`dpdk` only).
     public let devicePort: UInt16
     public let queue: UInt16
-    /// What becomes readable when packets come, of a queue that is waited for instead of polled; else -1.
+    /// What becomes readable when packets come, of a queue that may be waited for; else -1.
     public let descriptor: Int32
     /// `vhost`: the socket; `tap` and `packetSocket`: the queue; `dummy`: the ring.
     public let object: OpaquePointer?
@@ -62,8 +64,12 @@ public import CVhostUser
         return receiveSlowly(into: burst, limit: limit)
     }
 
+    /// The queue was waited for, and has packets: the next `receive` looks for them.
+    public func noteReadable() { cdpdk_counter_store(&counters.pointee.next_poll, 0) }
+
     @_noLocks @usableFromInline
     func receiveSlowly(into burst: PacketBurst, limit: UInt16) -> UInt16 {
+        if kind == .packetRing { return KernelQueue.receiveFromRing(self, into: burst, limit: limit) }
         if kind == .tap || kind == .packetSocket { return KernelQueue.receive(self, into: burst, limit: limit) }
         if kind == .dummy {
             var n = cdpdk_ring_dequeue_packets(object.unsafelyUnwrapped, burst, limit)

@@ -63,6 +63,51 @@ extension DPDKTests {
             }
         }
 
+        @Test func framesLongerThanAPlaceOfTheRingArriveWhole() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let tap = try Netdev.open(NetdevConfiguration(name: "tap2", kind: .tap, requestedMTU: 9000))
+                // The ring is made for what the interface takes now; longer frames come later.
+                #expect(clinux_interface_set_mtu("tap2", 1500) == 0)
+                let system = try Netdev.open(NetdevConfiguration(name: "tap2", kind: .system))
+                #expect(clinux_interface_set_mtu("tap2", 9000) == 0)
+                #expect(system.rxQueue(0).kind == .packetRing)
+                let pool = try #require(cdpdk_heap_pool_create(10_000))
+                func ours(_ frames: [[UInt8]]) -> [[UInt8]] { frames.filter { $0.count > 13 && $0[12] == 0x88 && $0[13] == 0xb5 } }
+                let frames = (0..<30).map { frame(UInt8($0), length: $0 % 3 == 1 ? 1960 + 240 * $0 : 60 + $0) }
+                #expect(send(frames, by: tap.txQueue(0, threads: 1), pool: pool) == 30)
+                #expect(ours(receive(60, by: system.rxQueue(0), seconds: 0.5)) == frames, "whole, and in their order")
+                #expect(system.statistics().rxErrors == 0)
+                system.close()
+                tap.close()
+            }
+        }
+
+        @Test func theRingWrapsAndWhatFindsItFullIsCounted() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let tap = try Netdev.open(NetdevConfiguration(name: "tap3", kind: .tap))
+                let system = try Netdev.open(NetdevConfiguration(name: "tap3", kind: .system))
+                let pool = try #require(cdpdk_heap_pool_create(2048))
+                func isOurs(_ frame: [UInt8]) -> Bool { frame.count > 13 && frame[12] == 0x88 && frame[13] == 0xb5 }
+                let burst = (0..<30).map { frame(UInt8($0)) }
+                // More than the ring has places for, half of which are taken out in between: then twice as many as it holds.
+                for _ in 0..<100 {
+                    #expect(send(burst, by: tap.txQueue(0, threads: 1), pool: pool) == 30)
+                    #expect(receive(60, by: system.rxQueue(0), seconds: 0.001).filter(isOurs) == burst)
+                }
+                #expect(system.statistics().rxDropped == 0)
+                for _ in 0..<140 { #expect(send(burst, by: tap.txQueue(0, threads: 1), pool: pool) == 30) }
+                let kept = receive(5000, by: system.rxQueue(0), seconds: 0.5).count
+                let dropped = Int(system.statistics().rxDropped)
+                #expect(dropped > 0)
+                #expect(kept + dropped >= 140 * 30)
+                #expect(Int(system.statistics().rxDropped) == dropped, "each is counted once")
+                system.close()
+                tap.close()
+            }
+        }
+
         @Test func dpdksOwnKernelDevicesWork() throws {
             try DPDKFixture.start()
             try inNamespace {

@@ -5,6 +5,7 @@
 // `CLINUX_HOT` may be called from PMD threads: no lock, no heap.
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,8 @@ CLINUX_HOT int clinux_eventfd_signal(int fd);
 CLINUX_HOT int clinux_eventfd_drain(int fd);
 /// Sleeps; for the idle back-off of PMD threads.
 CLINUX_HOT void clinux_sleep_nanoseconds(uint64_t nanoseconds);
+/// Waits until one of the descriptors is ready, at most so long. How many are.
+int clinux_wait(struct pollfd *descriptors, uint32_t count, uint64_t nanoseconds);
 CLINUX_HOT uint64_t clinux_monotonic_nanoseconds(void);
 /// Makes sleeps of the calling thread precise (default slack is 50 us).
 int clinux_set_timer_slack(uint64_t nanoseconds);
@@ -63,7 +66,18 @@ CLINUX_HOT __attribute__((target("avx2"))) static inline uint32_t clinux_match_8
 int clinux_tap_open(const char *name, bool offloads, bool *existed, bool *has_header);
 /// A raw, non-blocking packet socket bound to the interface. It sees frames the host receives on it, not those sent.
 /// `offloads` and `has_header` as for tap devices; an old kernel may not have it.
-int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header);
+/// `ring`: `mtu` tells how long frames are; on return `memory` is the ring in which frames arrive (TPACKET_V2), to be unmapped by the
+/// caller, or null if there is none: then they are received by `recvmsg`.
+struct clinux_packet_ring {
+    uint32_t mtu;
+    uint32_t frame_size;
+    uint32_t frames;
+    size_t bytes;
+    void *_Nullable memory;
+};
+int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header, struct clinux_packet_ring *ring);
+/// Frames that found the socket full since the last call.
+int clinux_packet_drops(int fd, uint64_t *drops);
 /// Moves the calling thread, for good, into a fresh network namespace.
 int clinux_unshare_network(void);
 

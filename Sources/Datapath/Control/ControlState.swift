@@ -41,6 +41,9 @@ struct QueueState: @unchecked Sendable {
     /// Cycles of the last minute; of all time while there is no history yet.
     var recentCycles: UInt64 { history.isEmpty ? counters[QueueCounter.cycles].load(ordering: .relaxed) : history.sum }
 
-    /// Whether the kernel I/O thread waits for its packets.
-    var waitsInKernel: Bool { handle.descriptor >= 0 }
+    /// Whether the kernel I/O thread waits for its packets: those of a tap device, of which every look is a system call, unless it
+    /// was given a CPU. What is polled without one belongs to PMD threads.
+    func waitsInKernel(_ affinity: [Int: Int]) -> Bool {
+        handle.descriptor >= 0 && handle.kind != .packetRing && affinity[index] == nil
+    }
 }

@@ -12,7 +12,10 @@ extension Datapath {
     func placeQueues(_ control: inout Control) {
         let settings = control.settings
         let numbers = control.ports.keys.sorted()
-        let hasDeviceQueues = numbers.contains { control.ports[$0]!.queues.contains { !$0.waitsInKernel } }
+        let hasDeviceQueues = numbers.contains { number in
+            let state = control.ports[number]!
+            return state.queues.contains { !$0.waitsInKernel(state.affinity) }
+        }
         var cpus: [Int] = []
         if hasDeviceQueues, !control.isShutDown {
             cpus = settings.pmdCPUs.isEmpty ? [usableCPUs[0]] : settings.pmdCPUs.sorted()
@@ -24,7 +27,7 @@ extension Datapath {
         var wanted: [Int: [PollEntry]] = [:]
         for number in numbers {
             for index in control.ports[number]!.queues.indices {
-                if control.ports[number]!.queues[index].waitsInKernel {
+                if control.ports[number]!.queues[index].waitsInKernel(control.ports[number]!.affinity) {
                     control.ports[number]!.queues[index].slot = kernelIO.slot
                 } else if cpus.isEmpty {
                     control.ports[number]!.queues[index].slot = -1
@@ -98,7 +101,7 @@ extension Datapath {
         var free: [PlacementPlan.Place] = []
         for number in numbers {
             let state = control.ports[number]!
-            for queue in state.queues where !queue.waitsInKernel {
+            for queue in state.queues where !queue.waitsInKernel(state.affinity) {
                 let pinned = state.affinity[queue.index].flatMap { cpus.contains($0) ? $0 : nil }
                 let place = PlacementPlan.Place(
                     port: number, index: queue.index, cpu: pinned ?? -1, isPinned: pinned != nil, cycles: queue.recentCycles)

@@ -73,7 +73,7 @@ extension Datapath {
             placeQueues(&control)
             let record = sharedMemory.pointee.ports[Int(port.rawValue)].exchange(nil, ordering: .acquiringAndReleasing)
             quiescent.synchronize()
-            kernelIO.endWait()
+            for thread in [kernelIO] + control.pmds.values { thread.endWait() }
             if let record { freePolicers(of: record) }
             record?.deallocate()
             for queue in state.queues { UnsafeMutableRawPointer(queue.counters).deallocate() }

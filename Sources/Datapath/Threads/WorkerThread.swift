@@ -30,6 +30,8 @@ final class WorkerThread: @unchecked Sendable {
     let wakeDescriptor: Int32
     /// Whether it is about to wait, so that who has work for it must signal.
     let isWaiting = Atomic<Bool>(false)
+    /// What a PMD thread waits for while it sleeps, its own descriptor included; used by that thread alone.
+    private let waited = UnsafeMutablePointer<pollfd>.allocate(capacity: Int(DatapathLimits.descriptorsWaitedFor) + 1)
     /// Who to tell of punts and deferred packets.
     private let maintenanceDescriptor: Int32
     private let handlers: HandlerSet?
@@ -65,7 +67,10 @@ final class WorkerThread: @unchecked Sendable {
         wakeDescriptor = clinux_eventfd()
     }
 
-    deinit { if wakeDescriptor >= 0 { close(wakeDescriptor) } }
+    deinit {
+        if wakeDescriptor >= 0 { close(wakeDescriptor) }
+        waited.deallocate()
+    }
 
     func start() {
         guard thread == nil else { return }
@@ -95,11 +100,11 @@ final class WorkerThread: @unchecked Sendable {
         thread = nil
     }
 
-    /// Odd while the kernel I/O thread may hold descriptors of its poll list in a system call: a descriptor closed meanwhile
+    /// Odd while the thread may hold descriptors of its poll list in a system call: a descriptor closed meanwhile
     /// keeps its device until that call returns. Written by that thread; release, so that whoever sees a wait over sees it all.
     private let waits = Atomic<UInt64>(0)
 
-    /// Waits until the kernel I/O thread holds no descriptor that left its poll list before a grace period that is over.
+    /// Waits until the thread holds no descriptor that left its poll list before a grace period that is over.
     func endWait() {
         let seen = waits.load(ordering: .acquiring)
         guard seen & 1 == 1 else { return }
@@ -188,15 +193,64 @@ final class WorkerThread: @unchecked Sendable {
             // slowly to what a port that was idle for a tenth of a second gets.
             let growth = sleepNanoseconds < DatapathLimits.quickSleepNanoseconds ? 2_000 + sleepNanoseconds / 8 : sleepNanoseconds / 64
             sleepNanoseconds = min(sleepNanoseconds + growth, longest)
-            worker.pointee.quiescent.offline(slot)
-            clinux_sleep_nanoseconds(sleepNanoseconds)
-            worker.pointee.quiescent.online(slot)
+            rest(worker, sleepNanoseconds)
+            if stopping.load(ordering: .relaxed) { break }
+            if sleepNanoseconds >= DatapathLimits.quickSleepNanoseconds { housekeep(worker) }
             let woken = clinux_tsc()
             bump(statistics + WorkerCounter.sleepCycles, woken &- before)
             bump(statistics + WorkerCounter.sleeps, 1)
             before = woken
         }
         Stages.flush(worker)
+    }
+
+    /// Sleeps so long, or until a queue that can be waited for has packets.
+    private func rest(_ worker: Worker, _ nanoseconds: UInt64) {
+        if nanoseconds < DatapathLimits.deafSleepNanoseconds {
+            // Packets that come now come soon after others: they are taken together.
+            worker.pointee.quiescent.offline(slot)
+            clinux_sleep_nanoseconds(nanoseconds)
+            worker.pointee.quiescent.online(slot)
+            return
+        }
+        var count: UInt32 = 0
+        var canAllWait = true
+        // Before the list is read: whoever finds this even may close what the list does not have any more.
+        waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .sequentiallyConsistent)
+        if let list = worker.pointee.pollList.pointee.load(ordering: .sequentiallyConsistent) {
+            for index in 0..<PollList.count(list) {
+                let descriptor = PollList.entry(list, index).pointee.handle.descriptor
+                if descriptor >= 0, count < DatapathLimits.descriptorsWaitedFor {
+                    waited[Int(count)] = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                    count += 1
+                } else {
+                    canAllWait = false
+                }
+            }
+        }
+        worker.pointee.quiescent.offline(slot)
+        if count == 0 {
+            waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+            clinux_sleep_nanoseconds(nanoseconds)
+            worker.pointee.quiescent.online(slot)
+            return
+        }
+        waited[Int(count)] = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
+        // Where nothing has to be polled, the kernel wakes the thread.
+        let isLong = canAllWait && nanoseconds >= DatapathLimits.quickSleepNanoseconds
+        let ready = clinux_wait(waited, count + 1, isLong ? DatapathLimits.longestWaitNanoseconds : nanoseconds)
+        waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+        worker.pointee.quiescent.online(slot)
+        guard ready > 0 else { return }
+        if waited[Int(count)].revents != 0 { _ = clinux_eventfd_drain(wakeDescriptor) }
+        if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
+            for index in 0..<PollList.count(list) { PollList.entry(list, index).pointee.handle.noteReadable() }
+        }
+        // A device that somebody deleted is ready for ever and has nothing: it must not take a CPU.
+        for index in 0..<Int(count) where waited[index].revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0 {
+            clinux_sleep_nanoseconds(min(nanoseconds, DatapathLimits.quickSleepNanoseconds))
+            break
+        }
     }
 
     /// What is done now and then: time, the cache's size, counts that wait.
