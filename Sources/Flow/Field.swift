@@ -206,6 +206,9 @@ extension Field {
 }
 
 extension Field {
+    /// Whether the field is read from the packet's headers; else it goes through the pipeline beside the packet.
+    public var isHeaderField: Bool { rawValue >= Field.ethSrc.rawValue }
+
     /// What a match must already say before this field may be matched.
     public var prerequisite: Prerequisite {
         switch self {

@@ -237,13 +237,7 @@ extension FlowExtractor {
         _ packet: UnsafeRawPointer, _ length: Int, _ offset: Int, _ base: ExtractResult, _ key: UnsafeMutablePointer<UInt64>
     ) -> ExtractResult {
         var result = base
-        guard length &- offset >= 4 else {
-            result.flags |= malformed
-            return result
-        }
-        result.flags |= l3
-        result.lineBits |= 1 << 2
-        clearDetail(key)
+        guard beginShim(length, offset, &result, key) else { return result }
         let first = packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
         key[17] = UInt64(first) << 32
         var count: UInt64 = 1
@@ -308,16 +302,27 @@ extension FlowExtractor {
         _ packet: UnsafeRawPointer, _ length: Int, _ offset: Int, _ base: ExtractResult, _ key: UnsafeMutablePointer<UInt64>
     ) -> ExtractResult {
         var result = base
+        guard beginShim(length, offset, &result, key) else { return result }
+        let tag = packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self).byteSwapped
+        key[22] = UInt64((tag & 0xff_ffff).byteSwapped) | UInt64(tag >> 27 & 1) << 32
+        return result
+    }
+
+    /// What labels and I-tags have in common: they stand in the place of a network header, and have at least four bytes. False if
+    /// those are not there.
+    @_noLocks
+    @inline(__always)
+    static func beginShim(
+        _ length: Int, _ offset: Int, _ result: inout ExtractResult, _ key: UnsafeMutablePointer<UInt64>
+    ) -> Bool {
         guard length &- offset >= 4 else {
             result.flags |= malformed
-            return result
+            return false
         }
         result.flags |= l3
         result.lineBits |= 1 << 2
         clearDetail(key)
-        let tag = packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self).byteSwapped
-        key[22] = UInt64((tag & 0xff_ffff).byteSwapped) | UInt64(tag >> 27 & 1) << 32
-        return result
+        return true
     }
 
     @_noLocks

@@ -252,6 +252,8 @@ public final class DummyPort: Port, @unchecked Sendable {
 
     // MARK: Port
 
+    public func setAdministrativelyUp(_ isUp: Bool) { setLink(isUp: isUp) }
+
     public func rxQueue(_ index: Int) -> RxQueueHandle {
         RxQueueHandle(
             kind: .dummy, queue: UInt16(index), descriptor: arrival, object: rxRings[index], pool: pool.pointer, counters: rx[index])

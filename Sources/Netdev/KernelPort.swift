@@ -207,6 +207,12 @@ final class KernelPort: Port {
         return true
     }
 
+    func setAdministrativelyUp(_ isUp: Bool) {
+        control.withLock { control in
+            if control.isOpen { _ = clinux_interface_set_up(name, isUp) }
+        }
+    }
+
     func close() {
         control.withLock { control in
             guard control.isOpen else { return }

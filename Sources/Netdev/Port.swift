@@ -35,7 +35,15 @@ public protocol Port: AnyObject, Sendable {
     /// be closed and opened again for it; nothing was changed then.
     func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool
 
+    /// Takes the device up or down, as a controller's port-mod asks, if it is one that can be.
+    func setAdministrativelyUp(_ isUp: Bool)
+
     func close()
+}
+
+extension Port {
+    /// Nothing: whoever forwards leaves the port out.
+    public func setAdministrativelyUp(_ isUp: Bool) {}
 }
 
 /// State of a port's link.

@@ -13,13 +13,18 @@ enum ActionValidation {
         /// What is known of the packet at this point.
         var known: Match
         let table: UInt8
+        /// Whether actions on what a packet lacks are legal, as in OpenFlow 1.0, and do nothing.
+        var isLenient = false
+        /// Tags known to be below the outermost.
+        var innerTags = 0
         var count = 0
         /// Whether a header was taken off behind which anything may be.
         var isUnknown = false
     }
 
-    static func check(_ actions: [Action], match: Match, table: UInt8) throws(FlowModError) {
-        var state = State(known: match, table: table)
+    /// - Parameter isLenient: OpenFlow 1.0's rule, where actions on fields that a packet lacks do nothing.
+    static func check(_ actions: [Action], match: Match, table: UInt8, isLenient: Bool = false) throws(FlowModError) {
+        var state = State(known: match, table: table, isLenient: isLenient)
         try check(actions, &state, depth: 0, isActionSet: false)
     }
 
@@ -51,7 +56,9 @@ enum ActionValidation {
             if [.normal, .flood, .all, .controller, .table].contains(port) { throw .badOutPort(port) }
         case .outputField(let source, _): try checkRead(source, state)
         case .controller: break
-        case .finTimeout, .setQueue, .popQueue, .note, .exit, .clearActions, .decrementTTL, .setTunnelID: break
+        case .finTimeout: try checkStandard(.tcpSrc, state)
+        case .setQueue, .popQueue, .note, .exit, .clearActions, .setTunnelID: break
+        case .decrementTTL: try checkStandard(.nwTTL, state)
         // Whether they exist is for whoever knows them (`ActionReferences`).
         case .group, .meter: break
         case .sample: break
@@ -75,27 +82,28 @@ enum ActionValidation {
             for member in bundle.members { try check(member) }
             if let destination = bundle.destination { try checkWrite(destination, state) }
         case .checkPacketLarger(_, let target): try checkWrite(target, state)
-        case .deleteField(let field): if !field.info.isWritable { throw .notWritable(field) }
+        case .deleteField(let field): if !isWritable(field) { throw .notWritable(field) }
         case .setField(let field, let value, let mask, _):
-            if !field.info.isWritable { throw .notWritable(field) }
+            if !isWritable(field) { throw .notWritable(field) }
             if (value | mask) & ~field.layout.allOnes != 0 {
                 throw .badArgument("value for \(field.name) has more than its \(field.layout.bits) bits")
             }
             try checkPrerequisites(field, state)
+            if field == .vlanVID { try checkStandard(.vlanPCP, state) }
             if field == .ethType || field == .nwProto {
                 forgetNetwork(&state)
                 if field == .ethType { state.known.set(.ethType, value) } else { state.known.set(.nwProto, value) }
             }
         case .move(let from, let to):
             try checkRead(from, state)
-            if !to.field.info.isWritable { throw .notWritable(to.field) }
+            if !isWritable(to.field) { throw .notWritable(to.field) }
             try checkRead(to, state)
             if from.bits != to.bits {
                 throw .badArgument("move copies \(from.bits) bits of \(from.field.name) to \(to.bits) of \(to.field.name)")
             }
         case .push(let source): try checkRead(source, state)
         case .pop(let target):
-            if !target.field.info.isWritable { throw .notWritable(target.field) }
+            if !isWritable(target.field) { throw .notWritable(target.field) }
             try checkRead(target, state)
         case .setVLANID(let id, let push):
             if id > 0xfff { throw .badArgument("VLAN \(id) is above 4095") }
@@ -105,28 +113,37 @@ enum ActionValidation {
             if push { state.known.set(.vlanTCI, 0x1000, mask: 0x1000) } else { try checkPrerequisites(.vlanPCP, state) }
         case .pushVLAN(let etherType):
             if !etherTypeVLAN.contains(etherType) { throw .badArgument("push_vlan takes 0x8100 or 0x88a8") }
+            if state.known.key.meetsPrerequisites(of: .vlanPCP) { state.innerTags += 1 }
             state.known.clear(.vlanTCI)
             state.known.set(.vlanTCI, 0x1000)
         case .popVLAN:
-            // OpenFlow 1.0's strip_vlan does nothing to an untagged packet.
+            try checkStandard(.vlanPCP, state)
+            if state.innerTags > 0 {
+                state.innerTags -= 1
+                return
+            }
             state.known.clear(.vlanTCI)
         case .pushMPLS(let etherType):
             if !etherTypeMPLS.contains(etherType) { throw .badArgument("push_mpls takes 0x8847 or 0x8848") }
             forgetNetwork(&state)
             state.known.set(.ethType, UInt128(etherType))
         case .popMPLS(let etherType):
-            try checkPrerequisites(.mplsLabel, state)
+            try checkStandard(.mplsLabel, state)
             forgetNetwork(&state)
             state.known.set(.ethType, UInt128(etherType))
         case .setMPLSLabel(let label):
             if label > 0xf_ffff { throw .badArgument("MPLS label \(label) is above 1048575") }
-            try checkPrerequisites(.mplsLabel, state)
+            try checkStandard(.mplsLabel, state)
         case .setMPLSTC(let value):
             if value > 7 { throw .badArgument("MPLS traffic class \(value) is above 7") }
-            try checkPrerequisites(.mplsTC, state)
-        case .setMPLSTTL, .decrementMPLSTTL: try checkPrerequisites(.mplsTTL, state)
-        // OpenFlow 1.0's own actions have no prerequisites: they do nothing to packets that lack the field.
-        case .setEthSrc, .setEthDst, .setIPv4Src, .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .setL4Src, .setL4Dst: break
+            try checkStandard(.mplsTC, state)
+        case .setMPLSTTL, .decrementMPLSTTL: try checkStandard(.mplsTTL, state)
+        case .setEthSrc, .setEthDst: break
+        case .setIPv4Src, .setIPv4Dst: try checkStandard(.nwSrc, state)
+        case .setIPDSCP, .setIPECN, .setIPTTL: try checkStandard(.nwTTL, state)
+        case .setL4Src, .setL4Dst:
+            let isTransport = [Field.tcpSrc, .udpSrc, .sctpSrc].contains { state.known.key.meetsPrerequisites(of: $0) }
+            if !state.isLenient, !state.isUnknown, !isTransport { throw .matchInconsistent(.tcpSrc) }
         case .resubmit(_, let table), .resubmitTracked(_, let table):
             if let table, Int(table) >= PipelineLimits.tableCount { throw .badTable(table) }
         case .clone(let nested):
@@ -153,8 +170,11 @@ enum ActionValidation {
         }
     }
 
+    /// Tracked connections' fields are written where a connection is tracked (`ct(exec)`), nowhere else.
+    private static func isWritable(_ field: Field) -> Bool { field.info.isWritable && field != .ctMark && field != .ctLabel }
+
     private static func checkWrite(_ part: SubField, _ state: State) throws(FlowModError) {
-        if !part.field.info.isWritable { throw .notWritable(part.field) }
+        if !isWritable(part.field) { throw .notWritable(part.field) }
         try checkRead(part, state)
     }
 
@@ -178,7 +198,7 @@ enum ActionValidation {
                     }
                 }
             case .load(let target):
-                if !target.field.info.isWritable { throw .notWritable(target.field) }
+                if !isWritable(target.field) { throw .notWritable(target.field) }
                 try checkRead(target, learned)
             case .output: break
             }
@@ -196,6 +216,11 @@ enum ActionValidation {
     private static func checkPrerequisites(_ field: Field, _ state: State) throws(FlowModError) {
         // Bits that the match leaves wild are zero in its key, and no prerequisite is met by zeros.
         guard state.isUnknown || state.known.key.meetsPrerequisites(of: field) else { throw .matchInconsistent(field) }
+    }
+
+    /// The same for an action of the standard's early versions, which do nothing to packets that lack the field.
+    private static func checkStandard(_ field: Field, _ state: State) throws(FlowModError) {
+        if !state.isLenient { try checkPrerequisites(field, state) }
     }
 
     /// The headers behind a new or removed label are not known any more.

@@ -10,15 +10,24 @@ extension Bridge {
     /// - Parameters:
     ///   - inPort: the port that the packet is to look as if it came in by; `.controller` or `.any` for none.
     ///   - packet: an Ethernet frame of at least 14 bytes.
-    public func packetOut(inPort: OpenFlowPort, packet: [UInt8], actions: [Action]) throws(FlowModError) {
+    ///   - metadata: what goes through the pipeline beside the packet: registers, metadata, tunnel fields (OpenFlow 1.5).
+    ///   - isLenient: whether actions on fields that the packet lacks do nothing, as in OpenFlow 1.0, instead of being refused.
+    public func packetOut(
+        inPort: OpenFlowPort, packet: [UInt8], actions: [Action], metadata: Match = Match(), isLenient: Bool = false
+    ) throws(FlowModError) {
         if packet.count < 14 { throw .badArgument("a packet of \(packet.count) bytes is too short: an Ethernet header is 14 bytes") }
         var key = FlowKey()
         let source = port(inPort)
         var datapathPort = DatapathPort.none
         if case .datapath(let number)? = source?.attachment { datapathPort = number }
         key.extract(packet, inPort: datapathPort.rawValue)
+        for field in Field.allCases where !field.isHeaderField {
+            let (value, mask) = metadata.get(field)
+            if mask != 0 { key[field] = value }
+        }
         key[.inPort] = UInt128(inPort.rawValue)
-        try ActionValidation.check(actions, match: Match(key: key, mask: FlowMask(bits: FlowKey.allOnes)), table: 0)
+        try ActionValidation.check(
+            actions, match: Match(key: key, mask: FlowMask(bits: FlowKey.allOnes)), table: 0, isLenient: isLenient)
         try checkReferences(actions)
         guard let datapath = pipeline.attachedDatapath else { return }
 

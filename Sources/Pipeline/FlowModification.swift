@@ -58,6 +58,8 @@ public struct FlowModification: Sendable {
     public var actions: [Action]
     public var modifyAddsIfNone: Bool
     public var modifyChangesCookie: Bool
+    /// Whether actions may be on fields that the match does not promise, as in OpenFlow 1.0; they leave other packets alone.
+    public var isLenient = false
 
     public init(
         command: FlowModCommand, table: UInt8? = nil, match: Match = Match(), priority: UInt16 = 0x8000, cookie: UInt64 = 0,

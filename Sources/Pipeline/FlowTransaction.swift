@@ -42,11 +42,11 @@ struct FlowTransaction {
         if let table = change.table, Int(table) >= PipelineLimits.tableCount { throw .badTable(table) }
         switch change.command {
         case .add:
-            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0, isLenient: change.isLenient)
             try checkReferences(change.actions)
             try add(change, &state)
         case .modify, .modifyStrict:
-            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0)
+            try ActionValidation.check(change.actions, match: change.match, table: change.table ?? 0, isLenient: change.isLenient)
             try checkReferences(change.actions)
             let rules = select(change, strictly: change.command == .modifyStrict)
             for rule in rules {

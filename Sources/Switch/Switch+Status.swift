@@ -107,6 +107,12 @@ extension Switch {
         return nil
     }
 
+    /// Takes a port's device up or down, as a controller has asked, and shows everybody what became of its link.
+    public func setPort(_ name: String, of bridge: String, isUp: Bool) {
+        bridges[bridge]?.interfaces[name]?.netdev?.setAdministrativelyUp(isUp)
+        refreshLinks()
+    }
+
     /// Looks at every port's link and queues, and writes what changed.
     public func refreshLinks() {
         for (bridgeName, running) in bridges {

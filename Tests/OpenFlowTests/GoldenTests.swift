@@ -382,9 +382,11 @@ import Testing
         }
         #expect(action("0012 0008 00000000") == nil)
         #expect(action("0063 0008 00000000") == .bacBadType)
-        #expect(action("0012 0004") == .bacBadLen)
+        #expect(action("0012 0004") == .brcBadLen)
+        #expect(action("0012 0004 00000000") == .bacBadLen)
         #expect(action("0012 0010 00000000") == .bacBadLen)
-        #expect(action("0012 000c 00000000 00000000") == .bacBadLen)
+        #expect(action("0012 000c 00000000 00000000") == .brcBadLen)
+        #expect(action("0012 000c 00000000 00000000 00000000") == .bacBadLen)
         #expect(action("ffff 0010 00001234 0000 000000000000") == .bacBadVendor)
         #expect(action("ffff 0010 00002320 00ff 000000000000") == .bacBadVendorType)
         #expect(action("0011 0008 0800 0000") == .bacBadArgument)

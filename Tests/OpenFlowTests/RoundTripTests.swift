@@ -111,7 +111,7 @@ private let seed: UInt64 = 0x5eed_0001
             .portMod(
                 PortMod(port: OpenFlowPort(1), hardwareAddress: 0x0a0b_0c0d_0e0f, config: [.portDown], mask: [.portDown, .noPacketIn])),
             version, &random)
-        try check(.setFlowFormat(.nxm), version, &random)
+        if version == .v1_0 { try check(.setFlowFormat(.nxm), version, &random) }
         try check(.flowModTableID(true), version, &random)
         try check(.setPacketInFormat(.nicira2), version, &random)
         try check(.setControllerID(0xabcd), version, &random)
@@ -193,6 +193,13 @@ private let seed: UInt64 = 0x5eed_0001
                 }
                 try reply(.flow(flows, isNXM: isNXM), more: random.chance(50))
             }
+        }
+        if version >= .v1_5 {
+            try request(.flowCounters(FlowStatsRequest(tableID: 4, match: random.match(isTLV: true))))
+            var stats = FlowStats(tableID: 7, match: random.match(isTLV: true), priority: 9, cookie: 0, actions: [])
+            (stats.durationSeconds, stats.packetCount, stats.byteCount) = (3, 4, 5)
+            stats.idleAge = 12
+            try reply(.flowCounters([stats, stats]))
         }
         try reply(.description(SwitchDescription(manufacturer: "m", hardware: "h", software: "s", serialNumber: "n", datapath: "d")))
         let hasNames = version <= .v1_2

@@ -44,7 +44,7 @@ CASES = {
                     ",push_mpls:0x8847,set_mpls_label(4),output:2", FRAME, mpls((4, 64), (3, 64), (2, 64), (1, 64))),
     "three-tags": ("ip,actions=push_vlan:0x88a8,output:2", vlan(FRAME, (0x8100, 7), (0x8100, 5)),
                    vlan(FRAME, (0x88A8, 7), (0x8100, 7), (0x8100, 5))),
-    "pop-of-three-tags": ("actions=strip_vlan,resubmit(,1)|table=1,udp,dl_vlan=6,actions=output:2",
+    "pop-of-three-tags": ("vlan_tci=0x1000/0x1000,actions=strip_vlan,resubmit(,1)|table=1,udp,dl_vlan=6,actions=output:2",
                           vlan(FRAME, (0x8100, 7), (0x8100, 6), (0x8100, 5)), vlan(FRAME, (0x8100, 6), (0x8100, 5))),
     "copy-ttl-out": ("mpls,actions=copy_ttl_out,output:2", mpls((5, 3)), mpls((5, 64))),
     "copy-ttl-out-of-labels": ("mpls,actions=copy_ttl_out,output:2", mpls((5, 3), (6, 40)), mpls((5, 40), (6, 40))),

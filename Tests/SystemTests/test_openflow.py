@@ -212,6 +212,19 @@ def test_mod_port(bridge):
     assert not re.search(r" 3\(tap1\)[^(]*?config:[^\n]*NO_FLOOD", bridge.ofctl("show"))
 
 
+def test_mod_port_takes_the_device_down(bridge):
+    bridge.add_port("tap2", "tap", ofport=4)
+
+    def is_up():
+        return "UP" in re.search(r"<([^>]*)>", run(["ip", "link", "show", "tap2"]).stdout)[1].split(",")
+    wait_until(is_up, 10, "the device is up")
+    bridge.ofctl("mod-port", "4", "down")
+    wait_until(lambda: not is_up(), 10, "the device is down")
+    wait_until(lambda: re.search(r" 4\(tap2\)[^(]*?config:\s+PORT_DOWN\s+state:\s+LINK_DOWN", bridge.ofctl("show")), 10, lambda: bridge.ofctl("show"))
+    bridge.ofctl("mod-port", "4", "up")
+    wait_until(is_up, 10, "the device is up again")
+
+
 def test_snoop_socket_is_there(bridge):
     assert run(["test", "-S", bridge.path("br0.snoop")], check=False).returncode == 0
 

@@ -257,6 +257,7 @@ public final class Daemon {
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
             runDirectory: directory, dummies: options.dummies, observer: openFlow)
         openFlow.onReport = { [unowned theSwitch] in theSwitch.publish($0) }
+        openFlow.onPortSwitched = { [unowned theSwitch] in theSwitch.setPort($1, of: $0, isUp: $2) }
         SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop, program: options.program)
             .register(on: control.registry)
         if options.dummies != .none {

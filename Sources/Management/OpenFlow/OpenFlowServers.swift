@@ -20,6 +20,8 @@ public final class OpenFlowServers: SwitchObserver {
     private var listeners: [String: OpenFlowListener] = [:]
     /// Called when controllers' states have changed.
     public var onReport: (([UUID: ControllerReport]) -> Void)?
+    /// A controller took a port (bridge, name) up or down.
+    public var onPortSwitched: ((_ bridge: String, _ port: String, _ isUp: Bool) -> Void)?
 
     /// - Parameter directory: the run directory, where the sockets are made.
     public init(loop: ControlLoop, directory: String, datapath: any DatapathControl, log: LogRegistry) {
@@ -43,7 +45,7 @@ public final class OpenFlowServers: SwitchObserver {
                 description: SwitchDescription(
                     manufacturer: "Nicira, Inc.", hardware: "Open vSwitch", software: ProductVersion.compatibleWith, serialNumber: "None",
                     datapath: "None"),
-                log: { logger.info("\(name): \($0)") }))
+                portSwitched: { [weak self] in self?.onPortSwitched?(name, $0.name, $1) }, log: { logger.info("\(name): \($0)") }))
         do throws(UnixSocketError) {
             let listener = try OpenFlowListener(loop: loop, directory: directory, tls: tls, service: service, logger: logger)
             listener.onReport = { [weak self] in self?.onReport?($0) }

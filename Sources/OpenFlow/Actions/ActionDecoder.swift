@@ -127,13 +127,18 @@ struct ActionDecoder {
     private func setField(_ body: inout ByteReader) throws(OpenFlowError) -> Action {
         guard version >= .v1_2 else { throw OpenFlowError(.bacBadType, "set_field needs OpenFlow 1.2") }
         body.lengthError = .bacBadSetLen
+        var ahead = body
+        let fieldClass = try UInt16(ahead.u32() >> 16)
         let action = try writtenField(&body)
         if case .setField(let field, _, let mask, _) = action, version < .v1_5, mask != field.layout.allOnes {
             throw OpenFlowError(.bacBadSetMask, "set_field of OpenFlow \(version) has no mask")
         }
         try zeros(&body, error: .bacBadSetArgument)
         if case .setField(let field, let value, let mask, _) = action {
-            if field == .inPort { throw OpenFlowError(.bacBadSetArgument, "in_port is not for set_field") }
+            // The standard keeps its in_port from being set; Nicira's is there for it.
+            if field == .inPort, fieldClass != FieldCatalog.classNXMOF {
+                throw OpenFlowError(.bacBadSetArgument, "in_port is not for set_field")
+            }
             // OpenFlow 1.5 section 7.2.6.7: the bit that says "tagged" is always part of what is written.
             if field == .vlanVID, value & mask & 0x1000 == 0 {
                 throw OpenFlowError(.bacBadSetArgument, "set_field of vlan_vid=\(value) without OFPVID_PRESENT (0x1000)")
@@ -146,7 +151,7 @@ struct ActionDecoder {
     private func writtenField(_ body: inout ByteReader) throws(OpenFlowError) -> Action {
         let decoded: DecodedField
         do {
-            decoded = try OXMCodec.decodeField(&body)
+            decoded = try OXMCodec.decodeField(&body, forAction: true)
         } catch {
             let code: ErrorCode =
                 switch error.code {
@@ -225,8 +230,12 @@ struct ActionDecoder {
 
     /// A field, by its header.
     func field(_ body: inout ByteReader) throws(OpenFlowError) -> Field {
-        do {
-            return try OXMCodec.decodeHeader(&body).0.field
+        do throws(OpenFlowError) {
+            let (wire, hasMask, length) = try OXMCodec.decodeHeader(&body)
+            guard !hasMask, length == wire.byteCount else {
+                throw OpenFlowError(.bmcBadField, "the header of \(wire.field.name) says \(length) bytes, not \(wire.byteCount)")
+            }
+            return wire.field
         } catch {
             throw OpenFlowError(error.code == .bmcBadField ? .bacBadSetType : .bacBadLen, error.detail)
         }
@@ -236,7 +245,7 @@ struct ActionDecoder {
     func subField(_ body: inout ByteReader, offset: Int, bits: Int) throws(OpenFlowError) -> SubField {
         let field = try field(&body)
         guard bits > 0, offset >= 0, offset + bits <= field.layout.bits else {
-            throw OpenFlowError(.bacBadArgument, "bits \(offset) to \(offset + bits - 1) of \(field.name), which has \(field.layout.bits)")
+            throw OpenFlowError(.bacBadSetLen, "bits \(offset) to \(offset + bits - 1) of \(field.name), which has \(field.layout.bits)")
         }
         return SubField(field: field, offset: offset, bits: bits)
     }

@@ -104,8 +104,11 @@ struct ByteReader {
         return String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    /// A reader of the next `count` bytes, which this one skips.
+    /// A reader of the next `count` bytes, which this one skips. `lengthError` is also the error if they are not there.
     mutating func sub(_ count: Int, lengthError: ErrorCode? = nil) throws(OpenFlowError) -> ByteReader {
+        if let lengthError, count < 0 || count > remaining {
+            throw OpenFlowError(lengthError, "\(count) bytes expected at offset \(position), \(remaining) are there")
+        }
         try require(count)
         defer { position += count }
         return ByteReader(bytes, from: position, to: position + count, lengthError: lengthError ?? self.lengthError)
@@ -120,6 +123,15 @@ struct ByteReader {
         let body = try sub(length - 4, lengthError: .bpcBadLen)
         try skip((8 - length % 8) % 8)
         return (type, body)
+    }
+
+    /// The error of a property (as `property` gave it) that is not one of `what`'s.
+    static func unknownProperty(_ type: UInt16, _ body: ByteReader, of what: String) -> OpenFlowError {
+        guard type >= 0xfffe else { return OpenFlowError(.bpcBadType, "property \(type) of \(what)") }
+        // An experimenter's has an id and a type of its own first.
+        return body.remaining < 8
+            ? OpenFlowError(.bpcBadLen, "experimenter property of \(body.remaining + 4) bytes in \(what)")
+            : OpenFlowError(.bpcBadExperimenter, "experimenter property of \(what)")
     }
 
     /// Throws unless everything was read.

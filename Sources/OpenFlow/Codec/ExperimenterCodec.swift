@@ -5,7 +5,7 @@ internal import Flow
 enum ExperimenterCodec {
     static func decode(_ reader: inout ByteReader, _ version: OpenFlowVersion, flowModTableID: Bool) throws(OpenFlowError) -> Message {
         let id = try reader.u32()
-        if id == Experimenter.onf, version >= .v1_3 { return try decodeONF(&reader, version) }
+        if id == Experimenter.onf { return try decodeONF(&reader, version) }
         guard id == Experimenter.nicira else {
             throw OpenFlowError(.brcBadVendor, "experimenter 0x\(String(id, radix: 16)) is unknown")
         }
@@ -14,7 +14,7 @@ enum ExperimenterCodec {
         switch subtype {
         case NiciraMessage.roleRequest: message = .roleRequest(try decodeRole(&reader))
         case NiciraMessage.roleReply: message = .roleReply(try decodeRole(&reader))
-        case NiciraMessage.setFlowFormat:
+        case NiciraMessage.setFlowFormat where version == .v1_0:
             let number = try reader.u32()
             guard let format = FlowFormat(rawValue: number) else { throw OpenFlowError(.brcEperm, "flow format \(number)") }
             message = .setFlowFormat(format)
@@ -32,7 +32,8 @@ enum ExperimenterCodec {
         case NiciraMessage.packetIn2: return .packetIn(try PacketCodec.decodeNXPacketIn2(&reader))
         case NiciraMessage.flowAge: message = .flowAge
         case NiciraMessage.setAsync: message = .setAsync(try SwitchCodec.decodeAsync(&reader, .v1_3), isNicira: true)
-        case NiciraMessage.setAsync2: message = .setAsync(try SwitchCodec.decodeAsync(&reader, .v1_4), isNicira: true)
+        case NiciraMessage.setAsync2 where version <= .v1_3:
+            message = .setAsync(try SwitchCodec.decodeAsync(&reader, .v1_4), isNicira: true)
         case NiciraMessage.setControllerID:
             try reader.skip(6)
             message = .setControllerID(try reader.u16())
@@ -63,6 +64,8 @@ enum ExperimenterCodec {
 
     private static func decodeONF(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> Message {
         let type = try reader.u32()
+        // ONF's extensions are 1.3's; later versions have the same as messages of their own.
+        guard version == .v1_3 else { throw OpenFlowError(.brcBadSubtype, "ONF message \(type) in OpenFlow \(version)") }
         let message: Message
         switch type {
         case ONFMessage.bundleControl: message = .bundleControl(try SwitchCodec.decodeBundleControl(&reader))
@@ -105,7 +108,7 @@ enum ExperimenterCodec {
         case .roleRequest(let role), .roleReply(let role):
             if case .roleRequest = message { nicira(NiciraMessage.roleRequest) } else { nicira(NiciraMessage.roleReply) }
             writer.u32(max(role.role.rawValue, 1) - 1)
-        case .setFlowFormat(let format):
+        case .setFlowFormat(let format) where version == .v1_0:
             nicira(NiciraMessage.setFlowFormat)
             writer.u32(format.rawValue)
         case .flowModTableID(let isOn):

@@ -40,11 +40,14 @@ enum FlowCodec {
 
     private static func decodeFlowMod10(_ reader: inout ByteReader, hasTableID: Bool) throws(OpenFlowError) -> FlowMod {
         var mod = FlowMod(blank: .add)
+        var ahead = reader
+        let isExact = try ahead.u32() & LegacyMatch.wildcards10 == 0
         mod.match = try LegacyMatch.decode10(&reader)
         mod.newCookie = try reader.u64()
         (mod.command, mod.tableID) = try commandAndTable(try reader.u16(), hasTableID: hasTableID)
         try decodeTail10(&reader, &mod)
-        // 1.0: a flow that matches every bit there is has the highest priority.
+        // OpenFlow 1.0 section 3.4: a flow without wildcards has the highest priority, whatever it says.
+        if isExact { mod.priority = .max }
         mod.actions = try ActionDecoder(version: .v1_0).decode(&reader)
         mod.applySemantics(of: .v1_0)
         return mod

@@ -158,6 +158,40 @@ enum FlowStatsCodec {
         writer.u16(stats.importance)
         writer.u64(stats.cookie)
         OXMCodec.encodeStandardMatch(stats.$match, version: .v1_5, to: &writer)
+        encodeFields(stats, &writer)
+        InstructionCodec.encode(stats.actions, version: .v1_5, match: stats.$match, to: &writer)
+    }
+
+    /// OpenFlow 1.5's statistics of a flow without its description (`ofp_flow_stats`, section 7.3.5.3).
+    static func decodeCounters(_ reader: inout ByteReader) throws(OpenFlowError) -> FlowStats {
+        var body = try entry(&reader, minimum: 24)
+        try body.skip(2)
+        var stats = FlowStats(tableID: try body.u8(), match: Match(), priority: 0, cookie: 0, actions: [])
+        try body.skip(1)
+        stats.priority = try body.u16()
+        stats.match = try OXMCodec.decodeStandardMatch(&body)
+        let fields = try StatisticsTLV.decode(&body)
+        stats.durationSeconds = fields.durationSeconds
+        stats.durationNanoseconds = fields.durationNanoseconds
+        stats.idleAge = fields.idleSeconds.map { UInt16(clamping: $0) }
+        stats.packetCount = fields.packetCount
+        stats.byteCount = fields.byteCount
+        return stats
+    }
+
+    static func encodeCounters(_ stats: FlowStats, _ writer: inout ByteWriter) {
+        let start = writer.count
+        writer.u32(0)
+        writer.u8(stats.tableID)
+        // Why it is told: it was asked for.
+        writer.u8(0)
+        writer.u16(stats.priority)
+        OXMCodec.encodeStandardMatch(stats.$match, version: .v1_5, to: &writer)
+        encodeFields(stats, &writer)
+        writer.patch16(writer.count - start, at: start)
+    }
+
+    private static func encodeFields(_ stats: FlowStats, _ writer: inout ByteWriter) {
         var fields = StatisticsTLV()
         fields.durationSeconds = stats.durationSeconds
         fields.durationNanoseconds = stats.durationNanoseconds
@@ -165,7 +199,6 @@ enum FlowStatsCodec {
         fields.packetCount = stats.packetCount
         fields.byteCount = stats.byteCount
         fields.encode([.duration] + (stats.idleAge == nil ? [] : [.idleTime]) + [.packetCount, .byteCount], to: &writer)
-        InstructionCodec.encode(stats.actions, version: .v1_5, match: stats.$match, to: &writer)
     }
 
     private static func age(_ seconds: UInt16?) -> UInt16 {

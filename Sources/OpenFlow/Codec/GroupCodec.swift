@@ -281,7 +281,10 @@ enum GroupCodec {
             _ = reader.rest()
             return MeterMod(command: .delete, meter: MeterConfig(meterID: id, flags: [], bands: []))
         }
-        guard flags & ~0xf == 0, flags & 3 != 3 else { throw OpenFlowError(.mmfcBadFlags, "meter flags 0x\(String(flags, radix: 16))") }
+        // The rates of the bands are in one of two units, and it is said in which.
+        guard flags & ~0xf == 0, flags & 3 == 1 || flags & 3 == 2 else {
+            throw OpenFlowError(.mmfcBadFlags, "meter flags 0x\(String(flags, radix: 16))")
+        }
         return MeterMod(
             command: command, meter: MeterConfig(meterID: id, flags: MeterFlags(rawValue: flags), bands: try bands(&reader)))
     }

@@ -23,8 +23,25 @@ extension Message {
         }
         var reader = ByteReader(bytes)
         try reader.skip(OpenFlowLimits.headerBytes)
+        if let count = type.bodyBytes(in: version), reader.remaining != count {
+            throw OpenFlowError(
+                .brcBadLen, "message type \(header.type) of \(bytes.count) bytes, not \(OpenFlowLimits.headerBytes + count)")
+        }
         let message = try decode(type, version, &reader, flowModTableID: flowModTableID)
         return (message, header.xid)
+    }
+
+    /// Whether only switches send what `bytes` begin with.
+    static func isForControllers(_ bytes: [UInt8]) -> Bool {
+        guard let header = Header(bytes), let version = OpenFlowVersion(rawValue: header.version),
+            let type = MessageType(number: header.type, version: version)
+        else { return false }
+        guard type == .experimenter else { return type.isForControllers }
+        var reader = ByteReader(bytes)
+        guard (try? reader.skip(OpenFlowLimits.headerBytes)) != nil, let id = try? reader.u32(), let subtype = try? reader.u32() else {
+            return false
+        }
+        return id == Experimenter.nicira && NiciraMessage.forControllers.contains(subtype)
     }
 
     private static func decode(

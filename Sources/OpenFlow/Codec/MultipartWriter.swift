@@ -28,6 +28,7 @@ public struct MultipartWriter {
     public mutating func append(_ entries: StatsReply) {
         switch entries {
         case .flow(let flows, let isNXM): for flow in flows { append(flow, isNXM: isNXM) }
+        case .flowCounters(let flows): for flow in flows { add { writer, _ in FlowStatsCodec.encodeCounters(flow, &writer) } }
         case .table(let tables): for table in tables { add { writer, version in StatsReplyCodec.encode(table, version, &writer) } }
         case .port(let ports): for port in ports { add { writer, version in PortCodec.encodeStats(port, version, &writer) } }
         case .queue(let queues): for queue in queues { add { writer, version in StatsReplyCodec.encode(queue, version, &writer) } }

@@ -182,6 +182,9 @@ enum PacketCodec {
             actionBytes = Int(try reader.u16())
             try reader.skip(2)
             metadata = try OXMCodec.decodeStandardMatch(&reader)
+            for field in Field.allCases where field.isHeaderField && metadata.get(field).mask != 0 {
+                throw OpenFlowError(.brcPipelineFieldsOnly, "\(field.name) is in the packet, not beside it")
+            }
             if metadata.get(.inPort).mask == 0 { throw OpenFlowError(.brcBadPort, "a packet-out without in_port") }
         } else {
             let inPort = try PortCodec.port(&reader, version)
@@ -194,8 +197,8 @@ enum PacketCodec {
         guard inPort.rawValue < 0xff00 || inPort == .local || inPort == .controller || inPort == .any else {
             throw OpenFlowError(.brcBadPort, "a packet-out's in_port \(inPort.rawValue) is not a port")
         }
-        guard actionBytes <= reader.remaining else {
-            throw OpenFlowError(.bacBadLen, "\(actionBytes) bytes of actions, \(reader.remaining) are there")
+        guard actionBytes <= reader.remaining, actionBytes % 8 == 0 else {
+            throw OpenFlowError(.brcBadLen, "\(actionBytes) bytes of actions, \(reader.remaining) are there")
         }
         var list = try reader.sub(actionBytes)
         let actions = try ActionDecoder(version: version).decode(&list)

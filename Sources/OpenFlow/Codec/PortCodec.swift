@@ -131,13 +131,10 @@ enum PortCodec {
             try reader.skip(4)
         } else {
             while !reader.isAtEnd {
-                let type = try reader.u16()
-                let length = Int(try reader.u16())
-                guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
-                var body = try reader.sub(length - 4, lengthError: .bpcBadLen)
-                try reader.skip((8 - length % 8) % 8)
-                guard type == 0 else { throw OpenFlowError(.bpcBadType, "property \(type) of a port-mod") }
+                var (type, body) = try reader.property()
+                guard type == 0 else { throw ByteReader.unknownProperty(type, body, of: "a port-mod") }
                 advertise = PortDescription.Features(rawValue: try body.u32())
+                try body.expectEnd()
             }
         }
         return PortMod(port: number, hardwareAddress: address, config: config, mask: mask, advertise: advertise)

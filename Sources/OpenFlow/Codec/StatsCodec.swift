@@ -21,6 +21,8 @@ enum StatsType {
     static let tableDescription: UInt16 = 14
     static let queueDescription: UInt16 = 15
     static let flowMonitor: UInt16 = 16
+    /// 1.5 calls `flow` the flows' description, and this their statistics.
+    static let flowCounters: UInt16 = 17
     static let controllerStatus: UInt16 = 18
     static let bundleFeatures: UInt16 = 19
     static let experimenter: UInt16 = 0xffff
@@ -33,7 +35,7 @@ enum StatsType {
         case groupFeatures: version >= .v1_2
         case meter, meterConfig, meterFeatures, tableFeatures: version >= .v1_3
         case tableDescription, queueDescription, flowMonitor: version >= .v1_4
-        case controllerStatus, bundleFeatures: version >= .v1_5
+        case flowCounters, controllerStatus, bundleFeatures: version >= .v1_5
         default: false
         }
     }
@@ -84,6 +86,7 @@ enum StatsCodec {
         case StatsType.description: request = .description
         case StatsType.flow: request = .flow(try decodeFlowRequest(&reader, version))
         case StatsType.aggregate: request = .aggregate(try decodeFlowRequest(&reader, version))
+        case StatsType.flowCounters: request = .flowCounters(try decodeFlowRequest(&reader, version))
         case StatsType.table: request = .table
         case StatsType.port:
             request = .port(try PortCodec.port(&reader, version))
@@ -92,7 +95,7 @@ enum StatsCodec {
             let port = try PortCodec.port(&reader, version)
             if version == .v1_0 { try reader.skip(2) }
             // 1.0 asks for all ports with OFPP_ALL, later versions with OFPP_ANY.
-            request = .queue(port: port == .all ? .any : port, queueID: try reader.u32())
+            request = .queue(port: port == .all && version == .v1_0 ? .any : port, queueID: try reader.u32())
         case StatsType.group:
             request = .group(try reader.u32())
             try reader.skip(4)
@@ -141,8 +144,8 @@ enum StatsCodec {
             }
             if version == .v1_0 { try reader.skip(4) }
             switch subtype {
-            case NiciraStats.flow: request = .flow(try decodeNXFlowRequest(&reader))
-            case NiciraStats.aggregate: request = .aggregate(try decodeNXFlowRequest(&reader))
+            case NiciraStats.flow where version == .v1_0: request = .flow(try decodeNXFlowRequest(&reader))
+            case NiciraStats.aggregate where version == .v1_0: request = .aggregate(try decodeNXFlowRequest(&reader))
             case NiciraStats.flowMonitor where version <= .v1_2: request = .flowMonitor(try decodeMonitors(&reader, version))
             case NiciraStats.group where version == .v1_0, NiciraStats.groupDescription where version == .v1_0:
                 let group = try reader.u32()
@@ -192,6 +195,9 @@ enum StatsCodec {
             }
             defer { encodeFlowRequest(flow, version, &writer) }
             return header(isFlow ? StatsType.flow : StatsType.aggregate)
+        case .flowCounters(let flow):
+            defer { encodeFlowRequest(flow, version, &writer) }
+            return header(StatsType.flowCounters)
         case .table: return header(StatsType.table)
         case .port(let port):
             defer {
@@ -399,8 +405,8 @@ enum StatsCodec {
 
     static func decodeTableFeatures(_ reader: inout ByteReader) throws(OpenFlowError) -> TableFeatures {
         let length = Int(try reader.u16())
-        guard length >= 64 else { throw OpenFlowError(.brcBadLen, "table features of \(length) bytes") }
-        var body = try reader.sub(length - 2)
+        guard length >= 64 else { throw OpenFlowError(.bpcBadLen, "table features of \(length) bytes") }
+        var body = try reader.sub(length - 2, lengthError: .bpcBadLen)
         let table = try body.u8()
         let command = try body.u8()
         try body.skip(4)

@@ -8,6 +8,7 @@ enum StatsReplyCodec {
         switch reply {
         case .description: StatsType.description
         case .flow(_, let isNXM): isNXM ? StatsType.experimenter : StatsType.flow
+        case .flowCounters: StatsType.flowCounters
         case .aggregate(_, let isNXM): isNXM ? StatsType.experimenter : StatsType.aggregate
         case .table: StatsType.table
         case .port: StatsType.port
@@ -41,6 +42,8 @@ enum StatsReplyCodec {
         case StatsType.description: return .description(try decodeDescription(&reader))
         case StatsType.flow:
             return .flow(try list(&reader) { (r) throws(OpenFlowError) in try FlowStatsCodec.decode(&r, version) }, isNXM: false)
+        case StatsType.flowCounters:
+            return .flowCounters(try list(&reader) { (r) throws(OpenFlowError) in try FlowStatsCodec.decodeCounters(&r) })
         case StatsType.aggregate: return .aggregate(try FlowStatsCodec.decodeAggregate(&reader, version), isNXM: false)
         case StatsType.table: return .table(try list(&reader) { (r) throws(OpenFlowError) in try decodeTable(&r, version) })
         case StatsType.port: return .port(try list(&reader) { (r) throws(OpenFlowError) in try PortCodec.decodeStats(&r, version) })
@@ -76,6 +79,7 @@ enum StatsReplyCodec {
         switch reply {
         case .description(let description): encode(description, &writer)
         case .flow(let flows, let isNXM): for flow in flows { FlowStatsCodec.encode(flow, version, isNXM: isNXM, &writer) }
+        case .flowCounters(let flows): for flow in flows { FlowStatsCodec.encodeCounters(flow, &writer) }
         case .aggregate(let stats, let isNXM): FlowStatsCodec.encode(stats, version, isNXM: isNXM, &writer)
         case .table(let tables): for table in tables { encode(table, version, &writer) }
         case .port(let ports): for port in ports { PortCodec.encodeStats(port, version, &writer) }

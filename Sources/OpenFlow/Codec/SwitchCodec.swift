@@ -161,6 +161,10 @@ enum SwitchCodec {
 
     // MARK: Asynchronous configuration
 
+    /// The bits that mean something, by property (OpenFlow 1.5 section 7.3.10.1): packet-in, port status, flow removed, role status,
+    /// table status, requestforward, each for secondary and primary controllers.
+    private static let knownAsync: [UInt32] = [0x3f, 0x3f, 7, 7, 0x3f, 0x3f, 7, 7, 0x18, 0x18, 3, 3]
+
     static func decodeAsync(_ reader: inout ByteReader, _ version: OpenFlowVersion) throws(OpenFlowError) -> AsyncConfig {
         var config = AsyncConfig.initial(for: version)
         guard version >= .v1_4 else {
@@ -173,14 +177,13 @@ enum SwitchCodec {
             return config
         }
         while !reader.isAtEnd {
-            let type = try reader.u16()
-            let length = Int(try reader.u16())
-            guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
-            var value = try reader.sub(length - 4, lengthError: .bpcBadLen)
-            try reader.skip((8 - length % 8) % 8)
-            guard type < 0xfffe else { throw OpenFlowError(.bpcBadExperimenter, "experimenter property of an asynchronous configuration") }
+            var (type, value) = try reader.property()
+            if type >= 0xfffe { throw ByteReader.unknownProperty(type, value, of: "an asynchronous configuration") }
             let mask = try value.u32()
             try value.expectEnd()
+            if Int(type) < knownAsync.count, mask & ~knownAsync[Int(type)] != 0 {
+                throw OpenFlowError(.acfcInvalid, "bits 0x\(String(mask, radix: 16)) of asynchronous configuration property \(type)")
+            }
             switch type {
             case 0: config.secondary.packetIn = mask
             case 1: config.primary.packetIn = mask

@@ -50,7 +50,7 @@ enum TableCodec {
                     throw OpenFlowError(.bpcBadValue, "vacancy \(down) to \(up) is not a range of percents")
                 }
                 vacancy = TableDescription.Vacancy(down: down, up: up, current: current)
-            default: throw OpenFlowError(.bpcBadType, "table property \(type) is not one of 2 and 3")
+            default: throw ByteReader.unknownProperty(type, body, of: "a table")
             }
         }
         return (flags, vacancy)

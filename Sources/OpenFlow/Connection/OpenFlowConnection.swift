@@ -284,7 +284,8 @@ public final class OpenFlowConnection {
         if header.version != version.rawValue, header.type != 0 {
             return sendError(OpenFlowError(.brcBadVersion, "version \(header.version) after \(version) was agreed on"), to: raw)
         }
-        do {
+        do throws(OpenFlowError) {
+            if Message.isForControllers(raw) { throw OpenFlowError(.brcBadType, "a message for controllers, not for switches") }
             let (message, xid) = try Message.decode(raw, flowModTableID: settings.flowModTableID)
             if !isAdmitted { isAdmitted = message.showsAdmission }
             if let whole = try assemble(message, xid) { try handle(whole, xid, raw, version) }
@@ -344,7 +345,8 @@ public final class OpenFlowConnection {
         case .getAsyncRequest: send(.getAsyncReply(settings.asynchronous), xid: xid)
         case .bundleControl(let control): try handle(control, xid)
         case .bundleAdd(let add): try handle(add, xid, version)
-        case .flowAge, .featuresReply, .getConfigReply, .barrierReply, .statsReply, .queueGetConfigReply, .roleReply, .getAsyncReply,
+        case .flowAge: break
+        case .featuresReply, .getConfigReply, .barrierReply, .statsReply, .queueGetConfigReply, .roleReply, .getAsyncReply,
             .packetIn, .flowRemoved, .portStatus, .roleStatus, .tableStatus, .requestForward, .controllerStatus, .tlvTableReply,
             .flowMonitorPaused, .flowMonitorResumed:
             throw OpenFlowError(.brcBadType, "a message for controllers, not for switches")

@@ -125,7 +125,7 @@ enum FieldCatalog {
     private static func byteCount(of field: Field) -> Int {
         switch field {
         case .ctState, .ipv6Label, .mplsLabel, .nshSPI: 4
-        case .arpOp: 2
+        case .arpOp, .tunFlags: 2
         default: (field.layout.bits + 7) / 8
         }
     }

@@ -8,6 +8,8 @@ internal import Flow
 enum LegacyMatch {
     static let byteCount10 = 40
     static let byteCount11 = 88
+    /// All bits of 1.0's `wildcards` (`OFPFW_ALL`).
+    static let wildcards10: UInt32 = 0x3f_ffff
 
     /// Bits of `wildcards` that both versions share, and 1.0's own.
     private enum Wild {

@@ -56,7 +56,9 @@ enum OXMCodec {
     }
 
     /// Reads one TLV.
-    static func decodeField(_ reader: inout ByteReader) throws(OpenFlowError) -> DecodedField {
+    ///
+    /// - Parameter forAction: whether it is to be written to a packet, where any bits of any field may be chosen.
+    static func decodeField(_ reader: inout ByteReader, forAction: Bool = false) throws(OpenFlowError) -> DecodedField {
         let (wire, hasMask, length) = try decodeHeader(&reader)
         guard length == wire.byteCount * (hasMask ? 2 : 1) else {
             throw OpenFlowError(.bmcBadLen, "\(wire.field.name) has \(length) bytes, not \(wire.byteCount * (hasMask ? 2 : 1))")
@@ -71,7 +73,7 @@ enum OXMCodec {
             let full = wire.byteCount == 16 ? UInt128.max : (1 << UInt128(8 * wire.byteCount)) - 1
             if given == full || given == wire.field.layout.allOnes { mask = nil }
         }
-        try normalize(wire, &value, &mask)
+        try normalize(wire, &value, &mask, forAction: forAction)
         return DecodedField(wire: wire, value: value, mask: mask)
     }
 
@@ -94,13 +96,17 @@ enum OXMCodec {
     }
 
     /// Turns the wire's value into the key's: ports to 32 bits, TOS to its DSCP bits; refuses what does not fit.
-    private static func normalize(_ wire: WireField, _ value: inout UInt128, _ mask: inout UInt128?) throws(OpenFlowError) {
+    private static func normalize(
+        _ wire: WireField, _ value: inout UInt128, _ mask: inout UInt128?, forAction: Bool
+    ) throws(OpenFlowError) {
         let field = wire.field
         switch field {
         case .inPort where wire.byteCount == 2:
             value = UInt128(OpenFlowPort(wire16: UInt16(value)).rawValue)
-        case .inPort:
-            guard OpenFlowPort(UInt32(value)).isEncodable else { throw OpenFlowError(.bmcBadValue, "in_port=\(value) is not a port") }
+        case .inPort, .actsetOutput:
+            guard OpenFlowPort(UInt32(value)).isEncodable else {
+                throw OpenFlowError(.bmcBadValue, "\(field.name)=\(value) is not a port")
+            }
         case .nwTOS:
             guard value & 3 == 0 else { throw OpenFlowError(.bmcBadValue, "nw_tos=\(value) has ECN bits") }
             mask = mask.map { $0 & 0xfc } ?? 0xfc
@@ -113,7 +119,7 @@ enum OXMCodec {
             if given & ~field.layout.allOnes != 0, field != .vlanVID, field != .tcpFlags {
                 throw OpenFlowError(.bmcBadMask, "the mask of \(field.name) is wider than \(field.layout.bits) bits")
             }
-            if !field.info.isMaskable, field != .nwTOS, given != 0 {
+            if !field.info.isMaskable, !forAction, field != .nwTOS, given != 0 {
                 throw OpenFlowError(.bmcBadMask, "\(field.name) cannot be masked")
             }
             mask = given & field.layout.allOnes
@@ -211,7 +217,9 @@ enum OXMCodec {
         let type = try reader.u16()
         let length = Int(try reader.u16())
         guard type == 1 else { throw OpenFlowError(.bmcBadType, "match type \(type) is not OFPMT_OXM (1)") }
-        guard length >= 4 else { throw OpenFlowError(.bmcBadLen, "match length \(length) is below 4") }
+        guard length >= 4, (length + 7) / 8 * 8 - 4 <= reader.remaining else {
+            throw OpenFlowError(.bmcBadLen, "match length \(length) where \(reader.remaining + 4) bytes are there")
+        }
         var fields = try reader.sub(length - 4, lengthError: .bmcBadLen)
         let match = try decodeMatch(&fields).$match
         try reader.skip((8 - length % 8) % 8)

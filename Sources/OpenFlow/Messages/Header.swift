@@ -64,6 +64,30 @@ enum MessageType: Sendable {
         self = type
     }
 
+    /// Bytes behind the header, of the messages whose length says nothing; nil for the others.
+    func bodyBytes(in version: OpenFlowVersion) -> Int? {
+        switch self {
+        case .featuresRequest, .getConfigRequest, .barrierRequest, .barrierReply, .getAsyncRequest: 0
+        case .getConfigReply, .setConfig: 4
+        case .roleRequest, .roleReply: 16
+        case .portMod where version < .v1_4: version == .v1_0 ? 24 : 32
+        case .tableMod where version < .v1_4: 8
+        case .setAsync where version == .v1_3, .getAsyncReply where version == .v1_3: 24
+        case .queueGetConfigRequest: version == .v1_0 ? 4 : 8
+        default: nil
+        }
+    }
+
+    /// Whether only switches say it.
+    var isForControllers: Bool {
+        switch self {
+        case .featuresReply, .getConfigReply, .packetIn, .flowRemoved, .portStatus, .statsReply, .barrierReply, .queueGetConfigReply,
+            .roleReply, .getAsyncReply, .roleStatus, .tableStatus, .requestForward, .controllerStatus:
+            true
+        default: false
+        }
+    }
+
     /// The type's number in `version`; nil if it has none.
     func number(in version: OpenFlowVersion) -> UInt8? {
         let table = version == .v1_0 ? MessageType.table10 : MessageType.table11
@@ -98,6 +122,11 @@ enum NiciraMessage {
     static let groupMod: UInt32 = 31
     static let flushConntrack: UInt32 = 32
     static let requestForward: UInt32 = 132
+
+    /// Those that only switches say.
+    static let forControllers: Set<UInt32> = [
+        roleReply, flowRemoved, packetIn, packetIn2, flowMonitorPaused, flowMonitorResumed, tlvTableReply, requestForward,
+    ]
 }
 
 /// Subtypes of Nicira's statistics (`NXST_*`).

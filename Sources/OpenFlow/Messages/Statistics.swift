@@ -219,7 +219,10 @@ public struct QueueStats: Equatable, Sendable {
 /// A statistics or multipart request.
 public indirect enum StatsRequest: Equatable, Sendable {
     case description
+    /// In 1.5, descriptions of flows with their statistics.
     case flow(FlowStatsRequest)
+    /// 1.5's statistics of flows alone.
+    case flowCounters(FlowStatsRequest)
     case aggregate(FlowStatsRequest)
     case table
     /// `.any` is all ports.
@@ -251,6 +254,7 @@ public indirect enum StatsRequest: Equatable, Sendable {
 public indirect enum StatsReply: Equatable, Sendable {
     case description(SwitchDescription)
     case flow([FlowStats], isNXM: Bool)
+    case flowCounters([FlowStats])
     case aggregate(AggregateStats, isNXM: Bool)
     case table([TableStats])
     case port([PortStats])

@@ -27,6 +27,7 @@ extension Bridge {
         guard id > 0, id <= MeterMod.maximumMeter || id == MeterMod.slowPath || id == MeterMod.controller else {
             throw .standard(.mmfcInvalidMeter, "meter \(id) is not a number of a meter: they are 1 to \(MeterMod.maximumMeter)")
         }
+        if meter.bands.contains(where: { $0.rate == 0 }) { throw .standard(.mmfcBadRate, "a band of meter \(id) has rate 0") }
         if meter.bands.count > PipelineLimits.bandsPerMeter {
             throw .standard(.mmfcOutOfBands, "a meter has at most \(PipelineLimits.bandsPerMeter) bands, not \(meter.bands.count)")
         }

@@ -31,7 +31,11 @@ extension OpenFlowService {
         }
         // Nothing is ever buffered. A delete carries no packet, whatever its buffer id says.
         if !isDelete, mod.bufferID != FlowMod.noBuffer { throw OpenFlowError(.brcBufferUnknown, "there is no buffer \(mod.bufferID)") }
-        return FlowModification(
+        // What only the switch itself numbers, no controller can know.
+        if mod.$match.get(.recircID).value != 0 || mod.$match.get(.dpHash).mask != 0 {
+            throw OpenFlowError(.brcEperm, "recirc_id and dp_hash are not for controllers to match")
+        }
+        var change = FlowModification(
             command: OpenFlowService.command(mod.command), table: table, compactMatch: mod.$match, priority: mod.priority,
             cookie: mod.cookie,
             cookieMask: mod.cookieMask, newCookie: mod.newCookie, idleTimeoutSeconds: mod.idleTimeout,
@@ -39,6 +43,8 @@ extension OpenFlowService {
             outPort: mod.outPort == .any ? nil : mod.outPort, outGroup: mod.outGroup == FlowMod.anyGroup ? nil : mod.outGroup,
             // A delete's actions mean nothing.
             actions: isDelete ? [] : mod.actions, modifyAddsIfNone: mod.modifyAddsIfNone, modifyChangesCookie: mod.modifyChangesCookie)
+        change.isLenient = version == .v1_0
+        return change
     }
 
     private static func command(_ command: FlowMod.Command) -> FlowModCommand {

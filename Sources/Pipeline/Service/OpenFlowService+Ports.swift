@@ -31,9 +31,13 @@ extension OpenFlowService {
 
     func change(_ mod: PortMod) throws(OpenFlowError) {
         try check(mod)
+        let wasDown = bridge.port(mod.port)?.configuration.contains(.down)
         bridge.updatePort(mod.port) { port in
             let bits = (port.configuration.rawValue & ~mod.mask.rawValue) | (mod.config.rawValue & mod.mask.rawValue)
             port.configuration = PortConfiguration(rawValue: bits)
+        }
+        if let port = bridge.port(mod.port), port.configuration.contains(.down) != wasDown {
+            environment.portSwitched(port, !port.configuration.contains(.down))
         }
     }
 
@@ -49,7 +53,9 @@ extension OpenFlowService {
     func packetOut(_ packet: PacketOut, on connection: OpenFlowConnection) throws(OpenFlowError) {
         try check(packet)
         do throws(FlowModError) {
-            try bridge.packetOut(inPort: packet.inPort, packet: packet.data, actions: packet.actions)
+            try bridge.packetOut(
+                inPort: packet.inPort, packet: packet.data, actions: packet.actions, metadata: packet.metadata,
+                isLenient: connection.version == .v1_0)
         } catch {
             throw OpenFlowService.wireError(error, connection.version ?? .v1_0)
         }

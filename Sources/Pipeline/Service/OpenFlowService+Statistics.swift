@@ -14,6 +14,11 @@ extension OpenFlowService {
             if description.datapath == "None" { description.datapath = bridge.name }
             connection.send(.statsReply(.description(description), more: false), xid: xid)
         case .flow(let flow): try answerFlows(flow, xid: xid, on: connection)
+        case .flowCounters(let flow):
+            let filter = try filter(flow)
+            let rules = filter.table == 254 ? [] : bridge.flows(matching: filter)
+            let now = clock.now
+            sendParts(.flowCounters([]), rules.map { .flowCounters([OpenFlowService.statistics(of: $0, now: now)]) }, xid, connection)
         case .aggregate(let flow):
             let sums = bridge.aggregate(matching: try filter(flow))
             let stats = AggregateStats(packetCount: sums.packets, byteCount: sums.bytes, flowCount: UInt32(clamping: sums.flows))

@@ -10,6 +10,7 @@ extension OpenFlowService {
     // MARK: Table-mod
 
     func change(_ mod: TableMod, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        if mod.tableID == 254 { throw OpenFlowError(.tmfcEperm, "table 254 is not for controllers") }
         guard mod.tableID == 0xff || Int(mod.tableID) < PipelineLimits.tableCount else {
             throw OpenFlowError(.tmfcBadTable, "table \(mod.tableID) does not exist")
         }
@@ -28,10 +29,9 @@ extension OpenFlowService {
             change.evicts = mod.config & TableDescription.evictionBit != 0
             if mod.config & TableDescription.vacancyBit == 0 {
                 change.vacancy = .off
-            } else if let vacancy = mod.vacancy {
-                change.vacancy = .on(VacancyLimits(down: vacancy.down, up: vacancy.up))
             } else {
-                throw OpenFlowError(.tmfcBadConfig, "vacancy events without their limits")
+                let vacancy = mod.vacancy ?? TableDescription.Vacancy(down: 0, up: 0, current: 0)
+                change.vacancy = .on(VacancyLimits(down: vacancy.down, up: vacancy.up))
             }
         }
         bridge.modifyTable(mod.tableID == 0xff ? nil : mod.tableID, change)

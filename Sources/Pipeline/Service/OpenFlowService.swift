@@ -26,16 +26,20 @@ public struct ServiceEnvironment {
     public var description: SwitchDescription
     /// A port's counters in full, if there is more to say than the datapath counts.
     public var portStatistics: (BridgePort) -> PortStats?
+    /// A controller set or cleared a port's `OFPPC_PORT_DOWN`: its device is to follow.
+    public var portSwitched: (BridgePort, _ isUp: Bool) -> Void
     /// For logs: one line a refused or odd request.
     public var log: (String) -> Void
 
     public init(
         description: SwitchDescription = SwitchDescription(
             manufacturer: "Apus", hardware: "userspace switch", software: "0.1", serialNumber: "None", datapath: "None"),
-        portStatistics: @escaping (BridgePort) -> PortStats? = { _ in nil }, log: @escaping (String) -> Void = { _ in }
+        portStatistics: @escaping (BridgePort) -> PortStats? = { _ in nil },
+        portSwitched: @escaping (BridgePort, _ isUp: Bool) -> Void = { _, _ in }, log: @escaping (String) -> Void = { _ in }
     ) {
         self.description = description
         self.portStatistics = portStatistics
+        self.portSwitched = portSwitched
         self.log = log
     }
 }
@@ -167,7 +171,9 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             forward(.meter(mod, xid: xid), from: connection)
         case .statsRequest(let request, let more): try answer(request, more: more, xid: xid, on: connection)
         case .queueGetConfigRequest(let port):
-            guard port == .any || bridge.port(port) != nil else {
+            // Queues are those of ports with a number of their own.
+            let isAll = port == .any && connection.version != .v1_0
+            guard isAll || port.rawValue < OpenFlowPort.max16.rawValue && bridge.port(port) != nil else {
                 throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist")
             }
             connection.send(.queueGetConfigReply(port: port, queues: []), xid: xid)
