@@ -34,7 +34,7 @@ PACKAGES_TEST := dpdk openvswitch-switch openvswitch-switch-dpdk openvswitch-com
 PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
 
 .PHONY: help deps build release run demo test test-unit test-system pypi asan tsan lint format fuzz fuzz-regress hotpath bench bench-db docs coverage \
-	install clean check
+	man install clean check
 
 help: ## list what a developer does here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -110,10 +110,19 @@ coverage: deps ## line coverage of the Swift tests, by file
 	llvm-cov report .build-coverage/debug/apusPackageTests.xctest -instr-profile .build-coverage/debug/codecov/default.profdata \
 		-ignore-filename-regex '(\.build-coverage|Tests)/'
 
-install: release ## install under $(DESTDIR)$(PREFIX)
+man: release ## manual pages into .build/man, from what the programs say with --help
+	$(PYTHON) docs/manual.py $(RELEASE)/apusctl $(RELEASE)/apusd --output .build/man
+
+install: release man ## install programs, manual pages and shell completion under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(RELEASE)/apusd $(DESTDIR)$(PREFIX)/sbin/apusd
 	install -m 0755 $(RELEASE)/apusctl $(RELEASE)/apus-bench $(DESTDIR)$(PREFIX)/bin/
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 0644 .build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	$(RELEASE)/apusctl --generate-completion-script bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/apusctl
+	$(RELEASE)/apusctl --generate-completion-script zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_apusctl
+	$(RELEASE)/apusctl --generate-completion-script fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/apusctl.fish
 
 clean: ## remove everything that was built
 	rm -rf .build .build-asan .build-tsan .build-coverage

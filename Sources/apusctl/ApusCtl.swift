@@ -22,8 +22,8 @@ struct ApusCtl: ParsableCommand {
             Shell completion: apusctl --generate-completion-script bash > /etc/bash_completion.d/apusctl (or zsh, or fish).
             """,
         subcommands: [
-            Show.self, Bridge.self, Port.self, Flow.self, Datapath.self, PMD.self, Trace.self, FDB.self,
-            Database.self, Export.self, Apply.self,
+            Show.self, Bridge.self, Port.self, Interface.self, Mirror.self, QoS.self, Controller.self, Manager.self, Flow.self, FDB.self,
+            Datapath.self, PMD.self, Trace.self, Database.self, Export.self, Apply.self, Watch.self, Wait.self,
         ])
 
     static func main() {

@@ -121,7 +121,7 @@ extension DatabaseClient {
     // MARK: Within
 
     /// Runs operations and waits for the switch.
-    private func change(_ view: SwitchView, _ operations: [JSON]) throws(ClientError) {
+    func change(_ view: SwitchView, _ operations: [JSON]) throws(ClientError) {
         let counted: [JSON] = [
             [
                 "op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1] as JSON] as JSON,
@@ -136,7 +136,7 @@ extension DatabaseClient {
     }
 
     /// Turns what the switch could not do into an error.
-    private func report(_ view: SwitchView, _ names: [String]) throws(ClientError) {
+    func report(_ view: SwitchView, _ names: [String]) throws(ClientError) {
         for name in names {
             guard let interface = try view.port(name).port.interfaces.first(where: { $0.name == name }) else { continue }
             if let error = interface.error {
@@ -158,11 +158,11 @@ extension DatabaseClient {
         }
     }
 
-    private func insert(_ table: String, _ name: String, _ row: JSON) -> JSON {
+    func insert(_ table: String, _ name: String, _ row: JSON) -> JSON {
         ["op": "insert", "table": .string(table), "uuid-name": .string(name), "row": row]
     }
 
-    private func mutate(_ table: String, _ uuid: String, _ column: String, _ mutator: String, _ value: JSON) -> JSON {
+    func mutate(_ table: String, _ uuid: String, _ column: String, _ mutator: String, _ value: JSON) -> JSON {
         [
             "op": "mutate", "table": .string(table), "where": [["_uuid", "==", .uuid(uuid)] as JSON] as JSON,
             "mutations": [[.string(column), .string(mutator), value] as JSON] as JSON,

@@ -7,7 +7,7 @@ public import OVSDB
 public final class DatabaseClient {
     static let database = "Open_vSwitch"
 
-    private let rpc: RPCStream
+    let rpc: RPCStream
     private let runDirectory: String
 
     public init(_ directory: SwitchDirectory) throws(ClientError) {
