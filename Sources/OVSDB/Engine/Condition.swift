@@ -14,7 +14,8 @@ enum ConditionFunction: String {
 /// One clause.
 enum Clause {
     case constant(Bool)
-    case comparison(ColumnSchema, ConditionFunction, Datum)
+    /// Column index, function, argument. No more than that: it is looked at for every row.
+    case comparison(Int, ConditionFunction, Datum)
 
     init(_ json: JSON, _ table: TableSchema, _ symbols: SymbolTable?) throws(OVSDBError) {
         if case .boolean(let value) = json {
@@ -46,14 +47,17 @@ enum Clause {
             }
         case .equal, .notEqual: break
         }
-        self = .comparison(column, function, try Datum(parts[2], type, symbols: symbols))
+        self = .comparison(column.index, function, try Datum(parts[2], type, symbols: symbols))
     }
 
     func holds(_ row: Row) -> Bool {
         switch self {
         case .constant(let value): return value
         case .comparison(let column, let function, let argument):
-            let value = row[column]
+            if column >= 0, case .one(.integer(let left)) = row.fields[column].storage, case .one(.integer(let right)) = argument.storage {
+                return Clause.holds(left, function, right)
+            }
+            let value = column >= 0 ? row.fields[column] : Datum(column == ColumnSchema.uuidIndex ? row.uuid : row.version)
             switch function {
             case .equal: return value == argument
             case .notEqual: return value != argument
@@ -73,6 +77,21 @@ enum Clause {
     }
 }
 
+extension Clause {
+    /// The commonest case by far.
+    @inline(__always)
+    fileprivate static func holds(_ left: Int64, _ function: ConditionFunction, _ right: Int64) -> Bool {
+        switch function {
+        case .equal, .includes: left == right
+        case .notEqual, .excludes: left != right
+        case .less: left < right
+        case .lessOrEqual: left <= right
+        case .greater: left > right
+        case .greaterOrEqual: left >= right
+        }
+    }
+}
+
 /// A conjunction, as in "where" of a transaction.
 struct Condition {
     var clauses: [Clause]
@@ -83,11 +102,14 @@ struct Condition {
         for element in elements { clauses.append(try Clause(element, table, symbols)) }
     }
 
-    func holds(_ row: Row) -> Bool { clauses.allSatisfy { $0.holds(row) } }
+    func holds(_ row: Row) -> Bool {
+        for clause in clauses where !clause.holds(row) { return false }
+        return true
+    }
 
     /// The one row that can match, when a clause names it.
     var uuid: UUID? {
-        for case .comparison(let column, .equal, let argument) in clauses where column.index == ColumnSchema.uuidIndex {
+        for case .comparison(let column, .equal, let argument) in clauses where column == ColumnSchema.uuidIndex {
             return argument.uuid
         }
         return nil
@@ -98,7 +120,7 @@ struct Condition {
         var values: [Datum] = []
         for wanted in columns {
             var found: Datum?
-            for case .comparison(let column, .equal, let argument) in clauses where column.index == wanted { found = argument }
+            for case .comparison(let column, .equal, let argument) in clauses where column == wanted { found = argument }
             guard let found else { return nil }
             values.append(found)
         }

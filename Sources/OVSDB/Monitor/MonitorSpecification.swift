@@ -43,7 +43,7 @@ struct MonitoredTable {
     var conditionColumns: Set<Int> = []
 
     mutating func noteConditionColumns() {
-        for case .comparison(let column, _, _) in condition { conditionColumns.insert(column.index) }
+        for case .comparison(let column, _, _) in condition { conditionColumns.insert(column) }
     }
 
     /// Whether the monitor sees `row`.
