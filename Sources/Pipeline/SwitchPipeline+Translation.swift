@@ -73,6 +73,7 @@ extension SwitchPipeline {
             visit.bridge.countLookup(visit.table, packets: delta.packets, matched: visit.rule != nil)
         }
         for visit in record.groups { visit.group.credit(bucket: visit.bucket, packets: delta.packets, bytes: delta.bytes) }
+        for counters in record.crossings { counters.add(packets: delta.packets, bytes: delta.bytes) }
         for mirror in record.mirrors { mirror.counters.add(packets: delta.packets, bytes: delta.bytes) }
         for lesson in record.lessons { lesson.bridge.learn(lesson) }
         // FIN or RST.

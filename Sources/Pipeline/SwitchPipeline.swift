@@ -161,6 +161,7 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
                 added.number = OpenFlowPort(free)
             }
             state.ports[added.number.rawValue] = added
+            if case .patch = added.attachment { state.patchCounters[added.number.rawValue] = PatchCounters() }
             return .success(added)
         }
         guard let outcome else { throw .noSuchBridge(bridge.name) }
@@ -173,6 +174,7 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     func removePort(_ number: OpenFlowPort, of bridge: Bridge) -> Bool {
         let removed: (BridgePort, DependencySet)?? = change(bridge) { state, _ in
             guard let port = state.ports.removeValue(forKey: number.rawValue) else { return nil }
+            state.patchCounters[number.rawValue] = nil
             return (port, state.macTable.remove(port: number))
         }
         guard let (port, learned) = removed ?? nil else { return false }

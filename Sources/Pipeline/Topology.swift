@@ -25,9 +25,12 @@ final class PortView: @unchecked Sendable {
     /// Set before the topology is published; the topology outlives every use.
     unowned(unsafe) let bridge: BridgeView
     fileprivate(set) unowned(unsafe) var peer: PortView?
+    /// Of a patch port: what crossed it.
+    let patchCounters: PatchCounters?
 
-    init(_ port: BridgePort, bridge: BridgeView) {
+    init(_ port: BridgePort, bridge: BridgeView, patchCounters: PatchCounters?) {
         self.port = port
+        self.patchCounters = patchCounters
         self.bridge = bridge
         number = port.number
         if case .datapath(let number) = port.attachment { datapathPort = number } else { datapathPort = .none }
@@ -81,7 +84,7 @@ final class Topology: Sendable {
             let view = BridgeView(bridge: state.bridge, macTable: state.macTable, settings: state.settings, mirrors: state.mirrors)
             bridges[state.bridge.identifier] = view
             for number in state.ports.keys.sorted() {
-                let port = PortView(state.ports[number]!, bridge: view)
+                let port = PortView(state.ports[number]!, bridge: view, patchCounters: state.patchCounters[number])
                 view.ports.append(port)
                 view.byNumber[number] = port
                 switch port.port.attachment {
@@ -109,4 +112,15 @@ struct BridgeState {
     var macTable: MACTable
     var settings: BridgeSettings
     var mirrors: [Mirror] = []
+    /// Of patch ports, by number.
+    var patchCounters: [UInt32: PatchCounters] = [:]
+}
+
+/// What came into a bridge by a patch port, and what left it.
+///
+/// ## Thread safety
+/// Any thread may add and read.
+final class PatchCounters: Sendable {
+    let received = GroupCounters()
+    let sent = GroupCounters()
 }

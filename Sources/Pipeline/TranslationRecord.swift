@@ -28,6 +28,8 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     let stations: [StationSighting]
     let groups: [GroupVisit]
     let mirrors: [Mirror]
+    /// Of patch ports that the packets cross.
+    let crossings: [GroupCounters]
     private let tokens: [PuntToken]
     let lessons: [Lesson]
     let finTimeouts: [FinTimeout]
@@ -40,11 +42,13 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     /// Takes over the holds on `tokens`, `recirculations` and `frozenTokens`.
     init(
         visits: [TableVisit], stations: [StationSighting], tokens: [PuntToken], registry: PuntRegistry, groups: [GroupVisit],
-        mirrors: [Mirror], recirculations: [UInt32], recirculationRegistry: TokenRegistry<RecirculationContext>, frozenTokens: [UInt32],
+        mirrors: [Mirror], crossings: [GroupCounters], recirculations: [UInt32], recirculationRegistry: TokenRegistry<RecirculationContext>,
+        frozenTokens: [UInt32],
         frozen: TokenRegistry<FrozenState>, lessons: [Lesson], finTimeouts: [FinTimeout]
     ) {
         self.groups = groups
         self.mirrors = mirrors
+        self.crossings = crossings
         self.recirculations = recirculations
         self.recirculationRegistry = recirculationRegistry
         self.lessons = lessons

@@ -87,6 +87,7 @@ extension Translator {
                 return
             }
             cross(port)
+            if port.destinationMirrors != 0, failure == nil { mirror(port, port.destinationMirrors) }
             return
         }
         commit()
@@ -104,6 +105,7 @@ extension Translator {
             drop(.outputPortClosed)
             return
         }
+        if let sent = port.patchCounters?.sent, let received = peer.patchCounters?.received { crossings += [sent, received] }
         isolated {
             clearPipelineLines()
             actionSet.removeAll()

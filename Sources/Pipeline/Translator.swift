@@ -113,6 +113,8 @@ final class Translator: @unchecked Sendable {
     var mirrored: UInt32 = 0
     var mirrorChange = 0
     var mirrorVisits: [Mirror] = []
+    /// Counters of the patch ports crossed.
+    var crossings: [GroupCounters] = []
     /// Counts the changes of the packet's headers.
     var changeMark = 0
     /// Most bytes of what is sent, for a mirror's copy; 0 is all.
@@ -252,7 +254,7 @@ final class Translator: @unchecked Sendable {
         if keepsRecord {
             translation.effects = TranslationRecord(
                 visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts,
-                groups: Array(groupVisits), mirrors: Array(mirrorVisits), recirculations: Array(recirculations),
+                groups: Array(groupVisits), mirrors: Array(mirrorVisits), crossings: crossings, recirculations: Array(recirculations),
                 recirculationRegistry: pipeline.recirculations, frozenTokens: frozenTokens, frozen: pipeline.frozen, lessons: lessons,
                 finTimeouts: finTimeouts)
         } else {
@@ -272,6 +274,7 @@ final class Translator: @unchecked Sendable {
         tokens.removeAll(keepingCapacity: true)
         groupVisits.removeAll(keepingCapacity: true)
         mirrorVisits.removeAll(keepingCapacity: true)
+        if !crossings.isEmpty { crossings.removeAll() }
         recirculations.removeAll(keepingCapacity: true)
         frozenTokens.removeAll(keepingCapacity: true)
         lessons.removeAll(keepingCapacity: true)

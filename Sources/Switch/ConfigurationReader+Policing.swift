@@ -27,7 +27,7 @@ extension ConfigurationReader {
     }
 
     /// What a `QoS` row asks for; nil, with a complaint, if it cannot be done.
-    mutating func qos(_ row: ConfigurationRow, of port: String) -> WantedQoS? {
+    mutating func qos(_ row: ConfigurationRow, of port: String, port uuid: UUID) -> WantedQoS? {
         let type = row["type"].string ?? ""
         let options = row["other_config"].stringMap
         let config = OtherConfig(values: options, origin: "other_config of QoS of port \(port)")
@@ -35,11 +35,13 @@ extension ConfigurationReader {
         guard type == "egress-policer" || type == "trtcm-policer" else {
             complaints.append(
                 "QoS type \(type) of port \(port) has no effect: it is not supported; use egress-policer or trtcm-policer")
+            refuse(uuid, "qos: type \(type) is not supported")
             return nil
         }
         func bytes(_ key: String) -> UInt64? {
             if config.values[key] == nil {
                 complaints.append("QoS \(type) of port \(port) has no effect: \(config.origin) has no \(key)")
+                refuse(uuid, "qos: \(type) needs \(key)")
                 return nil
             }
             return config.number(key, in: 1...1_000_000_000_000, complaints: &complaints)
@@ -50,6 +52,7 @@ extension ConfigurationReader {
         guard let eir = bytes("eir"), let ebs = bytes("ebs") else { return nil }
         if !row["queues"].isEmpty {
             complaints.append("queues of QoS of port \(port) have no effect: a trtcm-policer polices all of the port's packets together")
+            refuse(uuid, "qos: queues are not supported")
         }
         return WantedQoS(
             type: type, options: options, policer: .twoRates(committed: committed, excess: Policer.Limit(rate: eir, burst: ebs)))

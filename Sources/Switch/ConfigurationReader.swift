@@ -27,6 +27,9 @@ struct ConfigurationReader {
 
     init(table: @escaping (String) -> [UUID: ConfigurationRow]) { self.table = table }
 
+    /// Notes in a row's status what it asks for and does not get.
+    mutating func refuse(_ row: UUID, _ sentence: String) { unsupported[row, default: []].append(sentence) }
+
     /// Keeps a sentence about a value that was ignored.
     mutating func complain(_ sentence: String) { complaints.append(sentence) }
 
@@ -49,9 +52,15 @@ struct ConfigurationReader {
         var result = WantedGlobals()
         result.nextCfg = row["next_cfg"].integer ?? 0
         result.otherConfig = config.values
-        for (key, reason) in ConfigurationReader.keysWithoutEffect.sorted(by: { $0.key < $1.key }) {
-            guard let value = config.values[key], value != "false" else { continue }
-            complaints.append("\(key)=\(value) in \(config.origin) has no effect: \(reason)")
+        complainOfKeys(config, ConfigurationReader.globalKeys, without: ConfigurationReader.globalKeysWithoutEffect)
+        if let limit = config.number("vlan-limit", in: 0...2, complaints: &complaints), limit == 1 {
+            complaints.append("vlan-limit=1 in \(config.origin) has no effect: two tags are always looked at; 0 and 2 say so")
+        }
+        if !row["datapaths"].isEmpty {
+            complaints.append("datapaths of Open_vSwitch has no effect: connection tracking zones are not supported; clear the column")
+        }
+        if !table("Flow_Sample_Collector_Set").isEmpty {
+            complaints.append("rows of Flow_Sample_Collector_Set have no effect: sampling to collectors is not supported; remove them")
         }
         switch config.values["dpdk-init"] {
         case nil, "false": result.dpdkInit = .off
@@ -96,6 +105,9 @@ struct ConfigurationReader {
         let name = row["name"].string ?? ""
         let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of bridge \(name)")
         complainOfWhatIsMissing(row, ConfigurationReader.unsupportedBridgeColumns, "bridge \(name)")
+        for sentence in complainOfKeys(config, ConfigurationReader.bridgeKeys, without: ConfigurationReader.bridgeKeysWithoutEffect) {
+            refuse(row.uuid, sentence)
+        }
         var result = WantedBridge(uuid: row.uuid, name: name)
         result.isSecure = row["fail_mode"].string == "secure"
         result.datapathType = row["datapath_type"].string ?? ""
@@ -155,14 +167,6 @@ struct ConfigurationReader {
         return result
     }
 
-    /// Keys of `other_config` that other switches know and this one does without.
-    private static let keysWithoutEffect = [
-        "smc-enable": "the flow cache adapts by itself",
-        "n-revalidator-threads": "there is one maintenance thread", "hw-offload": "hardware offload is not supported",
-        "userspace-tso-enable": "segmentation offload is not supported", "vhost-iommu-support": "it is not supported",
-        "vhost-postcopy-support": "it is not supported", "flow-restore-wait": "it is not supported",
-    ]
-
     /// Columns that ask for something this switch does not do yet. They are kept, and said, never silently ignored.
     private static let unsupportedBridgeColumns = [
         "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX", "auto_attach": "auto-attach",
@@ -201,7 +205,7 @@ struct ConfigurationReader {
         default: result.vlanMode = tag != nil ? .access : .trunk
         }
         readVLANOptions(row, &result)
-        result.qos = row["qos"].uuids.first.flatMap { table("QoS")[$0] }.flatMap { qos($0, of: result.name) }
+        result.qos = row["qos"].uuids.first.flatMap { table("QoS")[$0] }.flatMap { qos($0, of: result.name, port: row.uuid) }
         result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }
             .map { interface($0) }
             .sorted { $0.name < $1.name }

@@ -17,7 +17,7 @@ extension Switch {
             wanted.ports.flatMap(\.interfaces).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         for (name, interface) in running.interfaces.sorted(by: { $0.key < $1.key }) {
             guard let now = wantedInterfaces[name] else {
-                takeDown(name, of: wanted.name)
+                if !setAside(name, of: wanted.name) { takeDown(name, of: wanted.name) }
                 continue
             }
             if interface.failure != nil {
@@ -36,8 +36,9 @@ extension Switch {
         for port in ports {
             for interface in port.interfaces {
                 if bridges[wanted.name]?.interfaces[interface.name] == nil {
+                    let moved = moving[interface.name]
                     let opened = open(interface, of: port, on: wanted)
-                    applyPolicing(opened, before: nil)
+                    applyPolicing(opened, before: opened.datapathPort == moved?.datapathPort ? moved : nil)
                     bridges[wanted.name]?.interfaces[interface.name] = opened
                 } else {
                     update(interface, of: port, on: wanted)
@@ -56,6 +57,64 @@ extension Switch {
         if let port = interface.datapathPort { datapath.removePort(port) }
         interface.netdev?.close()
         if interface.failure == nil { log.info("bridge \(bridgeName): deleted interface \(name)") }
+    }
+
+    // MARK: Moving
+
+    /// Takes an interface off its bridge without closing it, if the round wants it on another bridge, as it is. Nothing of what arrives
+    /// meanwhile is lost: it waits in the port's queues.
+    func setAside(_ name: String, of bridgeName: String) -> Bool {
+        guard isInRound, let interface = bridges[bridgeName]?.interfaces[name], let netdev = interface.netdev,
+            let port = interface.datapathPort, let number = interface.number, number != .local, moving[name] == nil,
+            let place = places[name], place.bridge.name != bridgeName, place.interface.name != place.bridge.name,
+            place.interface.type == interface.wanted.type,
+            bridges[bridgeName].map({ $0.wanted.isDummy(dummies) }) == place.bridge.isDummy(dummies)
+        else { return false }
+        do {
+            guard try netdev.apply(deviceConfiguration(place.interface, kind: netdev.kind, on: place.bridge)) else { return false }
+        } catch {
+            return false
+        }
+        datapath.pauseReceiving(port)
+        bridges[bridgeName]?.bridge.removePort(number)
+        bridges[bridgeName]?.numbers.release(number.rawValue)
+        bridges[bridgeName]?.interfaces[name] = nil
+        moving[name] = interface
+        log.info("bridge \(bridgeName): interface \(name) moves to bridge \(place.bridge.name)")
+        return true
+    }
+
+    /// Shows an interface that was set aside to its new bridge.
+    private func settle(
+        _ moved: RunningInterface, _ result: inout RunningInterface, on bridge: WantedBridge
+    ) throws(InterfaceFailure) {
+        guard let netdev = moved.netdev, let port = moved.datapathPort else { return }
+        result.netdev = netdev
+        result.datapathPort = port
+        result.seenChanges = moved.seenChanges
+        do throws(InterfaceFailure) {
+            try attach(&result, to: bridge, .datapath(port), address: netdev.hardwareAddress)
+        } catch {
+            result.netdev = nil
+            result.datapathPort = nil
+            datapath.removePort(port)
+            netdev.close()
+            throw error
+        }
+        if moved.wanted.queueAffinity != result.wanted.queueAffinity {
+            do { try datapath.setAffinity(result.wanted.queueAffinity, of: port) } catch { result.affinityFailure = "\(error)" }
+        }
+        datapath.startReceiving(port)
+    }
+
+    /// Closes what was set aside and came nowhere.
+    func closeLeftOver() {
+        for interface in moving.values {
+            if let port = interface.datapathPort { datapath.removePort(port) }
+            interface.netdev?.close()
+        }
+        moving = [:]
+        places = [:]
     }
 
     /// Tries the ports again that failed for a reason outside the configuration (a device that was not there yet).
@@ -128,6 +187,7 @@ extension Switch {
             let known = (PortKind.allCases.filter { !$0.isDummy }.map(\.rawValue) + ["patch"]).sorted().joined(separator: ", ")
             throw InterfaceFailure("\(wanted.name): unknown interface type \"\(type)\"; supported are \(known)")
         }
+        if let moved = moving.removeValue(forKey: wanted.name) { return try settle(moved, &result, on: bridge) }
         let netdev: any Port
         do {
             netdev = try Netdev.open(deviceConfiguration(wanted, kind: kind, on: bridge))

@@ -153,6 +153,16 @@ extension Switch {
     /// The device's counters and the datapath's drop reasons, by name.
     func statistics(of interface: RunningInterface) -> [String: Int64] {
         var result: [String: Int64] = [:]
+        if interface.netdev == nil, let number = interface.number,
+            let crossed = bridges.values.lazy.filter({ $0.interfaces[interface.wanted.name]?.wanted.uuid == interface.wanted.uuid }).first?
+                .bridge.patchStatistics(number)
+        {
+            result["rx_packets"] = Int64(clamping: crossed.receivedPackets)
+            result["rx_bytes"] = Int64(clamping: crossed.receivedBytes)
+            result["tx_packets"] = Int64(clamping: crossed.sentPackets)
+            result["tx_bytes"] = Int64(clamping: crossed.sentBytes)
+            return result
+        }
         if let netdev = interface.netdev {
             for counter in netdev.statistics().named { result[counter.name] = Int64(clamping: counter.value) }
         }

@@ -71,6 +71,10 @@ public final class Switch {
     private var knownComplaints: Set<String> = []
     /// By row: what it asks for and does not get.
     var unsupported: [UUID: [String]] = [:]
+    /// Open ports between two bridges, within a round.
+    var moving: [String: RunningInterface] = [:]
+    /// By interface name: where the round wants it.
+    var places: [String: (bridge: WantedBridge, interface: WantedInterface)] = [:]
     private var isStarted = false
 
     /// - Parameters:
@@ -94,7 +98,10 @@ public final class Switch {
     public func start() {
         isStarted = true
         writeOnce()
-        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS"]
+        let tables = [
+            "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS",
+            "Flow_Sample_Collector_Set",
+        ]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
             self?.replica.apply(update)
             self?.reconcile()
@@ -132,10 +139,17 @@ public final class Switch {
         unsupported = reader.unsupported
 
         applyGlobals(wantedGlobals)
+        places = [:]
+        for bridge in wantedBridges {
+            for port in bridge.ports where port.refusal == nil {
+                for interface in port.interfaces where places[interface.name] == nil { places[interface.name] = (bridge, interface) }
+            }
+        }
         let wantedNames = Set(wantedBridges.map(\.name))
         for name in bridges.keys.sorted() where !wantedNames.contains(name) { removeBridge(name) }
         for wanted in wantedBridges { removeUnwantedInterfaces(wanted) }
         for wanted in wantedBridges { bringUp(wanted) }
+        closeLeftOver()
         for name in bridges.keys.sorted() { publishBridge(name) }
         status.set("Open_vSwitch", nil, "cur_cfg", Datum(wantedGlobals.nextCfg))
         publishGlobals()
@@ -228,7 +242,7 @@ public final class Switch {
 
     func removeBridge(_ name: String) {
         guard let running = bridges[name] else { return }
-        for interface in running.interfaces.keys.sorted() { takeDown(interface, of: name) }
+        for interface in running.interfaces.keys.sorted() where !setAside(interface, of: name) { takeDown(interface, of: name) }
         bridges[name] = nil
         observer?.bridgeRemoved(running.bridge)
         pipeline.removeBridge(named: name)

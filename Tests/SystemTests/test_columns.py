@@ -30,10 +30,28 @@ def test_every_column_is_on_the_page(switch):
         schema = connection.call("get_schema", ["Open_vSwitch"])
     listed = columns()
     assert {word for _, _, word, _ in listed} == {"works", "written", "kept", "refused"}
-    for table in ("Open_vSwitch", "Bridge", "Port", "Interface"):
+    assert {where for where, _, _, _ in listed} == set(schema["tables"])
+    for table in schema["tables"]:
         names = [name for where, name, _, _ in listed if where == table]
         assert len(names) == len(set(names)), f"{table}: a column is listed twice"
         assert set(names) == set(schema["tables"][table]["columns"]), table
+
+
+def test_what_has_no_status_column_is_said_elsewhere(bridge):
+    bridge.add_port("t1", "tap")
+    bridge.vsctl("set", "Port", "t1", "qos=@q", "--", "--id=@q", "create", "QoS", "type=linux-htb")
+    assert "linux-htb is not supported" in bridge.vsctl("get", "Port", "t1", "status:unsupported")
+    bridge.vsctl("set", "Port", "t1", "qos=@q", "--", "--id=@q", "create", "QoS", "type=trtcm-policer", "other_config={cir=1000,cbs=1000,eir=1000,ebs=1000}",
+                 "queues:1=@u", "--", "--id=@u", "create", "Queue", "dscp=1")
+    assert "queues are not supported" in bridge.vsctl("get", "Port", "t1", "status:unsupported")
+    bridge.vsctl("clear", "Port", "t1", "qos", "--", "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+    assert "unsupported" not in bridge.vsctl("get", "Port", "t1", "status")
+    bridge.vsctl("set", "Bridge", "br0", "other_config:mcast-snooping-table-size=5", "other_config:mac-agingtime=5")
+    assert "multicast snooping" in bridge.vsctl("get", "Bridge", "br0", "status:unsupported")
+    assert "mac-agingtime=5 in other_config of bridge br0 has no effect: there is no such key" in bridge.log()
+    bridge.vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=1", "other_config:max-revalidator=5")
+    assert "vlan-limit=1" in bridge.log() and "max-revalidator=5" in bridge.log()
+    bridge.vsctl("remove", "Open_vSwitch", ".", "other_config", "vlan-limit", "max-revalidator")
 
 
 def test_refused_columns_say_so(bridge):

@@ -22,6 +22,8 @@ struct PortState {
     var affinity: [Int: Int]
     var changes: UInt64
     var queues: [QueueState] = []
+    /// What `queues` was, while nothing is received.
+    var pausedQueues: [QueueState] = []
     /// Counters as they were when the port was added: numbers are used again.
     var baseline: PortCounters
 }

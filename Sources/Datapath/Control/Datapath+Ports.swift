@@ -60,8 +60,22 @@ extension Datapath {
     public func startReceiving(_ port: DatapathPort) {
         control.withLock { control in
             guard let state = control.ports[port.rawValue], state.queues.isEmpty else { return }
-            control.ports[port.rawValue]!.queues = makeQueues(state.port)
+            control.ports[port.rawValue]!.queues = state.pausedQueues.isEmpty ? makeQueues(state.port) : state.pausedQueues
+            control.ports[port.rawValue]!.pausedQueues = []
             placeQueues(&control)
+        }
+    }
+
+    /// Stops polling a port until `startReceiving`: what arrives meanwhile waits in its queues. When this returns no thread works on a
+    /// packet that came by it. Harmless if there is no such port.
+    public func pauseReceiving(_ port: DatapathPort) {
+        control.withLock { control in
+            guard let state = control.ports[port.rawValue], !state.queues.isEmpty else { return }
+            control.ports[port.rawValue]!.pausedQueues = state.queues
+            control.ports[port.rawValue]!.queues = []
+            placeQueues(&control)
+            quiescent.synchronize()
+            kernelIO.endWait()
         }
     }
 
@@ -76,7 +90,7 @@ extension Datapath {
             for thread in [kernelIO] + control.pmds.values { thread.endWait() }
             if let record { freePolicers(of: record) }
             record?.deallocate()
-            for queue in state.queues { UnsafeMutableRawPointer(queue.counters).deallocate() }
+            for queue in state.queues + state.pausedQueues { UnsafeMutableRawPointer(queue.counters).deallocate() }
         }
         removeFlows(ofInputPort: port.rawValue)
     }

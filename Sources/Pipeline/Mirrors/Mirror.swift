@@ -67,6 +67,16 @@ extension Bridge {
     }
 }
 
+extension Bridge {
+    /// What crossed a patch port: received is what came into this bridge. Nil if there is no such port.
+    public func patchStatistics(
+        _ number: OpenFlowPort
+    ) -> (receivedPackets: UInt64, receivedBytes: UInt64, sentPackets: UInt64, sentBytes: UInt64)? {
+        guard let counters = pipeline.bridgeState(of: self)?.patchCounters[number.rawValue] else { return nil }
+        return (counters.received.packets, counters.received.bytes, counters.sent.packets, counters.sent.bytes)
+    }
+}
+
 extension SwitchPipeline {
     func setMirrors(of bridge: Bridge, _ settings: [MirrorSettings]) {
         let settings = Array(settings.prefix(PipelineLimits.mirrorsPerBridge))

@@ -156,9 +156,16 @@ extension OpenFlowService {
         return stats
     }
 
-    /// What the datapath counts; nothing for a patch port.
+    /// What the datapath counts; of a patch port, what the pipeline does.
     private func counted(_ port: BridgePort) -> PortStats {
         var stats = PortStats(port: port.number)
+        if let crossed = bridge.patchStatistics(port.number) {
+            stats.receivedPackets = crossed.receivedPackets
+            stats.receivedBytes = crossed.receivedBytes
+            stats.sentPackets = crossed.sentPackets
+            stats.sentBytes = crossed.sentBytes
+            return stats
+        }
         guard case .datapath(let number) = port.attachment, let counters = datapath?.counters(of: number) else { return stats }
         stats.receivedPackets = counters.receivedPackets
         stats.receivedBytes = counters.receivedBytes
