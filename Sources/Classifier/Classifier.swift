@@ -60,6 +60,8 @@ public final class Classifier: @unchecked Sendable {
     public internal(set) var linkedCount = 0
     /// Whether rules were put in that decide together, so that lookups must see every match (`forEachMatch`). Sound: atomic.
     public let needsAllMatches = Atomic<Bool>(false)
+    /// `PrefixOrder.rawValue`.
+    let prefixOrderValue = Atomic<UInt32>(PrefixOrder.standard.rawValue)
 
     /// What to free together.
     struct Retired {

@@ -33,6 +33,8 @@ public struct MegaflowSnapshot: Sendable {
     /// Of `packets` and `bytes`: those that were misses and led to the megaflow. The field's switch does not count them.
     public var missedPackets: UInt64 = 0
     public var missedBytes: UInt64 = 0
+    /// The packet that led to it, if such are kept.
+    public var packet: FlowKey?
     public init(match: Match, actions: [DatapathAction], packets: UInt64, bytes: UInt64, lastUsed: Instant?, tcpFlags: UInt16) {
         self.match = match
         self.actions = actions
@@ -40,6 +42,27 @@ public struct MegaflowSnapshot: Sendable {
         self.bytes = bytes
         self.lastUsed = lastUsed
         self.tcpFlags = tcpFlags
+    }
+
+    /// Names the flow, in the form of a UUID: flows of different matches have different ones, as good as always.
+    public var identifier: String {
+        // FNV-1a over the words, once for each half.
+        var halves: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x9ae1_6a3b_2f90_404f]
+        for word in 0..<40 where match.mask.bits.words[word] != 0 {
+            for value in [UInt64(word), match.key.words[word] & match.mask.bits.words[word], match.mask.bits.words[word]] {
+                for half in halves.indices {
+                    halves[half] = (halves[half] ^ value) &* 0x100_0000_01b3
+                    halves[half] ^= halves[half] >> 29
+                }
+            }
+        }
+        func digits(_ value: UInt64, _ count: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: count - text.count) + text
+        }
+        let (high, low) = (halves[0], halves[1])
+        return digits(high >> 32, 8) + "-" + digits(high >> 16 & 0xffff, 4) + "-" + digits(high & 0xffff, 4) + "-"
+            + digits(low >> 48, 4) + "-" + digits(low & 0xffff_ffff_ffff, 12)
     }
 }
 

@@ -99,7 +99,8 @@ extension DatapathText {
             known.map({ $0.bits[.vlanTCI] | 0x1000 == 0xffff }) ?? true
         {
             let tci = fields.reduce(key[.vlanTCI]) { $0 & ~$1.mask | $1.value & $1.mask }
-            return "pop_vlan,push_vlan(vid=\(tci & 0xfff),pcp=\(tci >> 13))"
+            let tpid = UInt16(key.load(at: FlowOffset.vlanTPID, count: 2))
+            return "pop_vlan," + format(.pushVLAN(tpid: tpid == 0 ? 0x8100 : tpid, tci: UInt16(truncatingIfNeeded: tci)))
         }
         var fields = fields
         // A label is set as a whole, where the whole is known.

@@ -8,14 +8,20 @@ public enum DatapathText {
     /// One line of `dpctl/dump-flows`, without a line end:
     /// `recirc_id(0),in_port(2),...,eth_type(0x0800),ipv4(frag=no), packets:3, bytes:180, used:0.100s, actions:3`.
     ///
-    /// - Parameter portName: names instead of numbers, where it has one.
+    /// - Parameters:
+    ///   - showsAll: also its identifier, and what does not count.
+    ///   - layer: where the flow is, shown with everything.
+    ///   - portName: names instead of numbers, where it has one.
     public static func format(
-        _ flow: MegaflowSnapshot, now: Instant, portName: (DatapathPort) -> String? = { _ in nil },
+        _ flow: MegaflowSnapshot, now: Instant, showsAll: Bool = false, layer: String? = nil,
+        portName: (DatapathPort) -> String? = { _ in nil },
         punt: (PuntToken, UInt16) -> String? = { _, _ in nil }
     ) -> String {
         let packets = flow.packets - min(flow.packets, flow.missedPackets)
         let bytes = packets == 0 ? 0 : flow.bytes - min(flow.bytes, flow.missedBytes)
-        var text = format(flow.match, portName: portName) + ", packets:\(packets), bytes:\(bytes), used:"
+        var text = showsAll ? "ufid:\(flow.identifier), " : ""
+        text += format(flow.match, packet: flow.packet, showsAll: showsAll, portName: portName)
+        text += ", packets:\(packets), bytes:\(bytes), used:"
         if packets > 0 || flow.missedPackets == 0, let lastUsed = flow.lastUsed {
             let milliseconds = now.milliseconds(since: lastUsed)
             let fraction = String(milliseconds % 1000)
@@ -23,7 +29,8 @@ public enum DatapathText {
         } else {
             text += "never"
         }
-        if flow.tcpFlags != 0 { text += ", flags:\(packetFlags(flow.tcpFlags))" }
+        if flow.tcpFlags != 0, packets > 0 { text += ", flags:\(packetFlags(flow.tcpFlags))" }
+        if showsAll, let layer { text += ", dp:\(layer)" }
         return text + ", actions:" + format(flow.actions, of: flow.match.key, mask: flow.match.mask, portName: portName, punt: punt)
     }
 
@@ -36,43 +43,19 @@ public enum DatapathText {
     }
 
     /// Prints a megaflow's match. Only the datapath's lines count.
-    public static func format(_ match: Match, portName: (DatapathPort) -> String? = { _ in nil }) -> String {
-        var words: [String] = []
-        let writer = MatchWriter(match: match)
-        writer.tunnel(&words)
-        writer.metadata(&words)
-        let port = DatapathPort(UInt32(match.key[.datapathInPort]))
-        words.append("in_port(\(portName(port) ?? String(port.rawValue)))")
-        words.append("packet_type(ns=0,id=0)")
-        writer.group("eth", [("src", .ethSrc), ("dst", .ethDst)], &words)
-        var closing = 0
-        for (offset, typeOffset) in [(FlowOffset.vlanTCI, FlowOffset.vlanTPID), (FlowOffset.vlanTCI2, FlowOffset.vlanTPID2)] {
-            let mask = UInt16(match.mask.bits.load(at: offset, count: 2))
-            let tci = UInt16(match.key.load(at: offset, count: 2))
-            guard mask & 0x1000 != 0, tci & 0x1000 != 0 else { break }
-            let tpid = UInt16(match.key.load(at: typeOffset, count: 2))
-            words.append("eth_type(\(hex(tpid == 0 ? 0x8100 : tpid, digits: 4)))")
-            words.append("vlan(\(vlan(tci, mask)))")
-            words.append("encap(")
-            closing += 1
-        }
-        if match.mask.bits[.ethType] != 0 { words.append("eth_type(\(hex(UInt16(match.key[.ethType]), digits: 4)))") }
-        writer.network(&words)
-        var text = ""
-        for word in words {
-            if !text.isEmpty, !text.hasSuffix("(") { text += "," }
-            text += word
-        }
-        return text + String(repeating: ")", count: closing)
+    ///
+    /// - Parameters:
+    ///   - packet: a packet of the flow, for what is shown of bits that do not count; what the match says, if nil.
+    ///   - showsAll: also what does not count, under masks of zeros.
+    public static func format(
+        _ match: Match, packet: FlowKey? = nil, showsAll: Bool = false, portName: (DatapathPort) -> String? = { _ in nil }
+    ) -> String {
+        FlowWriter.text(key: packet ?? match.key, mask: match.mask, showsAll: showsAll, portName: portName)
     }
 
-    private static func vlan(_ tci: UInt16, _ mask: UInt16) -> String {
-        var parts: [String] = []
-        let vid = mask & 0x0fff
-        parts.append("vid=\(tci & 0x0fff)" + (vid == 0x0fff ? "" : "/\(vid == 0 ? "0x0" : hex(vid))"))
-        let pcp = mask >> 13
-        parts.append("pcp=\(tci >> 13)" + (pcp == 7 ? "" : "/\(pcp == 0 ? "0x0" : hex(pcp))"))
-        return parts.joined(separator: ",")
+    /// Prints everything of a packet that the datapath knows.
+    public static func format(packet key: FlowKey) -> String {
+        FlowWriter.text(key: key, mask: nil, showsAll: true) { _ in nil }
     }
 
     static func hex(_ value: some BinaryInteger) -> String { value == 0 ? "0" : "0x" + String(value, radix: 16) }

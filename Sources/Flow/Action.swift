@@ -123,6 +123,10 @@ public indirect enum Action: Hashable, Sendable {
     case resubmit(port: OpenFlowPort?, table: UInt8?)
     case note([UInt8])
     case exit
+    /// Has the datapath look at the packet again before the rest of the list: for tests of whoever goes on.
+    case debugRecirculate
+    /// Says that the datapath cannot carry the actions out by itself; it can. For tests.
+    case debugSlow
     case clone([Action])
     /// `resubmit(PORT,TABLE,ct)`: the lookup sees the tracked connection's original tuple in place of the packet's.
     case resubmitTracked(port: OpenFlowPort?, table: UInt8?)

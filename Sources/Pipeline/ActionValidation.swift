@@ -57,7 +57,7 @@ enum ActionValidation {
         case .outputField(let source, _): try checkRead(source, state)
         case .controller: break
         case .finTimeout: try checkStandard(.tcpSrc, state)
-        case .setQueue, .popQueue, .note, .exit, .clearActions, .setTunnelID: break
+        case .setQueue, .popQueue, .note, .exit, .debugRecirculate, .debugSlow, .clearActions, .setTunnelID: break
         case .decrementTTL: try checkStandard(.nwTTL, state)
         // Whether they exist is for whoever knows them (`ActionReferences`).
         case .group, .meter: break

@@ -26,6 +26,7 @@ extension Bridge {
         var translation = Translation()
         var final = key
         var failure: String?
+        var isSlow = false
         let isKnown = pipeline.withTranslator { translator, topology in
             guard let view = topology.bridges[identifier] else { return false }
             translator.begin(
@@ -51,6 +52,7 @@ extension Bridge {
             }
             final = translator.key.pointee
             failure = translator.failure
+            isSlow = translator.isSlow && translator.isNarrow
             // The record keeps what packets for controllers go with, until it was printed.
             translator.finish(into: &translation, keepsRecord: true)
             return true
@@ -69,8 +71,13 @@ extension Bridge {
             pipeline.describePunt(token, length: length, isReal: options.isReal)
         }
         var text = "Flow: \(before)\n\(root.render())\nFinal flow: \(before == after ? "unchanged" : after)\n"
-        text += "Megaflow: \(TraceText.megaflow(key, translation.mask, translation.actions))\nDatapath actions: \(actions)\n"
+        let changes = pipeline.matchesWhatIsSet ? [] : translation.actions
+        text += "Megaflow: \(TraceText.megaflow(key, translation.mask, changes))\nDatapath actions: \(actions)\n"
         if let failure { text += "Translation failed (\(TraceText.reason(failure))), packet is dropped.\n" }
+        if isSlow, failure == nil {
+            // As it is where the actions are not this datapath's: whoever tests against that reads it.
+            text += "This flow is handled by the userspace slow path because it:\n  - Uses action(s) not supported by datapath.\n"
+        }
         return text
     }
 

@@ -87,6 +87,8 @@ public struct BridgePort: Equatable, Sendable {
     public var isProtected = false
     public var configuration: PortConfiguration
     public var isLinkUp: Bool
+    /// Whether the device counts packets and bytes only, and has one queue for sending: a device for tests.
+    public var isDummy = false
     /// In kilobits a second; 0 if unknown.
     public var currentSpeedKbps: UInt32
     public var maximumSpeedKbps: UInt32

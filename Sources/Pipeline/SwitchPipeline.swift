@@ -20,10 +20,36 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     let epochs = ReaderEpochs()
     let seed: UInt64
     let punts = PuntRegistry()
-    let recirculations = TokenRegistry<RecirculationContext>(first: 2, step: 2, lingering: PipelineLimits.lingeringRecirculations)
+    let recirculations: TokenRegistry<RecirculationContext>
     /// The datapath's meter numbers.
     let meterNumbers = MeterNumbers()
-    let frozen = TokenRegistry<FrozenState>(step: 2)
+    let frozen: TokenRegistry<FrozenState>
+
+    /// Whether a decision rests on what it sets, too. Each field that is set is matched as it was before, and what was changed for
+    /// one of several outputs is set back for the next one, as the field's switches do it: narrower megaflows that tests can
+    /// compare. Without it, megaflows are as wide as can be.
+    public var matchesWhatIsSet: Bool {
+        get { settings.matchesWhatIsSet.load(ordering: .relaxed) }
+        set {
+            settings.matchesWhatIsSet.store(newValue, ordering: .relaxed)
+            stamp(.all)
+        }
+    }
+    /// Whether each decision is for packets that are the same in every bit (`upcall/disable-megaflows`).
+    public var matchesEverything: Bool {
+        get { settings.matchesEverything.load(ordering: .relaxed) }
+        set {
+            settings.matchesEverything.store(newValue, ordering: .relaxed)
+            stamp(.all)
+        }
+    }
+
+    /// Read by translations.
+    final class Settings: Sendable {
+        let matchesWhatIsSet = Atomic<Bool>(false)
+        let matchesEverything = Atomic<Bool>(false)
+    }
+    let settings = Settings()
 
     /// The published `Topology`, retained. Sound: replaced by one store under `control`; the old one is released when no
     /// reader is left.
@@ -46,6 +72,10 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
         self.clock = clock
         self.versions = versions
         self.seed = seed
+        // Recirculation ids are one space.
+        let identifiers = TokenNumbers()
+        recirculations = TokenRegistry(numbers: identifiers, lingering: PipelineLimits.lingeringRecirculations)
+        frozen = TokenRegistry(numbers: identifiers)
         topology = Atomic(UInt(bitPattern: Unmanaged.passRetained(Topology([])).toOpaque()))
         control = Mutex(Control())
         scratches = TranslatorPool(count: ReaderEpochs.slotCount)

@@ -6,6 +6,30 @@
 
 internal import Synchronization
 
+/// A space of numbers, for one registry or several.
+///
+/// ## Thread safety
+/// Any thread may call it.
+final class TokenNumbers: Sendable {
+    private struct State {
+        var next: UInt32 = 1
+        var used: Set<UInt32> = []
+    }
+    private let state = Mutex(State())
+
+    /// The next number that nobody has; never 0.
+    func take() -> UInt32 {
+        state.withLock { state in
+            while state.next == 0 || state.used.contains(state.next) { state.next &+= 1 }
+            state.used.insert(state.next)
+            defer { state.next &+= 1 }
+            return state.next
+        }
+    }
+
+    func giveBack(_ number: UInt32) { state.withLock { _ = $0.used.remove(number) } }
+}
+
 /// The registry.
 ///
 /// ## Thread safety
@@ -20,19 +44,17 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
         var entries: [UInt32: Entry] = [:]
         /// Numbers without holders, oldest first; some have found a holder again.
         var lingering: [UInt32] = []
-        var next: UInt32
     }
     private let state: Mutex<State>
-    private let step: UInt32
+    private let numbers: TokenNumbers
     private let lingering: Int
 
     /// - Parameters:
-    ///   - first: the first number, not 0.
-    ///   - step: between numbers: where two registries share a space of numbers, each takes every other.
+    ///   - numbers: where its numbers come from.
     ///   - lingering: numbers without holders that are kept at least.
-    init(first: UInt32 = 1, step: UInt32 = 1, lingering: Int = PipelineLimits.lingeringPuntTokens) {
-        state = Mutex(State(next: first))
-        self.step = step
+    init(numbers: TokenNumbers = TokenNumbers(), lingering: Int = PipelineLimits.lingeringPuntTokens) {
+        state = Mutex(State())
+        self.numbers = numbers
         self.lingering = lingering
     }
 
@@ -43,9 +65,7 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
                 state.entries[token]!.holders += 1
                 return token
             }
-            while state.entries[state.next] != nil || state.next == 0 { state.next &+= step }
-            let token = state.next
-            state.next &+= step
+            let token = numbers.take()
             state.tokens[description] = token
             state.entries[token] = Entry(description: description, holders: 1)
             return token
@@ -62,6 +82,7 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
             for old in state.lingering.prefix(lingering) {
                 guard let entry = state.entries[old], entry.holders == 0 else { continue }
                 state.entries[old] = nil
+                numbers.giveBack(old)
                 state.tokens[entry.description] = nil
             }
             state.lingering.removeFirst(lingering)

@@ -13,6 +13,11 @@ enum TraceText {
         return "\(rule.table < 10 ? " " : "")\(rule.table). \(match.isEmpty ? "" : match + ", ")priority \(rule.priority)\(cookie)"
     }
 
+    static func pattern(_ rule: FlowRule) -> String {
+        let match = FlowText.format(rule.match)
+        return "priority=\(rule.priority)" + (match.isEmpty ? "" : "," + match)
+    }
+
     static func port(_ port: OpenFlowPort) -> String {
         switch port {
         case .local: "LOCAL"
@@ -76,6 +81,26 @@ enum TraceText {
         if !isIP { match.clear(.ipFrag) }
         match.mask.bits.store(0, at: FlowOffset.mplsCount, count: 1)
         match.key.store(0, at: FlowOffset.mplsCount, count: 1)
-        return FlowText.format(match, showsPacketType: true)
+        let text = FlowText.format(match, showsPacketType: true)
+        // In a megaflow a type or code of ICMP is the lower half of a port.
+        guard isIP, key[.nwProto] == 1 || key[.nwProto] == 58 else { return text }
+        let isICMP = key[.nwProto] == (key[.ethType] == 0x0800 ? 1 : 58)
+        guard isICMP else { return text }
+        return text.split(separator: ",", omittingEmptySubsequences: false).map { part -> String in
+            let halves = part.split(separator: "=")
+            let names = ["icmp_type", "icmp_code", "icmpv6_type", "icmpv6_code"]
+            guard halves.count == 2, names.contains(String(halves[0])) else { return String(part) }
+            let parts = halves[1].split(separator: "/").map(String.init)
+            func number(_ text: String) -> Int { text.hasPrefix("0x") ? Int(text.dropFirst(2), radix: 16) ?? 0 : Int(text) ?? 0 }
+            let mask = parts.count > 1 ? number(parts[1]) : 0xff
+            let name = halves[0].replacingPrefix("icmpv6_", with: "icmp_")
+            return "\(name)=0x\(String(number(parts[0]), radix: 16))/0x\(String(mask, radix: 16))"
+        }.joined(separator: ",")
+    }
+}
+
+extension Substring {
+    fileprivate func replacingPrefix(_ prefix: String, with other: String) -> String {
+        hasPrefix(prefix) ? other + dropFirst(prefix.count) : String(self)
     }
 }

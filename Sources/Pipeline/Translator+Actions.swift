@@ -25,6 +25,10 @@ extension Translator {
                 freeze(.checkLength(length, target), rest: list[(index + 1)...])
                 return .end
             }
+            if case .debugRecirculate = action {
+                freeze(.recirculate, rest: list[(index + 1)...])
+                return .end
+            }
             if case .controller(let controller) = action, controller.pause {
                 freeze(.pause(controller, cookie: currentCookie), rest: list[(index + 1)...])
                 return .end
@@ -49,6 +53,7 @@ extension Translator {
     }
 
     private func run(_ action: Action) -> Next {
+        if isNarrow { lookAtProtocol(action) }
         switch action {
         case .output(let port, let length): output(to: port, maxLength: length)
         case .outputField(let source, let length):
@@ -114,6 +119,9 @@ extension Translator {
             return .table(next ?? table, port: port == .inPort ? nil : port, canMissToController: false)
         case .note: break
         case .exit: hasExited = true
+        case .debugSlow: isSlow = true
+        // `run(list)` knows it.
+        case .debugRecirculate: break
         case .clone(let nested):
             // The copy has the action set as it is now, and carries it out, as with the field's switches.
             isolated {
@@ -151,6 +159,20 @@ extension Translator {
         case .gotoTable(let next): return .table(next, port: nil, canMissToController: true)
         }
         return .end
+    }
+
+    /// The field's switches look at the protocol where they set some of the fields of an IP header.
+    private func lookAtProtocol(_ action: Action) {
+        let isIP = load16(FlowOffset.etherType) == 0x0800 || load16(FlowOffset.etherType) == 0x86dd
+        guard isIP else { return }
+        switch action {
+        case .setIPv4Src, .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .decrementTTL: lookBytes(FlowOffset.nwProto, 1)
+        case .setField(let field, _, let mask, _):
+            let read: [Field] = [.nwSrc, .nwDst, .nwTTL, .ipv6Src, .ipv6Dst, .ipv6Label, .nwECN]
+            let isRead = read.contains(field) || field == .nwTOS && mask & 3 != 0
+            if isRead, hasPrerequisites(of: field) { lookBytes(FlowOffset.nwProto, 1) }
+        default: break
+        }
     }
 
     // MARK: The action set
@@ -231,6 +253,7 @@ extension Translator {
             retype(field, value)
         default:
             guard meetsPrerequisites(of: field) else { return }
+            if isNarrow { look(field, bits: mask) }
             write(field, value, bits: mask)
         }
     }
@@ -253,7 +276,7 @@ extension Translator {
         }
         let isIPv6 = load16(FlowOffset.etherType) == 0x86dd
         report(.warning, field == .mplsTTL ? "MPLS decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
-        let receivers = controllerIDs.isEmpty && view.settings.sendsInvalidTTLToController ? [0] : controllerIDs
+        let receivers = controllerIDs.isEmpty && (isNarrow || view.settings.sendsInvalidTTLToController) ? [0] : controllerIDs
         for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: currentCookie) }
         drop(.ttlExpired)
         return true

@@ -24,13 +24,13 @@ extension Translator {
     func lookupConjunctive(_ classifier: Classifier) -> FlowRule? {
         var hard: FlowRule?
         var soft: [FlowRule] = []
-        classifier.forEachMatch(key, version: version, mask: lookupMask) { found in
-            let rule = unsafeDowncast(found, to: FlowRule.self)
+        forEachMatch(classifier) { rule in
             if rule.isConjunctive {
                 soft.append(rule)
             } else if hard == nil || rule.rank > hard!.rank {
                 hard = rule
             }
+            return hard?.rank
         }
         soft.sort { $0.rank > $1.rank }
         var begin = 0
@@ -38,7 +38,10 @@ extension Translator {
             var end = begin
             while end < soft.count, soft[end].rank == soft[begin].rank { end += 1 }
             for id in Translator.complete(soft[begin..<end]) {
-                if let found = lookupOrdinary(classifier, conjunction: id) { return found }
+                if let found = lookupOrdinary(classifier, conjunction: id) {
+                    if trace != nil { completing = soft[begin..<end].filter { $0.conjunctions.contains { $0.id == id } } }
+                    return found
+                }
             }
             begin = end
         }
@@ -64,9 +67,28 @@ extension Translator {
         store32(FlowOffset.conjID, conjunction)
         defer { store32(FlowOffset.conjID, saved) }
         var best: FlowRule?
-        classifier.forEachMatch(key, version: version, mask: lookupMask) { found in
-            let rule = unsafeDowncast(found, to: FlowRule.self)
+        forEachMatch(classifier) { rule in
             if !rule.isConjunctive, best == nil || rule.rank > best!.rank { best = rule }
+            return best?.rank
+        }
+        return best
+    }
+
+    /// Visits every rule that matches. What `visit` answers is the priority up to which rules are of no interest any more.
+    private func forEachMatch(_ classifier: Classifier, _ visit: (FlowRule) -> Int32?) {
+        if isNarrow {
+            classifier.forEachStagedMatch(key, version: version, mask: lookupMask) { visit(unsafeDowncast($0, to: FlowRule.self)) }
+        } else {
+            classifier.forEachMatch(key, version: version, mask: lookupMask) { _ = visit(unsafeDowncast($0, to: FlowRule.self)) }
+        }
+    }
+
+    /// The ordinary rule of highest priority, looked for as the field's switches do.
+    func lookupStaged(_ classifier: Classifier) -> FlowRule? {
+        var best: FlowRule?
+        classifier.forEachStagedMatch(key, version: version, mask: lookupMask) { found in
+            if best == nil || found.rank > best!.rank { best = unsafeDowncast(found, to: FlowRule.self) }
+            return best?.rank
         }
         return best
     }

@@ -59,7 +59,8 @@ extension Translator {
             case .normal, .flood, .all, .table: return staleness == .frame || view.ports.contains { $0.datapathPort == .none }
             default: return view.byNumber[port.rawValue]?.datapathPort == DatapathPort.none
             }
-        case .controller, .setQueue, .popQueue, .note, .exit, .meter, .clearActions, .writeActions, .writeMetadata, .sample, .clone,
+        case .controller, .setQueue, .popQueue, .note, .exit, .debugSlow, .meter, .clearActions, .writeActions, .writeMetadata, .sample,
+            .clone,
             .conjunction, .deleteField, .setTunnelID, .clearConnectionTrack:
             return false
         case .setField(let field, _, _, _): return needs(field)
@@ -147,6 +148,7 @@ extension Translator {
             actions.append(.checkLength(length, larger: lists[0], other: lists[1]))
             // What the packet is afterwards nobody asks: everything that was left has been done.
             changeCount += 1
+            fixedChangeCount += 1
         }
     }
 

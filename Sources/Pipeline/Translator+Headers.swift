@@ -4,7 +4,7 @@ internal import DatapathAPI
 internal import Flow
 
 extension Translator {
-    private static let vlanOffsets = [FlowOffset.vlanTCI, FlowOffset.vlanTCI2, FlowOffset.vlanTPID, FlowOffset.vlanTPID2]
+    static let vlanOffsets = [FlowOffset.vlanTCI, FlowOffset.vlanTCI2, FlowOffset.vlanTPID, FlowOffset.vlanTPID2]
     private static let etherTypeIPv4: UInt16 = 0x0800
     private static let etherTypeIPv6: UInt16 = 0x86dd
     private static let etherTypeARP: UInt16 = 0x0806
@@ -41,6 +41,7 @@ extension Translator {
 
     /// Writes bits of the outer tag; setting the presence bit adds a tag, clearing it removes one.
     func setVLAN(_ value: UInt16, mask: UInt16) {
+        if isNarrow, isTagged { lookBits16(FlowOffset.vlanTCI, mask | Translator.vlanPresent) }
         let old = load16(FlowOffset.vlanTCI)
         let new = old & ~mask | value & mask
         switch (isTagged, new & Translator.vlanPresent != 0) {
@@ -244,6 +245,7 @@ extension Translator {
         lookAtLabels()
         actions.append(outwards ? .copyTTLOut : .copyTTLIn)
         changeCount += 1
+        fixedChangeCount += 1
         staleness = max(staleness, .network)
     }
 
@@ -289,6 +291,7 @@ extension Translator {
         mark(FlowOffset.pbbISID..<FlowOffset.tunID, zero: !keepsPBB)
         base.pointee = key.pointee
         changeMark += 1
+        fixedChangeCount += 1
     }
 
     // MARK: Commit
@@ -311,6 +314,17 @@ extension Translator {
     private static let icmpv6Fields: [Field] = [
         .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL, .ndTLL, .ndReserved, .ndOptionsType,
     ]
+
+    /// What the field's datapath cannot set.
+    private static let slowFields: Set<Field> = [
+        .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA, .ndTarget, .ndSLL, .ndTLL, .ndReserved, .ndOptionsType, .icmpType, .icmpCode,
+        .icmpv6Type, .icmpv6Code,
+    ]
+
+    /// What `commit` may change, tags aside.
+    static let headerFields: [Field] =
+        [.ethSrc, .ethDst] + ipv4Fields + ipv6Fields + arpFields + mplsFields + tcpFields + udpFields + sctpFields + icmpv6Fields
+        + icmpFields + metadataFields + nshFields + pbbFields
 
     /// Brings the datapath's packet up to date with `key`: before each output.
     func commit() {
@@ -357,6 +371,7 @@ extension Translator {
             if bits & ~known == 0, RawField.load(base, field) & bits == value { continue }
             actions.append(.set(field, value: value, mask: bits))
             changeCount += 1
+            if Translator.slowFields.contains(field) { isSlow = true }
             RawField.store(base, field, value, mask: bits)
             RawField.store(committed, field, .max, mask: bits)
         }

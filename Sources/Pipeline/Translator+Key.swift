@@ -84,6 +84,19 @@ extension Translator {
 
     // MARK: Copies
 
+    /// Has the next output make of the datapath's packet, changed for a copy, what `key` says.
+    private func setBack() {
+        for field in Translator.headerFields {
+            let bits = RawField.load(committed, field)
+            if bits == 0 || (RawField.load(base, field) ^ RawField.load(key, field)) & bits == 0 { continue }
+            RawField.store(dirty, field, .max, mask: bits)
+            isDirty = true
+        }
+        for offset in Translator.vlanOffsets where base.pointee.load(at: offset, count: 2) != key.pointee.load(at: offset, count: 2) {
+            isVLANStructureDirty = true
+        }
+    }
+
     /// Carries out `body` on a copy of the packet: afterwards everything is as before, but for what was looked at and sent.
     ///
     /// - Parameter isWrapped: false where the caller makes the datapath's copy itself.
@@ -100,6 +113,7 @@ extension Translator {
         frame.copyMemory(from: memory, byteCount: Translator.savedBytes)
         let saved = (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version)
         let savedView = view
+        let fixedBefore = fixedChangeCount
         let savedThaw = (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut)
         freezing = nil
         let mark = actions.count
@@ -109,11 +123,23 @@ extension Translator {
         finishFreezing(withActionSet: false)
         // What was copied of the packet as it is again counts; what was copied of a changed one does not.
         if changeMark != mirrorsBefore.2 { (mirrored, mirrorChange, changeMark) = mirrorsBefore }
-        memory.copyMemory(from: frame, byteCount: Translator.savedBytes)
+        // Where what was changed can be set back, the next output does so.
+        let isSetBack = isNarrow && isWrapped && fixedChangeCount == fixedBefore
+        if isSetBack {
+            memory.copyMemory(from: frame, byteCount: FlowKey.byteCount)
+            let rest = 2 * FlowKey.byteCount
+            (memory + rest).copyMemory(from: frame + rest, byteCount: 2 * FlowKey.byteCount)
+        } else {
+            memory.copyMemory(from: frame, byteCount: Translator.savedBytes)
+        }
         frameCount -= 1
         (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version) = saved
         view = savedView
         (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut) = savedThaw
+        if isSetBack {
+            if changeCount != changesBefore { setBack() }
+            return
+        }
         if isWrapped, changeCount != changesBefore {
             // The datapath's packet was changed for the copy only.
             var nested = Array(actions[mark...])

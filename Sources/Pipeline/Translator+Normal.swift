@@ -24,7 +24,9 @@ extension Translator {
         lookBits16(FlowOffset.vlanTCI, 0x1fff)
         let number = load32(FlowOffset.inPort)
         let from = view.byNumber[number]
-        if from == nil, !isPacketOut {
+        // A packet of nobody's, or of a controller's, is flooded to all.
+        let isForeign = number == OpenFlowPort.any.rawValue || number == OpenFlowPort.controller.rawValue
+        if from == nil, !isPacketOut, !isForeign {
             refuse("the input port \(number) is not a port of the bridge")
             return
         }
@@ -74,7 +76,9 @@ extension Translator {
         }
         report(.detail, isGroup ? "group address, flooding" : "no learned MAC for destination, flooding")
         let before = outputCount
-        for port in view.ports where port.number.rawValue != number && port.floods && !port.isMirrorOutput && includes(lanes, port) {
+        // The bridge's own port is first, as the oldest.
+        let targets = view.ports.filter { $0.number == .local } + view.ports.filter { $0.number != .local }
+        for port in targets where port.number.rawValue != number && port.floods && !port.isMirrorOutput && includes(lanes, port) {
             if failure != nil { return }
             sendNormal(to: port, lanes)
         }

@@ -52,6 +52,12 @@ final class Translator: @unchecked Sendable {
     /// Whether this is a packet-out, which reports its own reason and may output to TABLE.
     var isPacketOut = false
     var trace: TraceNode?
+    /// Whether the field's datapath could not carry the actions out by itself.
+    var isSlow = false
+    /// In a trace: the conjunctive rules that made the last lookup's rule match.
+    var completing: [FlowRule] = []
+    /// As `SwitchPipeline.matchesWhatIsSet`.
+    var isNarrow = false
 
     // The walk.
     var table: UInt8 = 0
@@ -89,6 +95,8 @@ final class Translator: @unchecked Sendable {
     var isVLANStructureDirty = false
     /// Datapath actions so far that change the packet.
     var changeCount = 0
+    /// Of them, those that cannot be set back.
+    var fixedChangeCount = 0
 
     // The answer.
     var actions: [DatapathAction] = []
@@ -148,6 +156,8 @@ final class Translator: @unchecked Sendable {
     ) {
         self.pipeline = pipeline
         now = pipeline.clock.now
+        isSlow = false
+        isNarrow = pipeline.settings.matchesWhatIsSet.load(ordering: .relaxed)
         self.hasSideEffects = hasSideEffects
         self.isPacketOut = isPacketOut
         self.trace = trace
@@ -176,6 +186,7 @@ final class Translator: @unchecked Sendable {
         isDirty = false
         isVLANStructureDirty = false
         changeCount = 0
+        fixedChangeCount = 0
         frameCount = 0
         outputCount = 0
         dropReason = nil
@@ -247,6 +258,9 @@ final class Translator: @unchecked Sendable {
         swap(&translation.actions, &actions)
         actions.removeAll(keepingCapacity: true)
         translation.mask = looked.pointee
+        if pipeline.settings.matchesEverything.load(ordering: .relaxed) {
+            for word in 0..<40 { translation.mask.bits.words[word] = .max }
+        }
         for word in 40..<FlowKey.wordCount { translation.mask.bits.words[word] = 0 }
         translation.dependencies = dependencies
         translation.rewrittenWords = rewrittenWords
@@ -336,7 +350,8 @@ final class Translator: @unchecked Sendable {
         }
         // The fragment's class is always in the mask.
         if view.settings.fragments == .drop, load8(FlowOffset.ipFragment) != 0 {
-            report(.detail, "fragments are dropped (set-frags)")
+            _ = trace?.add(
+                .table, "\(first < 10 ? " " : "")\(first). Packets are IP fragments and the fragment handling mode is \"drop\".")
             drop(.policy)
             return
         }
@@ -366,6 +381,8 @@ final class Translator: @unchecked Sendable {
             thawedCookie = nil
             if trace != nil {
                 trace = trace!.add(.table, TraceText.rule(found))
+                for member in completing { _ = trace!.add(.detail, "conj. " + TraceText.pattern(member)) }
+                completing.removeAll()
                 if found.actions.isEmpty { _ = trace!.add(.action, "drop") }
             }
             next = run(found.actions, isTail: true)
@@ -390,6 +407,7 @@ final class Translator: @unchecked Sendable {
             if isFragment { store32(FlowOffset.tpSrc, 0) }
             found = classifier._withUnsafeGuaranteedRef { classifier in
                 if classifier.needsAllMatches.load(ordering: .relaxed) { return lookupConjunctive(classifier) }
+                if isNarrow { return lookupStaged(classifier) }
                 return classifier.lookup(key, version: version, mask: lookupMask).map {
                     unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self)
                 }

@@ -115,7 +115,7 @@ struct ConfigurationReader {
             let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
             if let value = UInt64(digits, radix: 16), value != 0, digits.count <= 16 {
                 result.datapathID = value
-            } else {
+            } else if digits.contains(where: { $0 != "0" }) {
                 complaints.append(
                     "datapath-id=\(text) in \(config.origin) is ignored: it must be up to 16 hexadecimal digits, not all zero")
             }

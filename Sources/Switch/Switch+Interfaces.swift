@@ -340,6 +340,7 @@ extension Switch {
         port.tunnelEtherType = interface.port.tunnelEtherType
         port.priorityTags = interface.port.priorityTags
         port.isProtected = interface.port.isProtected
+        port.isDummy = interface.netdev is DummyPort
         return port
     }
 }

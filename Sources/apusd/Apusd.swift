@@ -102,6 +102,7 @@ struct Apusd: ParsableCommand {
                 $0.isEmpty ? (environment("OVS_LOGDIR") ?? givenDirectory ?? "/var/log/apus") + "/\(program).log" : $0
             }, dummies: field.dummy)
         options.program = program
+        options.dummyNodes = field.dummyNodes
         options.externalDatabase = noSwitch ? nil : database
         options.otherDatabases = Array(databases.dropFirst())
         options.hasSwitch = !noSwitch
@@ -113,6 +114,13 @@ struct Apusd: ParsableCommand {
             tls: TLSSettings(
                 privateKey: file(privateKey, "private_key"), certificate: file(certificate, "certificate"),
                 caCertificate: file(bootstrapCaCert ?? caCert, "ca_cert"), bootstrapsCA: bootstrapCaCert != nil))
+        if isEmbedded, databases.isEmpty, remotes.isEmpty {
+            options.inPlace = DatabaseOptions(
+                remotes: [],
+                tls: TLSSettings(
+                    privateKey: privateKey ?? "", certificate: certificate ?? "", caCertificate: bootstrapCaCert ?? caCert ?? "",
+                    bootstrapsCA: bootstrapCaCert != nil))
+        }
         options.take(field, directory)
         do {
             try Daemon.run(options)

@@ -5,6 +5,8 @@
 struct FieldOptions {
     /// `--enable-dummy[=override|system]`: the word behind the equals sign, empty without one.
     var dummy: String?
+    /// `--dummy-numa=N,N,...`: for each of the CPUs that tests see, its NUMA node.
+    var dummyNodes: [Int]?
     /// `--log-file[=FILE]`: empty for the default file.
     var logFile: String?
     /// `--pidfile[=FILE]` with a file.
@@ -54,6 +56,12 @@ struct FieldOptions {
                 dummy = value ?? ""
                 if !["", "override", "system"].contains(dummy) {
                     fault = "--enable-dummy=\(dummy!) is not known: valid are override and system"
+                }
+            case "--dummy-numa":
+                let text = required(value, name)
+                dummyNodes = text?.split(separator: ",").compactMap { Int($0) }.filter { $0 >= 0 }
+                if let text, dummyNodes?.isEmpty != false {
+                    fault = "--dummy-numa=\(text) is not known: valid are numbers of nodes, one for each CPU, between commas"
                 }
             case "--log-file": logFile = value ?? ""
             case "--pidfile":

@@ -205,3 +205,42 @@ func triesEqualAListOfPrefixes(seed: UInt64, bits: Int, width: Int) {
     for (prefix, length) in prefixes { trie.remove(prefix, length: length) { $0.deallocate() } }
     #expect(loadWord(root, 0) == 0)
 }
+
+@Test(arguments: [1, 2, 3] as [UInt64])
+func stagedLookupsEqualALinearScanAndTheirMasksHold(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let pair = Pair()
+    func staged(_ key: FlowKey) -> (rank: Int32?, mask: FlowMask) {
+        let slot = pair.epochs.enter()
+        defer { pair.epochs.leave(slot) }
+        var key = key
+        var mask = FlowMask()
+        var best: Int32?
+        pair.classifier.forEachStagedMatch(&key, version: pair.version, mask: &mask) { rule in
+            best = max(best ?? .min, rule.rank)
+            return best
+        }
+        return (best, mask)
+    }
+    for round in 0..<15 {
+        for _ in 0..<random.next() % 20 { pair.insert(RandomRules.match(&random), priority: Int32(random.next() % 20)) }
+        for _ in 0..<random.next() % 10 where !pair.list.isEmpty { pair.remove(at: Int(random.next() % UInt64(pair.list.count))) }
+        pair.publish()
+        pair.classifier.prefixOrder = round % 3 == 0 ? PrefixOrder([])! : round % 3 == 1 ? .standard : PrefixOrder([.nwSrc, .ipv6Dst])!
+        for _ in 0..<60 {
+            let key = RandomRules.packet(&random)
+            let (rank, mask) = staged(key)
+            #expect(rank == pair.scan(key))
+            for _ in 0..<5 {
+                // Another packet that agrees under the mask, and, as every packet of a megaflow, in its type.
+                var other = RandomRules.packet(&random)
+                var bits = mask
+                bits.bits[.ethType] = 0xffff
+                for word in 0..<FlowKey.wordCount {
+                    other.words[word] = other.words[word] & ~bits.bits.words[word] | key.words[word] & bits.bits.words[word]
+                }
+                #expect(pair.scan(other) == rank)
+            }
+        }
+    }
+}

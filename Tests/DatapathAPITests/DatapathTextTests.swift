@@ -28,7 +28,7 @@ import Testing
         match.set(.ipFrag, 0)
         #expect(
             DatapathText.format(match, portName: { $0.rawValue == 1 ? "vm1" : nil })
-                == "recirc_id(0),in_port(vm1),packet_type(ns=0,id=0),eth(src=00:00:00:00:00:01),eth_type(0x8100),vlan(vid=5,pcp=0/0x0),encap(eth_type(0x0800),ipv4(proto=6,tos=0x10/0xfc,frag=no),tcp(dst=80),tcp_flags(+syn))"
+                == "recirc_id(0),in_port(vm1),packet_type(ns=0,id=0),eth(src=00:00:00:00:00:01),eth_type(0x8100),vlan(vid=5),encap(eth_type(0x0800),ipv4(proto=6,tos=0x10/0xfc,frag=no),tcp(dst=80),tcp_flags(+syn))"
         )
     }
 

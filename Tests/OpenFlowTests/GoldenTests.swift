@@ -388,7 +388,7 @@ import Testing
         #expect(action("0012 000c 00000000 00000000") == .brcBadLen)
         #expect(action("0012 000c 00000000 00000000 00000000") == .bacBadLen)
         #expect(action("ffff 0010 00001234 0000 000000000000") == .bacBadVendor)
-        #expect(action("ffff 0010 00002320 00ff 000000000000") == .bacBadVendorType)
+        #expect(action("ffff 0010 00002320 00fd 000000000000") == .bacBadVendorType)
         #expect(action("0011 0008 0800 0000") == .bacBadArgument)
         #expect(action("0000 0010 fffffff0 0000 000000000000") == .bacBadOutPort)
         #expect(action("0019 0010 80007e04 00000005 00000000") == .bacBadSetType)

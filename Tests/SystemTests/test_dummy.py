@@ -238,3 +238,68 @@ def test_configured_by_the_fields_database_server(folder):
             suite.stop()
     finally:
         run(["ovs-appctl", "-t", "ovsdb-server", "exit"], env=env, check=False)
+
+
+def test_a_database_server_in_place_is_taken(folder):
+    """A suite starts a database server at db.sock, and then the daemon without a word of it."""
+    env = dict(os.environ, OVS_RUNDIR=folder, OVS_LOGDIR=folder, OVS_DBDIR=folder)
+    schema = "/usr/share/openvswitch/vswitch.ovsschema"
+    run(["ovsdb-tool", "create", f"{folder}/conf.db", schema], env=env)
+    server = subprocess.Popen(["ovsdb-server", f"--remote=punix:{folder}/db.sock", f"{folder}/conf.db"], env=env,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    suite = None
+    try:
+        wait_until(lambda: os.path.exists(f"{folder}/db.sock"), 10, "the server listens")
+        run(["ovs-vsctl", "--no-wait", "init"], env=env)
+        suite = Suite(folder)
+        assert suite.started.returncode == 0 and suite.started.stderr == "", suite.started.stderr
+        suite.bridge(1, 2)
+        assert "p1 1/1: (dummy)" in suite.appctl("dpif/show")
+        assert "|ERR|" not in suite.log() and "|WARN|" not in suite.log()
+    finally:
+        if suite:
+            suite.stop()
+        server.terminate()
+        server.wait(10)
+
+
+def test_flows_in_the_log_and_in_full(suite):
+    suite.bridge(1, 2)
+    suite.appctl("vlog/set", "dpif:dbg", "dpif_netdev:dbg")
+    suite.ofctl("add-flow", "br0", "in_port=1,ip,actions=mod_nw_dst:1.2.3.4,2")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    lines = suite.log().splitlines()
+    miss = next(index for index, line in enumerate(lines) if "miss upcall:" in line)
+    assert lines[miss + 1] == ("recirc_id(0),dp_hash(0),skb_priority(0),in_port(1),skb_mark(0),ct_state(0),ct_zone(0),ct_mark(0),ct_label(0),"
+                               "packet_type(ns=0,id=0)," + ICMP[len("in_port(1),"):])
+    added = next(line for line in lines if "|dpif_netdev|DBG|flow_add: " in line)
+    match = "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth_type(0x0800),ipv4(dst=192.168.0.2,proto=1,frag=no)"
+    assert re.sub(r"(mega_)?ufid:[-0-9a-f]* ", "", added).endswith(f"flow_add: {match}, actions:set(ipv4(dst=1.2.3.4)),2"), added
+    full = suite.appctl("dpctl/dump-flows", "-m").splitlines()[1]
+    assert "ipv4(src=192.168.0.1/0.0.0.0,dst=192.168.0.2,proto=1,tos=0/0,ttl=64/0,frag=no),icmp(type=8/0,code=0/0)" in full, full
+    ufid = re.match(r"ufid:[-0-9a-f]{36}", full)[0]
+    assert suite.appctl("dpctl/get-flow", ufid).startswith(match)
+    assert suite.appctl("upcall/disable-megaflows") == "megaflows disabled\n"
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    assert "ipv4(src=192.168.0.1,dst=192.168.0.2,proto=1,tos=0,ttl=64,frag=no)" in suite.appctl("dpctl/dump-flows")
+
+
+def test_a_dummys_counters_and_queue(suite):
+    suite.bridge(1)
+    assert "rx pkts=0, bytes=0, drop=?, errs=?, frame=?, over=?, crc=?" in suite.ofctl("dump-ports", "br0", "1")
+    assert "port 1 queue 0: bytes=?, pkts=?, errors=?, duration=?" in suite.ofctl("queue-stats", "br0", "1")
+    assert suite.ofctl("queue-get-config", "br0", "1").endswith("port=1\nqueue 0:\n")
+    suite.ofctl("mod-port", "br0", "p1", "down")
+    assert "state:      LINK_DOWN" in suite.ofctl("show", "br0")
+
+
+def test_made_up_cpus(folder):
+    suite = Suite(folder, "--dummy-numa=0,0,1,1")
+    try:
+        assert suite.started.returncode == 0, suite.started.stderr
+        suite.bridge()
+        suite.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=c", "--", "add-port", "br0", "p1", "--", "set", "Interface", "p1",
+                    "type=dummy-pmd", "options:n_rxq=2")
+        assert re.findall("numa_id ([0-9]+) core_id ([0-9]+)", suite.appctl("dpif-netdev/pmd-rxq-show")) == [("1", "2"), ("1", "3")]
+    finally:
+        suite.stop()

@@ -144,7 +144,7 @@ extension Datapath {
         let slot = DatapathLimits.auxiliaryThreads + usableCPUs.firstIndex(of: cpu)!
         let thread = Datapath.makeWorker(
             .pmd, cpu: cpu, slot: slot, quiescent: quiescent, translator: translator, table: table, credits: credits, clock: clock,
-            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: handlerSet)
+            settings: settings, maintenanceDescriptor: maintenanceDescriptor, handlers: handlerSet, dummyNode: dummyNode(cpu))
         Datapath.apply(settings, to: thread)
         workers.withLock { $0.append(thread) }
         for handler in handlers.withLock({ $0 }) { handler.sources.withLock { $0.append(thread) } }

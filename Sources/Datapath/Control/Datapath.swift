@@ -39,6 +39,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     let credits = CreditQueue()
     /// CPUs that this process may use, in order.
     public let usableCPUs: [Int]
+    private let dummyNodes: [Int]?
     /// Threads that send packets, started or not: a port should have as many transmit queues, or its threads share them.
     public let transmitThreads: Int
     /// Becomes readable when maintenance has something to do at once.
@@ -65,14 +66,16 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     ///   - clock: for all ages; may be stopped.
     ///   - versions: what translations depend on, stamped by whoever changes it.
     ///   - seed: of the hash secrets; nil: random.
+    ///   - dummyNodes: the NUMA nodes of made-up CPUs: threads that are said to run on them run anywhere.
     public init(
         translator: any PacketTranslator, clock: Clock, versions: DependencyVersions, settings: DatapathSettings = DatapathSettings(),
-        seed: UInt64? = nil
+        seed: UInt64? = nil, dummyNodes: [Int]? = nil
     ) {
+        self.dummyNodes = dummyNodes.map { Array($0.prefix(DatapathLimits.pmdThreads)) }
         self.translator = translator
         self.clock = clock
         self.versions = versions
-        usableCPUs = Datapath.processCPUs()
+        usableCPUs = self.dummyNodes.map { Array($0.indices) } ?? Datapath.processCPUs()
         transmitThreads = DatapathLimits.auxiliaryThreads + usableCPUs.count + DatapathLimits.handlerThreads - 1
         quiescent = QuiescentState(slotCount: transmitThreads)
 
@@ -161,7 +164,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     static func makeWorker(
         _ role: ThreadStatistics.Role, cpu: Int, slot: Int, quiescent: QuiescentState, translator: any PacketTranslator, table: FlowTable,
         credits: CreditQueue, clock: Clock, settings: DatapathSettings, maintenanceDescriptor: Int32, handlers: HandlerSet?,
-        handlerIndex: Int = 0
+        handlerIndex: Int = 0, dummyNode: Int? = nil
     ) -> WorkerThread {
         let miss = MissHandler(
             translator: translator, table: table, credits: credits, clock: clock, canDefer: handlers != nil,
@@ -170,8 +173,11 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         let memory = WorkerMemory(slot: slot, shared: table.shared, quiescent: quiescent, missHandler: miss)
         return WorkerThread(
             role: role, cpu: cpu, slot: slot, memory: memory, clock: clock, maximumSleepMicroseconds: settings.maximumSleepMicroseconds,
-            maintenanceDescriptor: maintenanceDescriptor, handlers: handlers, handlerIndex: handlerIndex)
+            maintenanceDescriptor: maintenanceDescriptor, handlers: handlers, handlerIndex: handlerIndex, dummyNode: dummyNode)
     }
+
+    /// The NUMA node of a CPU that is made up; nil if CPUs are the machine's.
+    func dummyNode(_ cpu: Int) -> Int? { dummyNodes.flatMap { $0.indices.contains(cpu) ? $0[cpu] : nil } }
 
     private static func processCPUs() -> [Int] {
         var words = [UInt64](repeating: 0, count: Int(CLINUX_MAX_CPUS) / 64)

@@ -183,11 +183,18 @@ extension Datapath {
         var looked = translation.mask
         looked.addStructural()
         for word in FlowLayout.keyWords..<FlowKey.wordCount { looked.bits.words[word] = 0 }
+        var isReplaced = false
         table.withLock {
             if translation.isCacheable, match.mask.isSuperset(of: looked), table.replaceLocked(entry, record, translation) {
+                isReplaced = true
                 return
             }
             if table.record(entry) === record { table.removeLocked(entry) }
+        }
+        if isReplaced, table.watch.isActive.load(ordering: .relaxed), translation.actions != record.actions {
+            var snapshot = MegaflowSnapshot(match: match, actions: translation.actions, packets: 0, bytes: 0, lastUsed: nil, tcpFlags: 0)
+            snapshot.packet = record.packet?.key
+            table.watch.tell { $0.changed(snapshot, from: record.actions) }
         }
     }
 
@@ -284,6 +291,7 @@ extension Datapath {
                     match: table.match(entry, record), actions: record.actions, packets: record.basePackets &+ record.packets,
                     bytes: record.baseBytes &+ record.bytes,
                     lastUsed: record.lastUsed == 0 ? nil : Instant(nanoseconds: record.lastUsed), tcpFlags: record.tcpFlags)
+                snapshot.packet = record.packet?.key
                 snapshot.missedPackets = record.missedPackets
                 snapshot.missedBytes = record.missedBytes
                 result.append(snapshot)

@@ -72,6 +72,7 @@ final class FlowTable: @unchecked Sendable {
     }
 
     let shared: UnsafePointer<SharedState>
+    let watch = FlowWatch()
     /// `Unmanaged<MegaflowRecord>` by entry number.
     private let records: AtomicPointer
     private let recordRegion: RawRegion
@@ -235,9 +236,12 @@ final class FlowTable: @unchecked Sendable {
             statistics.installsRefused += 1
             return .refused
         }
-        if missedBytes > 0, let record = record(entry) {
-            record.missedPackets = 1
-            record.missedBytes = missedBytes
+        if let record = record(entry) {
+            if missedBytes > 0 {
+                record.missedPackets = 1
+                record.missedBytes = missedBytes
+            }
+            if watch.keepsPackets.load(ordering: .relaxed) { record.packet = StoredKey(key) }
         }
         if stale != 0, entrySubtable(stale) == subtable, hasSameKey(stale, entry) {
             replaceSlot(stale, with: entry)
@@ -267,6 +271,7 @@ final class FlowTable: @unchecked Sendable {
         guard let entry = makeEntry(match, subtable: record.subtable, port: record.port, translation, now: record.lastActivity) else {
             return false
         }
+        self.record(entry)?.packet = record.packet
         replaceSlot(old, with: entry)
         noteRemoved(old, successor: entry)
         changeDirect(record.port, old, entry)

@@ -23,6 +23,8 @@ final class MegaflowRecord: @unchecked Sendable {
     /// What earlier megaflows of the same match counted that this one replaced.
     var basePackets: UInt64 = 0
     var baseBytes: UInt64 = 0
+    /// The packet that led here, if such are kept. Set before the entry can be found.
+    var packet: StoredKey?
     /// Of all these, the packets whose misses led here. Set before the entry can be found.
     var missedPackets: UInt64 = 0
     var missedBytes: UInt64 = 0

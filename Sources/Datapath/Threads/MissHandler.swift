@@ -127,6 +127,7 @@ final class MissHandler: @unchecked Sendable {
         key.withMutableBytes { Actions.copyKey(worker, index, $0.baseAddress!) }
         let packet = worker.pointee.packets[index]
         let bytes = UnsafeRawBufferPointer(start: cdpdk_mbuf_data(packet), count: Int(packet.pointee.data_len))
+        if table.watch.isActive.load(ordering: .relaxed) { table.watch.tell { $0.missed(key) } }
         translator.translate(key, packet: bytes, hasSideEffects: true, into: &translation)
         if translation.isCacheable {
             if table.tryLock() {
@@ -139,6 +140,7 @@ final class MissHandler: @unchecked Sendable {
                 if wantsGrowth { worker.pointee.puntsProduced = true }
                 switch result {
                 case .installed(let entry), .existing(let entry):
+                    if case .installed = result, table.watch.isActive.load(ordering: .relaxed) { tellOfInstallation(entry, key) }
                     settle(worker, index, entry)
                     decisions.append(entry)
                     return
@@ -160,6 +162,15 @@ final class MissHandler: @unchecked Sendable {
             decisions.append(entry)
             remember(number, key)
         }
+    }
+
+    /// The entry stays until this thread's next quiescent state, whatever becomes of it.
+    private func tellOfInstallation(_ entry: UInt32, _ key: FlowKey) {
+        guard let record = table.record(entry) else { return }
+        var snapshot = MegaflowSnapshot(
+            match: table.match(entry, record), actions: record.actions, packets: 0, bytes: 0, lastUsed: nil, tcpFlags: 0)
+        snapshot.packet = key
+        table.watch.tell { $0.added(snapshot) }
     }
 
     /// Notes what the decision for a program that was not installed looked at.

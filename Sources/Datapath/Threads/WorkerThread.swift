@@ -18,6 +18,8 @@ final class WorkerThread: @unchecked Sendable {
     let role: ThreadStatistics.Role
     let cpu: Int
     let numaNode: Int
+    /// Whether its CPU is one of the machine's.
+    private let isPinned: Bool
     let slot: Int
     let memory: WorkerMemory
     var state: Worker { memory.state }
@@ -52,7 +54,7 @@ final class WorkerThread: @unchecked Sendable {
 
     init(
         role: ThreadStatistics.Role, cpu: Int, slot: Int, memory: WorkerMemory, clock: Clock, maximumSleepMicroseconds: UInt32,
-        maintenanceDescriptor: Int32, handlers: HandlerSet?, handlerIndex: Int = 0
+        maintenanceDescriptor: Int32, handlers: HandlerSet?, handlerIndex: Int = 0, dummyNode: Int? = nil
     ) {
         self.role = role
         self.cpu = cpu
@@ -62,7 +64,8 @@ final class WorkerThread: @unchecked Sendable {
         self.maintenanceDescriptor = maintenanceDescriptor
         self.handlers = handlers
         self.handlerIndex = handlerIndex
-        numaNode = cpu < 0 ? 0 : Int(clinux_numa_of_cpu(UInt32(cpu)))
+        isPinned = dummyNode == nil
+        numaNode = dummyNode ?? (cpu < 0 ? 0 : Int(clinux_numa_of_cpu(UInt32(cpu))))
         maximumSleep = Atomic(UInt64(maximumSleepMicroseconds) * 1000)
         wakeDescriptor = clinux_eventfd()
     }
@@ -124,7 +127,7 @@ final class WorkerThread: @unchecked Sendable {
             case .control: "apus-control"
             }
         clinux_set_thread_name(name)
-        if role == .pmd { clinux_pin_to_cpu(UInt32(cpu)) }
+        if role == .pmd, isPinned { clinux_pin_to_cpu(UInt32(cpu)) }
         clinux_set_timer_slack(1000)
         cdpdk_thread_register()
         memory.state.pointee.now = clock.now.nanoseconds

@@ -53,6 +53,8 @@ extension FlowText {
             return "resubmit(\(name),\(table))"
         case .note(let bytes): return "note:\(formatBytes(bytes))"
         case .exit: return "exit"
+        case .debugRecirculate: return "debug_recirc"
+        case .debugSlow: return "debug_slow"
         case .clone(let inner): return "clone(\(format(inner, ports: ports)))"
         case .conjunction(let id, let clause, let clauses): return "conjunction(\(id),\(clause)/\(clauses))"
         case .resubmitTracked(let port, let table):

@@ -140,6 +140,8 @@ extension FlowText {
         case "meter": return .meter(try number(UInt32.self, "a meter number"))
         case "note": return .note(try hexBytes(value, word))
         case "exit": return try bare(.exit)
+        case "debug_recirc": return try bare(.debugRecirculate)
+        case "debug_slow": return try bare(.debugSlow)
         case "conjunction": return try parseConjunction(word)
         case "push_pbb":
             let type = try number(UInt16.self, "an EtherType")

@@ -22,7 +22,15 @@ enum PacketText {
     /// A packet of this flow, as the field makes them: with 64 bytes of payload where such a packet has some, or of this length.
     static func compose(_ key: FlowKey, length: Int? = nil) -> [UInt8] {
         let etherType = key[.ethType]
-        guard etherType != 0 else { return key.compose(payload: [], minimumLength: length ?? 14) }
+        guard etherType != 0 else {
+            // A type of 0 is what the field puts there.
+            var typed = key
+            typed[.ethType] = 0x0600
+            var packet = typed.compose(payload: [], minimumLength: length ?? 14)
+            let place = 12 + 4 * [FlowOffset.vlanTCI, FlowOffset.vlanTCI2].filter { key.load(at: $0, count: 2) & 0x1000 != 0 }.count
+            (packet[place], packet[place + 1]) = (0, 0)
+            return packet
+        }
         var size = 0
         if etherType == 0x0800 || etherType == 0x86dd, key[.ipFrag] & 2 == 0 {
             let isControl = key[.tcpFlags] & 0x7 != 0
@@ -37,7 +45,9 @@ enum PacketText {
         }
         func made(_ size: Int) -> [UInt8] { key.compose(payload: (0..<size).map { UInt8(truncatingIfNeeded: $0) }, minimumLength: 0) }
         let packet = made(size)
-        guard let length, length > packet.count else { return packet }
+        guard let length, length != packet.count else { return packet }
+        // The payload gives way, headers do not.
+        if length < packet.count { return packet.count - length <= size ? made(size - (packet.count - length)) : packet }
         let grown = made(size + length - packet.count)
         // What has no payload of its own is padded behind its end.
         return grown.count == length ? grown : packet + [UInt8](repeating: 0, count: length - packet.count)

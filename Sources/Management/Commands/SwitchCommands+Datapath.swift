@@ -42,10 +42,27 @@ extension SwitchCommands {
             datapath.removeAllFlows()
             return ""
         }
+        registry.register("dpctl/get-flow", usage: "[dp] ufid", arguments: 1...4) { (words) throws(CommandError) in try getFlow(words) }
+        registry.register("upcall/disable-megaflows", arguments: 0...0) { _ in
+            pipeline.matchesEverything = true
+            datapath.removeAllFlows()
+            return "megaflows disabled\n"
+        }
+        registry.register("upcall/enable-megaflows", arguments: 0...0) { _ in
+            pipeline.matchesEverything = false
+            datapath.removeAllFlows()
+            return "megaflows enabled\n"
+        }
+        // Flows are listed as they are, with and without identifiers.
+        registry.register("upcall/disable-ufid", arguments: 0...0) { _ in "Datapath dumping tersely using UFID disabled\n" }
+        registry.register("upcall/enable-ufid", arguments: 0...0) { _ in "Datapath dumping tersely using UFID enabled\n" }
         registry.register("revalidator/purge", arguments: 0...0) { _ in
             datapath.removeAllFlows()
             return ""
         }
+        // What they did, maintenance does at once, and whoever stops it cannot tell.
+        registry.register("revalidator/pause", arguments: 0...0) { _ in "" }
+        registry.register("revalidator/resume", arguments: 0...0) { _ in "" }
         registry.register("revalidator/wait", arguments: 0...0) { _ in
             datapath.runMaintenance()
             return ""
@@ -167,13 +184,14 @@ extension SwitchCommands {
 
     private func dumpFlows(_ words: [String]) throws(CommandError) -> String {
         var names: [DatapathPort: String] = [:]
+        var showsAll = false
         var filter: Match?
         var type: String?
         for word in words {
             if word == "--names" {
                 names = portNames()
             } else if word == "-m" || word == "--more" {
-                names = portNames()
+                showsAll = true
             } else if word == "--no-names" {
                 names = [:]
             } else if word.hasPrefix("filter=") {
@@ -207,17 +225,20 @@ extension SwitchCommands {
         let found = flows(of: type).filter { flow in filter.map { SwitchCommands.agrees(flow.match, $0) } ?? true }
         // The field's flows belong to threads. Here they are shared; without PMD threads the name of the one that is left is right.
         let title = found.isEmpty || !datapath.pmdStatistics().isEmpty ? "" : "flow-dump from the main thread:\n"
-        return title + lines(found, names)
+        return title + lines(found, names, showsAll: showsAll, layer: "ovs")
     }
 
     private func dumpBridgeFlows(_ words: [String]) throws(CommandError) -> String {
         var names: [DatapathPort: String] = [:]
         var bridge: Bridge?
+        var showsAll = false
         for word in words {
             if word == "--names" {
                 names = portNames()
+            } else if word == "-m" || word == "--more" {
+                showsAll = true
             } else if word.hasPrefix("-") {
-                guard ["-m", "--more", "--no-names"].contains(word) else { throw CommandError("Unrecognized option \(word)") }
+                guard word == "--no-names" else { throw CommandError("Unrecognized option \(word)") }
             } else {
                 bridge = try self.bridge(word)
             }
@@ -229,14 +250,40 @@ extension SwitchCommands {
             })
         datapath.pushStatistics()
         return lines(
-            datapath.megaflows().filter { own.contains(DatapathPort(UInt32(truncatingIfNeeded: $0.match.key[.datapathInPort]))) }, names)
+            datapath.megaflows().filter { own.contains(DatapathPort(UInt32(truncatingIfNeeded: $0.match.key[.datapathInPort]))) }, names,
+            showsAll: showsAll)
     }
 
-    private func lines(_ flows: [MegaflowSnapshot], _ names: [DatapathPort: String]) -> String {
+    private func lines(
+        _ flows: [MegaflowSnapshot], _ names: [DatapathPort: String], showsAll: Bool = false, layer: String? = nil
+    ) -> String {
         let now = clock.now
         return flows.map {
-            DatapathText.format($0, now: now, portName: { names[$0] }, punt: { pipeline.describePunt($0, length: $1) }) + "\n"
-        }.sorted().joined()
+            DatapathText.format(
+                $0, now: now, showsAll: showsAll, layer: layer, portName: { names[$0] },
+                punt: { pipeline.describePunt($0, length: $1) }) + "\n"
+        }.joined()
+    }
+
+    /// The flow with an identifier, as `dpctl/dump-flows -m` shows it.
+    private func getFlow(_ words: [String]) throws(CommandError) -> String {
+        var names: [DatapathPort: String] = [:]
+        var identifier: String?
+        for word in words {
+            if word == "--names" {
+                names = portNames()
+            } else if word.hasPrefix("ufid:") {
+                identifier = String(word.dropFirst(5))
+            } else if !word.hasPrefix("-"), !word.hasPrefix("pmd=") {
+                try checkDatapath(word)
+            }
+        }
+        guard let identifier else { throw CommandError("\(program): either the ufid or a flow must be given (Invalid argument)") }
+        datapath.pushStatistics()
+        guard let flow = datapath.megaflows().first(where: { $0.identifier == identifier }) else {
+            throw CommandError("\(program): getting flow (No such file or directory)")
+        }
+        return lines([flow], names)
     }
 
     /// Whether a packet of the flow can match the filter: they do not contradict each other.

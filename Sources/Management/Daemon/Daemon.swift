@@ -20,6 +20,11 @@ public struct DaemonOptions: Sendable {
     public var program = "apusd"
     /// An OVSDB server to be configured from; nil for the database of its own.
     public var externalDatabase: String?
+    /// Where neither a database nor a server was named: a server that is at `db.sock` in the run directory is taken, with these
+    /// in the place of `database`.
+    public var inPlace: DatabaseOptions?
+    /// The NUMA nodes of CPUs that are made up, for tests; nil: the CPUs are the machine's.
+    public var dummyNodes: [Int]?
     /// More databases, served as they are.
     public var otherDatabases: [String] = []
     /// Serve databases only: no switch, no schema of its own.
@@ -115,6 +120,12 @@ public final class Daemon {
         DPDKLog.forward(to: registry)
 
         let directory = options.isOnlyServer ? nil : try RunDirectory(path: options.runDirectory, program: options.program)
+        var options = options
+        if let database = options.inPlace, let directory, UnixSocket.isServed(directory.file("db.sock")) {
+            options.externalDatabase = "unix:" + directory.file("db.sock")
+            options.database = database
+        }
+        let given = options
         defer { directory?.release() }
         let pidFile = try options.pidFile.flatMap { $0 == directory?.file(options.program + ".pid") ? nil : try PidFile(path: $0) }
         defer { pidFile?.release() }
@@ -125,7 +136,7 @@ public final class Daemon {
             "apusd (Apus) \(version), run directory \(options.runDirectory), database \(options.externalDatabase ?? options.databasePath)")
         let directoryPath = directory?.path ?? options.runDirectory
         let parts: Confined<Parts> = try loop.run {
-            Confined(try start(options, directoryPath, loop, registry, log), to: loop)
+            Confined(try start(given, directoryPath, loop, registry, log), to: loop)
         }
         log.notice("ready")
         if options.isDetached, !options.staysInDirectory { _ = chdir("/") }
@@ -250,8 +261,15 @@ public final class Daemon {
     ) throws -> RunningSwitch {
         var random = SystemRandomNumberGenerator()
         let pipeline = SwitchPipeline(clock: loop.clock, seed: random.next())
-        let datapath = Datapath(translator: pipeline, clock: loop.clock, versions: pipeline.versions)
+        let datapath = Datapath(
+            translator: pipeline, clock: loop.clock, versions: pipeline.versions,
+            dummyNodes: options.dummies == .none ? nil : options.dummyNodes)
         pipeline.attach(datapath)
+        if options.dummies != .none {
+            datapath.keepPackets()
+            pipeline.matchesWhatIsSet = true
+        }
+        FlowLog.connect(registry, to: datapath, pipeline)
         let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,

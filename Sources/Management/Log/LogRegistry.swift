@@ -49,6 +49,8 @@ public final class LogRegistry: Sendable {
     private let consoleDescriptor: Int32
     private let wallMilliseconds: @Sendable () -> UInt64
     private let state = Mutex(State())
+    /// Whoever asked to be told of changed levels.
+    private let followers = Mutex<[@Sendable () -> Void]>([])
 
     /// - Parameters:
     ///   - consoleDescriptor: what console lines are written to; standard error unless a test says otherwise.
@@ -80,7 +82,9 @@ public final class LogRegistry: Sendable {
     }
 
     /// Writes one line, if the module's levels and its rate allow.
-    public func log(_ module: String, _ level: LogLevel, _ text: String) {
+    ///
+    /// - Parameter hasLines: the text is the daemon's own in every byte, and its line ends are meant.
+    public func log(_ module: String, _ level: LogLevel, _ text: String, hasLines: Bool = false) {
         state.withLock { state in
             var lost = 0
             var isDue = false
@@ -93,10 +97,16 @@ public final class LogRegistry: Sendable {
                 }
             }
             guard isDue else { return }
-            let text = LogRegistry.printable(text)
+            let text = hasLines ? text : LogRegistry.printable(text)
             if lost > 0 { write(module, level, "Dropped \(lost) log messages due to excessive rate", &state) }
             write(module, level, text, &state)
         }
+    }
+
+    /// Calls `body` now, and whenever levels may have changed.
+    public func onLevelChange(_ body: @escaping @Sendable () -> Void) {
+        followers.withLock { $0.append(body) }
+        body()
     }
 
     /// The most talkative level any destination takes from a module.
@@ -116,6 +126,7 @@ public final class LogRegistry: Sendable {
         var module: String?
         var destination: LogDestination?
         var level: LogLevel?
+        defer { for follower in followers.withLock({ $0 }) { follower() } }
         return state.withLock { state in
             for word in specification.split(whereSeparator: { ":, ".contains($0) }).map(String.init) {
                 // C's names of modules, with underscores, and the files' with dashes mean the same.

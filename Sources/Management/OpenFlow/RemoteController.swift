@@ -107,7 +107,7 @@ final class RemoteController {
         guard case .unix(let path) = target.inDirectory(directory).place else { return nil }
         let name = path.hasPrefix(directory + "/") ? path.dropFirst(directory.utf8.count + 1) : ""
         if name.isEmpty || name.contains("/") {
-            return "sockets outside the run directory \(directory) are not used for controllers; give one in it"
+            return "Not adding Unix domain socket controllers outside the run directory \(directory); give one in it"
         }
         if target.isPassive, !name.hasPrefix(bridge + ".") || name == "\(bridge).mgmt" || name == "\(bridge).snoop" {
             return "the socket's name must begin with \"\(bridge).\", and \(bridge).mgmt and \(bridge).snoop are the bridge's own"

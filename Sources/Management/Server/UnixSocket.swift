@@ -88,6 +88,19 @@ public struct UnixSocket: Sendable {
     /// Closes the descriptor. Whoever gave it to an event loop leaves this to the loop.
     public func closeDescriptor() { close(descriptor) }
 
+    /// Whether somebody answers at a path.
+    static func isServed(_ path: String) -> Bool {
+        guard var address = try? address(of: path) else { return false }
+        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        guard probe >= 0 else { return false }
+        defer { close(probe) }
+        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
+        return withUnsafePointer(to: &address) { pointer in
+            // Sound: as above.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(probe, $0, length) == 0 || errno == EAGAIN }
+        }
+    }
+
     private static func removeStale(_ path: String) throws(UnixSocketError) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }

@@ -70,6 +70,8 @@ struct ActionEncoder {
         case .resubmit(let port, let table): resubmit(port, table, &writer)
         case .note(let bytes): nicira(NiciraAction.note, &writer) { $0.raw(bytes) }
         case .exit: nicira(NiciraAction.exit, &writer) { $0.zeros(6) }
+        case .debugRecirculate: nicira(NiciraAction.debugRecirculate, &writer) { $0.zeros(6) }
+        case .debugSlow: nicira(NiciraAction.debugSlow, &writer) { $0.zeros(6) }
         case .clone(let actions):
             nicira(NiciraAction.clone, &writer) {
                 $0.zeros(6)

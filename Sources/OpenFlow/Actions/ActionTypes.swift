@@ -72,6 +72,8 @@ enum NiciraAction {
     static let outputField: UInt16 = 15
     static let learn: UInt16 = 16
     static let exit: UInt16 = 17
+    static let debugSlow: UInt16 = 254
+    static let debugRecirculate: UInt16 = 255
     static let decrementTTL: UInt16 = 18
     static let finTimeout: UInt16 = 19
     static let controller: UInt16 = 20

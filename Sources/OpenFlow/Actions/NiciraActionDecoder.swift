@@ -46,6 +46,12 @@ struct NiciraActionDecoder {
         case NiciraAction.exit:
             try base.exactly(6, body)
             return .exit
+        case NiciraAction.debugRecirculate:
+            try base.exactly(6, body)
+            return .debugRecirculate
+        case NiciraAction.debugSlow:
+            try base.exactly(6, body)
+            return .debugSlow
         case NiciraAction.decrementTTL:
             try base.exactly(6, body)
             return .decrementTTL(controllerIDs: [])

@@ -156,7 +156,8 @@ public final class OpenFlowConnection {
             droppedMessageCount += 1
             return
         }
-        send(message)
+        // It answers nothing.
+        send(message, xid: 0)
     }
 
     /// Sends a packet-in, or has it wait for its turn if the connection's are limited.

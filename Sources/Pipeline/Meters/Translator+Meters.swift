@@ -16,5 +16,6 @@ extension Translator {
         actions.append(.meter(meter.datapathMeter))
         // For a copy, the meter is the copy's.
         changeCount += 1
+        fixedChangeCount += 1
     }
 }

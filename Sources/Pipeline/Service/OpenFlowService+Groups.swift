@@ -22,9 +22,10 @@ extension OpenFlowService {
 
     /// What all kinds of groups can do: weights, liveness, chaining without loops; and the actions that buckets take.
     static func groupFeatures(_ version: OpenFlowVersion) -> GroupFeatures {
-        let actions = TableFeatures.actionTypes(version: version).reduce(UInt32(0)) { $0 | 1 << UInt32($1) }
+        // The first version's group extension speaks of that version's own actions, of which all will do.
+        let actions = version == .v1_0 ? 0xfff : TableFeatures.actionTypes(version: version).reduce(UInt32(0)) { $0 | 1 << UInt32($1) }
         return GroupFeatures(
-            kinds: 0xf, capabilities: 7, maximumGroups: Array(repeating: UInt32(PipelineLimits.groupsPerBridge), count: 4),
+            kinds: 0xf, capabilities: 7, maximumGroups: Array(repeating: 0xffff_ff00, count: 4),
             actions: Array(repeating: actions, count: 4))
     }
 

@@ -42,14 +42,25 @@ extension OpenFlowService {
             guard number == .any || bridge.port(number) != nil else {
                 throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist")
             }
-            if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
-            sendParts(.queue([]), [], xid, connection)
+            let found = queues(number, queue)
+            if queue != 0xffff_ffff, found.isEmpty { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
+            let entries = found.map {
+                QueueStats(
+                    port: $0, queueID: 0, sentBytes: .max, sentPackets: .max, sentErrors: .max, durationSeconds: .max,
+                    durationNanoseconds: .max)
+            }
+            sendParts(.queue([]), entries.map { .queue([$0]) }, xid, connection)
         case .queueDescription(let number, let queue):
             guard number == .any || bridge.port(number) != nil else {
                 throw OpenFlowError(.qofcBadPort, "port \(number.rawValue) does not exist")
             }
-            if queue != 0xffff_ffff { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
-            connection.send(.statsReply(.queueDescription([]), more: false), xid: xid)
+            let found = queues(number, queue)
+            if queue != 0xffff_ffff, found.isEmpty { throw OpenFlowError(.qofcBadQueue, "queue \(queue) does not exist") }
+            // Of a queue's properties none is set: port, queue, length and padding.
+            let entries = found.flatMap { port in
+                OpenFlowService.bytes(port.rawValue) + OpenFlowService.bytes(0) + [0, 16, 0, 0, 0, 0, 0, 0]
+            }
+            connection.send(.statsReply(.queueDescription(entries), more: false), xid: xid)
         case .group, .groupDescription, .groupFeatures, .meter, .meterConfig, .meterFeatures:
             try answerGroupsAndMeters(request, xid: xid, on: connection)
         case .tableFeatures(let wanted): try answerTableFeatures(wanted, more: more, xid, connection)
@@ -72,6 +83,27 @@ extension OpenFlowService {
         guard let version = connection.version, var writer = MultipartWriter(empty, version: version, xid: xid) else { return }
         for entry in entries { writer.append(entry) }
         for part in writer.finish() { connection.sendBytes(part) }
+    }
+
+    // MARK: Queues
+
+    /// The ports that have queue 0 and no other: devices for tests. Other devices' queues are not shown.
+    private func queues(_ number: OpenFlowPort, _ queue: UInt32) -> [OpenFlowPort] {
+        if queue != 0xffff_ffff, queue != 0 { return [] }
+        return ports(number).filter(\.isDummy).map(\.number)
+    }
+
+    private static func bytes(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+
+    /// The queues of a port, or of all, in the form of OpenFlow 1.0 to 1.3.
+    func answerQueueConfiguration(_ port: OpenFlowPort, xid: UInt32, on connection: OpenFlowConnection) {
+        let isOld = connection.version == .v1_0
+        let entries = queues(port, 0xffff_ffff).flatMap { number -> [UInt8] in
+            // Queue, (port,) length, padding; no properties.
+            if isOld || connection.version == .v1_1 { return OpenFlowService.bytes(0) + [0, 8, 0, 0] }
+            return OpenFlowService.bytes(0) + OpenFlowService.bytes(number.rawValue) + [0, 16, 0, 0, 0, 0, 0, 0]
+        }
+        connection.send(.queueGetConfigReply(port: port, queues: entries), xid: xid)
     }
 
     // MARK: Flows
@@ -159,6 +191,17 @@ extension OpenFlowService {
     /// What the datapath counts; of a patch port, what the pipeline does.
     private func counted(_ port: BridgePort) -> PortStats {
         var stats = PortStats(port: port.number)
+        var isPatch = false
+        if case .patch = port.attachment { isPatch = true }
+        if port.isDummy || isPatch {
+            // What is not counted is shown as all ones.
+            for path in [
+                \PortStats.receivedDropped, \.sentDropped, \.receivedErrors, \.sentErrors, \.frameErrors, \.overrunErrors, \.crcErrors,
+                \.collisions,
+            ] {
+                stats[keyPath: path] = .max
+            }
+        }
         if let crossed = bridge.patchStatistics(port.number) {
             stats.receivedPackets = crossed.receivedPackets
             stats.receivedBytes = crossed.receivedBytes
@@ -171,7 +214,7 @@ extension OpenFlowService {
         stats.receivedBytes = counters.receivedBytes
         stats.sentPackets = counters.sentPackets
         stats.sentBytes = counters.sentBytes
-        stats.receivedDropped = counters.drops.reduce(0, &+)
+        if !port.isDummy { stats.receivedDropped = counters.drops.reduce(0, &+) }
         return stats
     }
 }

@@ -176,7 +176,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
             guard isAll || port.rawValue < OpenFlowPort.max16.rawValue && bridge.port(port) != nil else {
                 throw OpenFlowError(.qofcBadPort, "port \(port.rawValue) does not exist")
             }
-            connection.send(.queueGetConfigReply(port: port, queues: []), xid: xid)
+            answerQueueConfiguration(port, xid: xid, on: connection)
         case .roleRequest(let request): try change(role: request, xid: xid, on: connection)
         case .flowMonitorCancel(let id): try cancelMonitor(id, on: connection)
         case .tlvTableMod(let mod):
@@ -205,7 +205,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         let version = connection.version ?? .v1_0
         var capabilities: SwitchFeatures.Capabilities = [.flowStatistics, .tableStatistics, .portStatistics, .queueStatistics]
         if version == .v1_0 { capabilities.insert(.arpMatchIP) } else { capabilities.insert(.groupStatistics) }
-        if version >= .v1_5 { capabilities.insert(.bundles) }
+        if version >= .v1_4 { capabilities.insert(.bundles) }
         return SwitchFeatures(
             datapathID: bridge.datapathID, tableCount: UInt8(PipelineLimits.tableCount), capabilities: capabilities,
             actions: 0xfff, ports: version <= .v1_2 ? bridge.ports.map(describe) : [])
