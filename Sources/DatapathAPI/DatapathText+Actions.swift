@@ -15,11 +15,14 @@ extension DatapathText {
     ) -> String {
         var words: [String] = []
         var context = key
+        /// The types of the packet's tags, outermost first, as far as they are known.
+        var tagTypes =
+            key.map { [UInt16($0.load(at: FlowOffset.vlanTPID, count: 2)), UInt16($0.load(at: FlowOffset.vlanTPID2, count: 2))] } ?? []
         /// Of the header that is being changed: its name, and what it gets.
         var group = ""
         var fields: [(field: Field, value: UInt128, mask: UInt128)] = []
         func finish() {
-            if !fields.isEmpty { words.append(setText(group, fields, context, mask)) }
+            if !fields.isEmpty { words.append(setText(group, fields, context, mask, tagType: tagTypes.first ?? 0)) }
             fields = []
         }
         for action in actions {
@@ -44,7 +47,10 @@ extension DatapathText {
                 // What the labels are from here on is not followed.
                 context?[.ethType] = [0x8847, 0x8848].contains(type) ? 0 : UInt128(type)
                 words.append(format(action, portName: portName))
-            default: words.append(format(action, portName: portName))
+            default:
+                if case .pushVLAN(let type, _) = action { tagTypes.insert(type, at: 0) }
+                if case .popVLAN = action, !tagTypes.isEmpty { tagTypes.removeFirst() }
+                words.append(format(action, portName: portName))
             }
         }
         finish()
@@ -86,7 +92,7 @@ extension DatapathText {
     ]
 
     private static func setText(
-        _ group: String, _ fields: [(field: Field, value: UInt128, mask: UInt128)], _ key: FlowKey?, _ known: FlowMask?
+        _ group: String, _ fields: [(field: Field, value: UInt128, mask: UInt128)], _ key: FlowKey?, _ known: FlowMask?, tagType: UInt16
     ) -> String {
         if group.isEmpty {
             return fields.map { one in
@@ -99,8 +105,7 @@ extension DatapathText {
             known.map({ $0.bits[.vlanTCI] | 0x1000 == 0xffff }) ?? true
         {
             let tci = fields.reduce(key[.vlanTCI]) { $0 & ~$1.mask | $1.value & $1.mask }
-            let tpid = UInt16(key.load(at: FlowOffset.vlanTPID, count: 2))
-            return "pop_vlan," + format(.pushVLAN(tpid: tpid == 0 ? 0x8100 : tpid, tci: UInt16(truncatingIfNeeded: tci)))
+            return "pop_vlan," + format(.pushVLAN(tpid: tagType == 0 ? 0x8100 : tagType, tci: UInt16(truncatingIfNeeded: tci)))
         }
         var fields = fields
         // A label is set as a whole, where the whole is known.

@@ -39,7 +39,14 @@ struct FlowWriter {
 
     // MARK: Parts
 
-    private func bits(_ field: Field) -> UInt128 { mask.map { $0.bits[field] } ?? field.layout.allOnes }
+    private func bits(_ field: Field) -> UInt128 {
+        guard let mask else { return field.layout.allOnes }
+        // What this datapath has not counts where all the rest does.
+        if field == .dpHash || field == .skbPriority {
+            return mask.bits[.ctLabel] == Field.ctLabel.layout.allOnes && mask.bits[.pktMark] == 0xffff_ffff ? field.layout.allOnes : 0
+        }
+        return mask.bits[field]
+    }
 
     /// `name=value` of a field in a group, or nothing.
     private func part(_ name: String, _ field: Field) -> String? {

@@ -16,6 +16,7 @@ extension Bridge {
                 let wanted = configurations[table] ?? TableConfiguration()
                 if state.tables[table]?.configured ?? TableConfiguration() == wanted { continue }
                 state.tables[table, default: TableSettings()].configured = wanted
+                setPrefixes(wanted.prefixes, of: table)
                 isChanged = true
             }
             guard isChanged else { return nil }

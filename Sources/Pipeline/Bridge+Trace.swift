@@ -40,6 +40,9 @@ extension Bridge {
                 _ = translator.run(actions, isTail: false)
                 if translator.freezing == nil { translator.runActionSet() }
                 translator.finishFreezing(withActionSet: true)
+            } else if let state = frozenState(of: key) {
+                // A packet that comes back: where it is said to be, it goes on.
+                translator.thaw(state, topology)
             } else if let port = view.byNumber[inPort.rawValue] {
                 translator.runPipeline(from: port)
             } else {
@@ -79,6 +82,12 @@ extension Bridge {
             text += "This flow is handled by the userspace slow path because it:\n  - Uses action(s) not supported by datapath.\n"
         }
         return text
+    }
+
+    /// What a packet with a recirculation id goes on with, if it does.
+    private func frozenState(of key: FlowKey) -> FrozenState? {
+        let identifier = UInt32(truncatingIfNeeded: key[.recircID])
+        return identifier == 0 ? nil : pipeline.frozen.description(of: identifier)
     }
 
     /// The bridge and the OpenFlow port that packets of a datapath port come in by.

@@ -7,6 +7,7 @@ internal import Base
 internal import Classifier
 internal import DatapathAPI
 public import Flow
+internal import OpenFlow
 internal import Synchronization
 
 /// What happens without a controller (`Bridge.fail_mode`).
@@ -73,6 +74,8 @@ public final class Bridge: @unchecked Sendable {
     /// Classifiers by table, 0 until a table has its first rule. Sound: atomic words; a classifier lives as long as the bridge.
     private let tables: UnsafeMutablePointer<Atomic<UInt>>
     /// Lookups and matches by table. Sound: atomic words.
+    /// Which prefixes staged lookups consider, where tables were told.
+    private let prefixOrders = Mutex<[UInt8: PrefixOrder]>([:])
     private let tableCounts: UnsafeMutablePointer<Atomic<UInt64>>
     /// The published `GroupTable`, retained. Sound: replaced by one store under `writer`; an old one is released when no reader is
     /// left.
@@ -152,7 +155,11 @@ public final class Bridge: @unchecked Sendable {
             state.hasControllers = hasControllers
             return changes
         }
-        if flushes { flushFlows() }
+        guard flushes else { return }
+        flushFlows()
+        // What is not there need not be deleted: neither can fail.
+        try? apply(GroupMod(command: .delete, kind: .all, groupID: GroupMod.allGroups))
+        try? apply(MeterMod(command: .delete, meter: MeterConfig(meterID: MeterMod.allMeters, flags: [], bands: [])))
     }
 
     /// Says whether the bridge forwards by itself because its controllers are gone; its flow tables are emptied when it begins to.
@@ -251,8 +258,16 @@ public final class Bridge: @unchecked Sendable {
     func makeClassifier(_ table: UInt8) -> Classifier {
         if let found = classifier(table) { return found.takeUnretainedValue() }
         let made = Classifier(epochs: pipeline.epochs, seed: pipeline.seed &+ UInt64(identifier) << 8 &+ UInt64(table))
+        if let order = prefixOrders.withLock({ $0[table] }) { made.prefixOrder = order }
         tables[Int(table)].store(UInt(bitPattern: Unmanaged.passRetained(made).toOpaque()), ordering: .releasing)
         return made
+    }
+
+    /// Says which prefixes a table's staged lookups consider.
+    func setPrefixes(_ fields: [Field]?, of table: UInt8) {
+        let order = fields.flatMap { PrefixOrder($0) } ?? .standard
+        prefixOrders.withLock { $0[table] = order }
+        classifier(table)?.takeUnretainedValue().prefixOrder = order
     }
 
     func countLookup(_ table: UInt8, packets: UInt64, matched: Bool) {

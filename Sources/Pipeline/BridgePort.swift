@@ -119,7 +119,8 @@ public struct BridgePort: Equatable, Sendable {
     /// - Parameter customer: the inner VLAN, 0 if there is none.
     public func carries(vlan: UInt16, customer: UInt16 = 0) -> Bool {
         switch vlanMode {
-        case .access: vlan == tag
+        // Behind the tag that is taken off there may not be another.
+        case .access: vlan == tag && customer == 0
         case .trunk: trunks?.contains(vlan) ?? true
         case .dot1qTunnel: vlan == tag && customerVLANs?.contains(customer) ?? true
         // What is untagged on the wire is the native VLAN's, never VLAN 0's.

@@ -17,6 +17,10 @@ struct PuntDescription: Hashable, Sendable {
     var userdata: [UInt8]
     /// What a paused packet goes on with; nil if it does not.
     var frozen: UInt32?
+    /// The mark that the packet has got; nil if it has the one that it came with.
+    var packetMark: UInt32?
+    /// The tunnel's key that the packet has got; nil if it has that of the tunnel it came by.
+    var tunnelID: UInt64?
     /// Words of the key's lines 3, 5 and 6 (tunnel, registers, metadata), or empty if they are all zero.
     var metadata: [UInt64]
 }

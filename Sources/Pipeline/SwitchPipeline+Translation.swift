@@ -93,6 +93,8 @@ extension SwitchPipeline {
         for word in 24..<32 { metadata.words[word] = packet.key.words[word] }
         for (index, word) in description.metadata.enumerated() { metadata.words[40 + index] = word }
         metadata[.inPort] = UInt128(description.inPort.rawValue)
+        metadata[.pktMark] = description.packetMark.map { UInt128($0) } ?? packet.key[.pktMark]
+        if let tunnel = description.tunnelID { metadata[.tunID] = UInt128(tunnel) }
         var event = PacketInEvent(
             reason: description.reason, table: description.table, cookie: description.cookie, inPort: description.inPort,
             controllerID: description.controllerID, userdata: description.userdata, maxLength: description.maxLength,

@@ -12,6 +12,8 @@ public struct TableConfiguration: Equatable, Sendable {
     public var evictsWhenFull = false
     /// Rules that have the same in these bits form a group; the largest group loses a rule first.
     public var groups: [SubField] = []
+    /// Fields whose prefixes lookups that go stage by stage consider, in this order; nil is the standard ones.
+    public var prefixes: [Field]?
     public init() {}
 }
 

@@ -31,7 +31,16 @@ enum TraceText {
     static func actions(_ actions: [Action]) -> String { actions.map { FlowText.format($0) }.joined(separator: ",") }
 
     /// A packet with every field that it has.
-    static func flow(_ key: FlowKey) -> String { FlowText.format(packet: key) }
+    static func flow(_ key: FlowKey) -> String {
+        let text = FlowText.format(packet: key)
+        if key[.recircID] == 0 { return text }
+        // Of a packet that comes back it is said that it is an Ethernet frame.
+        let parts = text.split(separator: ",")
+        let place = parts.firstIndex { part in
+            !["recirc_id=", "dp_hash=", "conj_id=", "skb_priority=", "actset_output=", "ct_"].contains { part.hasPrefix($0) }
+        }
+        return (parts[..<(place ?? parts.endIndex)] + ["eth"] + parts[(place ?? parts.endIndex)...]).joined(separator: ",")
+    }
 
     /// What failed, in the field's few words.
     static func reason(_ failure: String) -> String {

@@ -41,7 +41,8 @@ extension Translator {
 
     /// Writes bits of the outer tag; setting the presence bit adds a tag, clearing it removes one.
     func setVLAN(_ value: UInt16, mask: UInt16) {
-        if isNarrow, isTagged { lookBits16(FlowOffset.vlanTCI, mask | Translator.vlanPresent) }
+        // The field's switches take the old tag off and put the new one on.
+        if isNarrow, isTagged { lookBits16(FlowOffset.vlanTCI, 0xffff) }
         let old = load16(FlowOffset.vlanTCI)
         let new = old & ~mask | value & mask
         switch (isTagged, new & Translator.vlanPresent != 0) {

@@ -149,6 +149,8 @@ extension Translator {
             PuntDescription(
                 bridge: view.bridge.identifier, reason: reason, table: table, cookie: cookie, inPort: OpenFlowPort(inPort),
                 controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, frozen: frozen,
+                packetMark: RawField.load(written, .pktMark) == 0 ? nil : load32(FlowOffset.pktMark),
+                tunnelID: RawField.load(written, .tunID) == 0 ? nil : UInt64(truncatingIfNeeded: RawField.load(key, .tunID)),
                 metadata: metadata))
         tokens.append(token)
         dependencies.formUnion(.group(bridge: view.bridge.identifier, group: MeterMod.controller))

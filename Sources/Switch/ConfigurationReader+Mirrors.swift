@@ -12,7 +12,8 @@ extension ConfigurationReader {
         result.vlans = Set(row["select_vlan"].integers.map { UInt16(truncatingIfNeeded: $0) })
         result.outputPort = row["output_port"].uuids.first
         result.outputVLAN = row["output_vlan"].integer.map { UInt16(truncatingIfNeeded: $0) }
-        result.snapLength = row["snaplen"].integer.map { UInt16(truncatingIfNeeded: $0) } ?? 0
+        // The longest there is cuts nothing.
+        result.snapLength = row["snaplen"].integer.map { $0 == 65535 ? 0 : UInt16(truncatingIfNeeded: $0) } ?? 0
         result.filter = row["filter"].string ?? ""
         if result.outputPort != nil, result.outputVLAN != nil {
             complaints.append(

@@ -155,6 +155,13 @@ struct ConfigurationReader {
             configuration.name = row["name"].string ?? ""
             configuration.flowLimit = row["flow_limit"].integer.map { Int(clamping: $0) }
             configuration.evictsWhenFull = row["overflow_policy"].string == "evict"
+            let prefixes = row["prefixes"].strings
+            if !prefixes.isEmpty {
+                let known: [String: Field] = [
+                    "nw_src": .nwSrc, "ip_src": .nwSrc, "nw_dst": .nwDst, "ip_dst": .nwDst, "ipv6_src": .ipv6Src, "ipv6_dst": .ipv6Dst,
+                ]
+                configuration.prefixes = prefixes.compactMap { known[$0] }
+            }
             for text in row["groups"].strings.sorted() {
                 do {
                     configuration.groups.append(try FlowText.subField(text))

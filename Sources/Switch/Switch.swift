@@ -50,6 +50,9 @@ public final class Switch {
     let runDirectory: String
     weak var observer: (any SwitchObserver)?
     let log = Logger(label: "bridge")
+    private let pollLog = Logger(label: "dpif_netdev")
+    /// PMD threads by NUMA node, as they were last said.
+    private var pollThreads: [Int: Int] = [:]
 
     var globals = WantedGlobals()
     var bridges: [String: RunningBridge] = [:]
@@ -151,6 +154,7 @@ public final class Switch {
         for wanted in wantedBridges { bringUp(wanted) }
         closeLeftOver()
         for name in bridges.keys.sorted() { publishBridge(name) }
+        logPollThreads()
         status.set("Open_vSwitch", nil, "cur_cfg", Datum(wantedGlobals.nextCfg))
         publishGlobals()
         flushStatus()
@@ -160,6 +164,16 @@ public final class Switch {
     private func logComplaints(_ complaints: [String]) {
         for complaint in complaints where !knownComplaints.contains(complaint) { log.warning("\(complaint)") }
         knownComplaints = Set(complaints)
+    }
+
+    /// Says how many PMD threads there are, where that has changed.
+    private func logPollThreads() {
+        var counts: [Int: Int] = [:]
+        for thread in datapath.pmdStatistics() { counts[thread.numaNode, default: 0] += 1 }
+        for (node, count) in counts.sorted(by: { $0.key < $1.key }) where pollThreads[node] != count {
+            pollLog.info("There are \(count) pmd threads on numa node \(node)")
+        }
+        pollThreads = counts
     }
 
     // MARK: The whole switch
@@ -182,6 +196,10 @@ public final class Switch {
             log.warning("pmd-cpu-mask names CPUs \(names), which this process may not use: they get no thread")
         }
         settings.pmdCPUs.subtract(unusable)
+        if isFirstApplication || wanted.rxqAssign != globals.rxqAssign || wanted.pmdCores != globals.pmdCores {
+            let name = ReceiveQueueAssignment(rawValue: wanted.rxqAssign) == nil ? "cycles" : wanted.rxqAssign
+            pollLog.info("Performing pmd to rx queue assignment using \(name) algorithm.")
+        }
         settings.assignment = ReceiveQueueAssignment(rawValue: wanted.rxqAssign) ?? .cycles
         settings.isolatesPinnedQueues = wanted.isolatesPinnedQueues
         if let sleep = wanted.pmdSleepMaxMicroseconds { settings.maximumSleepMicroseconds = UInt32(sleep) }

@@ -2,6 +2,7 @@
 
 import DatapathAPI
 import Flow
+import OpenFlow
 import Testing
 
 @testable import Pipeline
@@ -85,5 +86,32 @@ import Testing
         let (first, second) = (TokenRegistry<Int>(numbers: numbers, lingering: 1), TokenRegistry<String>(numbers: numbers, lingering: 1))
         #expect([first.acquire(5), second.acquire("a"), first.acquire(6), first.acquire(5)] == [1, 2, 3, 1])
         #expect(second.description(of: 1) == nil && first.description(of: 3) == 6)
+    }
+}
+
+extension NarrowTests {
+    @Test func aTraceGoesOnWithWhatComesBack() {
+        let rig = Rig()
+        rig.pipeline.matchesWhatIsSet = true
+        _ = try! rig.bridge.apply(try! Rig.modification("in_port=1,actions=output:2,debug_recirc,output:3"))
+        var key = Rig.key("in_port=1,tcp")
+        key[.inPort] = 1
+        #expect(rig.bridge.trace(key).hasSuffix("Datapath actions: 2,recirc(0x1)\n"))
+        key[.recircID] = 1
+        let text = rig.bridge.trace(key)
+        #expect(text.hasPrefix("Flow: recirc_id=0x1,eth,tcp,") && text.hasSuffix("Datapath actions: 3\n"), "\(text)")
+    }
+
+    @Test func accessPortsGetNoSecondTag() {
+        let port = BridgePort(
+            number: OpenFlowPort(1), name: "p", attachment: .datapath(DatapathPort(1)), hardwareAddress: 2, vlanMode: .access, tag: 5)
+        #expect(port.carries(vlan: 5) && !port.carries(vlan: 5, customer: 7))
+    }
+
+    @Test func groupsAndMetersGoWithTheFlowsWhenControllersChange() throws {
+        let rig = Rig()
+        try rig.bridge.apply(GroupMod(command: .add, kind: .all, groupID: 5))
+        rig.bridge.setHasControllers(true)
+        #expect(rig.bridge.groupDescriptions().isEmpty)
     }
 }

@@ -119,7 +119,12 @@ extension SwitchCommands {
                     let number = port.number == .local ? 65534 : port.number.rawValue
                     switch port.attachment {
                     case .datapath(let datapathPort):
-                        text += "    \(port.name) \(number)/\(datapathPort.rawValue): (\(interfaceType(port.name)))\n"
+                        let type = interfaceType(port.name)
+                        var settings = ""
+                        if type == "dummy-pmd", let dummy = theSwitch.dummyPort(port.name) {
+                            settings = ": n_rxq=\(dummy.rxQueueCount), n_txq=\(dummy.txQueueCount), numa_id=\(max(0, dummy.numaNode))"
+                        }
+                        text += "    \(port.name) \(number)/\(datapathPort.rawValue): (\(type)\(settings))\n"
                     case .patch(let peer):
                         text += "    \(port.name) \(number)/none: (patch: peer=\(peer))\n"
                     }

@@ -172,15 +172,18 @@ extension SwitchCommands {
         let placements = datapath.receiveQueuePlacement()
         for thread in datapath.pmdStatistics() where core == nil || thread.cpu == core {
             text += title(thread) + "  isolated : \(thread.isIsolated)\n"
+            let total = Double(thread.busyCycles) + Double(thread.idleCycles) + Double(thread.sleepCycles)
+            // Before the first interval has passed there is nothing to say.
+            let isKnown = total >= 5 * Double(Datapath.cyclesPerSecond)
+            func share(_ percent: Double) -> String { isKnown ? "\(right(fixed(percent, 0), 2)) %" : "NOT AVAIL" }
             var used = 0.0
             for queue in placements where queue.cpu == thread.cpu {
                 text +=
-                    "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)   pmd usage: \(right(fixed(queue.usagePercent, 0), 2)) %\n"
+                    "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)   pmd usage: \(share(queue.usagePercent))\n"
                 used += queue.usagePercent
             }
-            let total = Double(thread.busyCycles) + Double(thread.idleCycles) + Double(thread.sleepCycles)
             let busy = total > 0 ? Double(thread.busyCycles) * 100 / total : 0
-            text += "  overhead: \(right(fixed(max(0, busy - used), 0), 2)) %\n"
+            text += "  overhead: \(share(max(0, busy - used)))\n"
         }
         guard core == nil else { return text }
         let waiting = placements.filter { $0.cpu < 0 }

@@ -118,6 +118,13 @@ public final class Daemon {
         let log = Logger(label: "apusd")
         for note in options.notes { log.info("\(note)") }
         DPDKLog.forward(to: registry)
+        if let nodes = options.dummyNodes {
+            let distinct = Set(nodes).sorted()
+            for node in distinct {
+                registry.log("ovs_numa", .info, "Discovered \(nodes.filter { $0 == node }.count) CPU cores on NUMA node \(node)")
+            }
+            registry.log("ovs_numa", .info, "Discovered \(distinct.count) NUMA nodes and \(nodes.count) CPU cores")
+        }
 
         let directory = options.isOnlyServer ? nil : try RunDirectory(path: options.runDirectory, program: options.program)
         var options = options

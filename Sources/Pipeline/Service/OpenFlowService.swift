@@ -223,12 +223,11 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         connection.settings.missSendLength = config.missSendLength
         if (connection.version ?? .v1_5) <= .v1_2 {
             let bit: UInt32 = 1 << UInt32(PacketInReason.invalidTTL.rawValue)
-            for path in [\AsyncConfig.primary.packetIn, \AsyncConfig.secondary.packetIn] {
-                if config.invalidTTLToController {
-                    connection.settings.asynchronous[keyPath: path] |= bit
-                } else {
-                    connection.settings.asynchronous[keyPath: path] &= ~bit
-                }
+            // It is a primary's wish; a secondary gets no packets for it.
+            if config.invalidTTLToController {
+                connection.settings.asynchronous.primary.packetIn |= bit
+            } else {
+                connection.settings.asynchronous.primary.packetIn &= ~bit
             }
         }
         updateBridgeSettings()
