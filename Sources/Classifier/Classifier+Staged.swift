@@ -54,31 +54,44 @@ extension Classifier {
     /// - Parameters:
     ///   - mask: gets the bits that were looked at.
     ///   - visit: says below which priority further rules are of no interest; nil: all are.
+    /// - Returns: false if there are more rules than can be compared one by one: nothing was visited, and nothing looked at.
     /// - Complexity: O(rules)
+    @discardableResult
     public func forEachStagedMatch(
         _ key: UnsafePointer<FlowKey>, version: UInt64, mask: UnsafeMutablePointer<FlowMask>, _ visit: (ClassifierRule) -> Int32?
-    ) {
+    ) -> Bool {
         var lookup = StagedLookup(self, UnsafeRawPointer(key).assumingMemoryBound(to: UInt64.self), mask)
-        let list = pointer(loadWord(shared, 0))!
-        let count = Int(list.load(as: UInt64.self))
-        var least = Int64.min
-        for index in 0..<count {
-            if list.load(fromByteOffset: 16 + 16 * index, as: Int64.self) <= least { break }
-            let body = pointer(list.load(fromByteOffset: 8 + 16 * index, as: UInt64.self))!
-            for rule in lookup.matches(body, version) {
-                if let limit = visit(rule) { least = max(least, Int64(limit)) }
+        if lookup.isTooLarge { return false }
+        var least = Int32.min
+        for subtable in lookup.subtables where subtable.priority > least {
+            for rule in lookup.matches(subtable, version) {
+                if let limit = visit(rule) { least = max(least, limit) }
             }
         }
+        return true
     }
 }
 
 /// One lookup.
 private struct StagedLookup {
-    private let classifier: Classifier
+    /// The rules of one mask, with their keys spread out.
+    struct Table {
+        var mask = [UInt64](repeating: 0, count: FlowKey.wordCount)
+        var rules: [(rule: ClassifierRule, key: [UInt64])] = []
+        var priority = Int32.min
+        /// The length of the prefix in each field that has one.
+        var prefixLengths = [0, 0, 0, 0]
+    }
+
     private let key: UnsafePointer<UInt64>
     private let looked: UnsafeMutablePointer<UInt64>
     private let order: [TrieField]
-    private var walked: [TrieResult?] = [nil, nil, nil, nil]
+    /// Rules that are compared one by one at most.
+    private static let limit = 2000
+    private(set) var isTooLarge = false
+    /// By falling priority.
+    private(set) var subtables: [Table] = []
+    private var walked: [(lengths: Set<Int>, checkedBits: Int)?] = [nil, nil, nil, nil]
 
     /// The key's bits of each stage.
     private static let stages: [[UInt64]] = {
@@ -109,28 +122,44 @@ private struct StagedLookup {
     }()
 
     init(_ classifier: Classifier, _ key: UnsafePointer<UInt64>, _ mask: UnsafeMutablePointer<FlowMask>) {
-        self.classifier = classifier
         self.key = key
         looked = UnsafeMutableRawPointer(mask).assumingMemoryBound(to: UInt64.self)
         order = classifier.prefixOrder.fields
+        var count = 0
+        classifier.forEachBody { body in
+            if count > StagedLookup.limit { return }
+            let layout = (body + Subtable.layoutOffset).assumingMemoryBound(to: Subtable.Layout.self)
+            var table = Table()
+            for place in 0..<layout.pointee.wordCount { table.mask[Int(layout.pointee.words[place])] |= layout.pointee.bits[place] }
+            Subtable.forEach(body) { rule in
+                count += 1
+                if count > StagedLookup.limit { return }
+                var words = [UInt64](repeating: 0, count: FlowKey.wordCount)
+                for place in 0..<rule.shape.count { words[Int(rule.shape.words[place])] |= rule.keyWords[place] }
+                table.rules.append((rule, words))
+                table.priority = max(table.priority, rule.rank)
+            }
+            for field in TrieField.allCases {
+                let bits = table.mask.withUnsafeBufferPointer { field.load($0.baseAddress!) }
+                let length = min(field.width, (~bits).leadingZeroBitCount)
+                // Bits behind a gap are no prefix.
+                table.prefixLengths[field.rawValue] = length > 0 && bits == UInt128.max << UInt128(128 - length) ? length : 0
+            }
+            subtables.append(table)
+        }
+        isTooLarge = count > StagedLookup.limit
+        subtables.sort { $0.priority > $1.priority }
     }
 
     /// The rules of a subtable that match, by falling priority; notes what was looked at.
-    mutating func matches(_ body: UnsafeMutableRawPointer, _ version: UInt64) -> [ClassifierRule] {
-        let layout = (body + Subtable.layoutOffset).assumingMemoryBound(to: Subtable.Layout.self)
-        var mask = [UInt64](repeating: 0, count: FlowKey.wordCount)
-        for place in 0..<layout.pointee.wordCount { mask[Int(layout.pointee.words[place])] |= layout.pointee.bits[place] }
-        var rules: [(rule: ClassifierRule, key: [UInt64])] = []
-        Subtable.forEach(body) { rule in
-            var words = [UInt64](repeating: 0, count: FlowKey.wordCount)
-            for place in 0..<rule.shape.count { words[Int(rule.shape.words[place])] |= rule.keyWords[place] }
-            rules.append((rule, words))
-        }
+    mutating func matches(_ table: Table, _ version: UInt64) -> [ClassifierRule] {
+        var mask = table.mask
+        var rules = table.rules
         let parts = StagedLookup.stages.map { stage in zip(mask, stage).map { $0 & $1 } }
         let used = (0..<4).filter { stage in parts[stage].contains { $0 != 0 } }
         var seen = [UInt64](repeating: 0, count: FlowKey.wordCount)
         for stage in used {
-            if isExcluded(layout.pointee, stage) {
+            if isExcluded(table, stage) {
                 fold(seen)
                 return []
             }
@@ -142,7 +171,7 @@ private struct StagedLookup {
             }
         }
         let found = rules.filter { $0.rule.isVisible(in: version) }.map(\.rule).sorted { $0.rank > $1.rank }
-        if found.isEmpty { narrowPorts(body, &mask) }
+        if found.isEmpty { narrowPorts(table, &mask) }
         fold(mask)
         return found
     }
@@ -150,18 +179,16 @@ private struct StagedLookup {
     private func fold(_ bits: [UInt64]) { for word in 0..<FlowKey.wordCount { looked[word] |= bits[word] } }
 
     /// Whether a prefix of a stage says that no rule of the subtable can match; notes the bits that say so.
-    private mutating func isExcluded(_ layout: Subtable.Layout, _ stage: Int) -> Bool {
+    private mutating func isExcluded(_ table: Table, _ stage: Int) -> Bool {
         // All prefixes are in the third stage.
-        guard stage == 2, layout.hasPrefixes else { return false }
+        guard stage == 2 else { return false }
         let type = UInt16(truncatingIfNeeded: UInt64(bigEndian: key[0]) >> 16)
         for field in order {
-            let length = field.prefixLength(layout.prefixLengths)
-            if length == 0 { continue }
-            guard type == (field.width == 32 ? 0x0800 : 0x86dd) else { continue }
-            if walked[field.rawValue] == nil {
-                walked[field.rawValue] = classifier.tries[field.rawValue].lookup(field.load(key), width: field.width)
-            }
-            guard let result = walked[field.rawValue], !result.contains(length) else { continue }
+            let length = table.prefixLengths[field.rawValue]
+            guard length > 0, type == (field.width == 32 ? 0x0800 : 0x86dd) else { continue }
+            let result = walked[field.rawValue] ?? walk(field)
+            walked[field.rawValue] = result
+            if result.lengths.contains(length) { continue }
             if result.checkedBits <= length || isLooked(field, result.checkedBits) {
                 field.unwildcard(result.checkedBits, in: looked)
                 return true
@@ -170,25 +197,39 @@ private struct StagedLookup {
         return false
     }
 
-    private func isLooked(_ field: TrieField, _ length: Int) -> Bool {
-        (~field.load(looked)).leadingZeroBitCount >= length
+    /// What a trie of all rules' prefixes says of the packet's address: the lengths of those that it is in, and how many of its
+    /// bits say so.
+    private func walk(_ field: TrieField) -> (lengths: Set<Int>, checkedBits: Int) {
+        let address = field.load(key)
+        var lengths: Set<Int> = []
+        var common = 0
+        var isLeft = false
+        for table in subtables {
+            let length = table.prefixLengths[field.rawValue]
+            if length == 0 { continue }
+            for rule in table.rules {
+                let prefix = rule.key.withUnsafeBufferPointer { field.load($0.baseAddress!) }
+                let own = min(length, (prefix ^ address).leadingZeroBitCount)
+                if own == length { lengths.insert(length) }
+                // At the deepest place, the bit after it counts where some prefix goes another way there.
+                if own > common { (common, isLeft) = (own, own < length) } else if own == common, own < length { isLeft = true }
+            }
+        }
+        return (lengths, min(field.width, common + (isLeft ? 1 : 0)))
     }
 
+    private func isLooked(_ field: TrieField, _ length: Int) -> Bool { (~field.load(looked)).leadingZeroBitCount >= length }
+
     /// Where nothing matches, as many bits of the ports count as show that no rule has them.
-    private func narrowPorts(_ body: UnsafeMutableRawPointer, _ mask: inout [UInt64]) {
+    private func narrowPorts(_ table: Table, _ mask: inout [UInt64]) {
         let word = FlowOffset.tpSrc / 8
         func ports(_ value: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: UInt64(bigEndian: value) >> 32) }
         let counted = ports(mask[word])
         if counted == 0 { return }
         let length = 32 - counted.trailingZeroBitCount
         let own = ports(key[word]) & counted
-        var common = -1
-        Subtable.forEach(body) { rule in
-            for place in 0..<rule.shape.count where Int(rule.shape.words[place]) == word {
-                common = max(common, min(length, (ports(rule.keyWords[place]) & counted ^ own).leadingZeroBitCount))
-            }
-        }
-        guard common >= 0, common < length else { return }
+        let common = table.rules.map { min(length, (ports($0.key[word]) & counted ^ own).leadingZeroBitCount) }.max() ?? length
+        guard common < length else { return }
         let kept = counted & ~(UInt32.max >> UInt32(common + 1))
         mask[word] = mask[word] & ~(UInt64(UInt32.max) << 32).bigEndian | (UInt64(kept) << 32).bigEndian
     }

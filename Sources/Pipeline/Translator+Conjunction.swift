@@ -76,20 +76,24 @@ extension Translator {
 
     /// Visits every rule that matches. What `visit` answers is the priority up to which rules are of no interest any more.
     private func forEachMatch(_ classifier: Classifier, _ visit: (FlowRule) -> Int32?) {
-        if isNarrow {
-            classifier.forEachStagedMatch(key, version: version, mask: lookupMask) { visit(unsafeDowncast($0, to: FlowRule.self)) }
-        } else {
-            classifier.forEachMatch(key, version: version, mask: lookupMask) { _ = visit(unsafeDowncast($0, to: FlowRule.self)) }
+        if isNarrow,
+            classifier.forEachStagedMatch(key, version: version, mask: lookupMask, { visit(unsafeDowncast($0, to: FlowRule.self)) })
+        {
+            return
         }
+        classifier.forEachMatch(key, version: version, mask: lookupMask) { _ = visit(unsafeDowncast($0, to: FlowRule.self)) }
     }
 
     /// The ordinary rule of highest priority, looked for as the field's switches do.
     func lookupStaged(_ classifier: Classifier) -> FlowRule? {
         var best: FlowRule?
-        classifier.forEachStagedMatch(key, version: version, mask: lookupMask) { found in
+        let isDone = classifier.forEachStagedMatch(key, version: version, mask: lookupMask) { found in
             if best == nil || found.rank > best!.rank { best = unsafeDowncast(found, to: FlowRule.self) }
             return best?.rank
         }
-        return best
+        if isDone { return best }
+        return classifier.lookup(key, version: version, mask: lookupMask).map {
+            unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self)
+        }
     }
 }
