@@ -152,7 +152,7 @@ struct Apusd: ParsableCommand {
         if field.isDetached, !Detach.isChild { Glibc.exit(Detach.runInBackground(arguments: CommandLine.arguments)) }
         let directory = environment("OVS_RUNDIR") ?? "/var/run/openvswitch"
         var options = DaemonOptions(
-            runDirectory: directory, databasePath: command.databases[0], logLevel: "info",
+            runDirectory: directory, databasePath: command.databases[0], logLevel: "warn",
             logFile: field.logFile.map { $0.isEmpty ? (environment("OVS_LOGDIR") ?? "/var/log/openvswitch") + "/\(name).log" : $0 },
             dummies: nil)
         options.program = name

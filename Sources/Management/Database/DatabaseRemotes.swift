@@ -171,6 +171,8 @@ final class DatabaseRemotes {
         }
         for problem in problems.subtracting(complaints).sorted() { logger.error("\(problem)") }
         complaints = problems
+        // Rows that are new say at once how they stand. Not from here: this may be in the midst of a commit.
+        loop.timers.schedule(afterMilliseconds: 0) { [weak self] in self?.writeStatus() }
         if mustRetry {
             loop.timers.schedule(afterMilliseconds: DatabaseRemotes.retryMilliseconds) { [weak self] in self?.reconfigure() }
         }
@@ -223,6 +225,7 @@ final class DatabaseRemotes {
 
     /// Tells rows how their remotes stand, where that has changed.
     private func writeStatus() {
+        guard !isClosed else { return }
         for name in names where name.hasPrefix("db:") {
             guard let source = try? column(name), let referenced = source.referenced,
                 let configuration = EmbeddedConfiguration(database, database: source.database.name)
