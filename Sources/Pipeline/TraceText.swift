@@ -101,7 +101,8 @@ enum TraceText {
             guard halves.count == 2, names.contains(String(halves[0])) else { return String(part) }
             let parts = halves[1].split(separator: "/").map(String.init)
             func number(_ text: String) -> Int { text.hasPrefix("0x") ? Int(text.dropFirst(2), radix: 16) ?? 0 : Int(text) ?? 0 }
-            let mask = parts.count > 1 ? number(parts[1]) : 0xff
+            let own = looked.bits[halves[0].hasSuffix("type") ? .icmpType : .icmpCode]
+            let mask = parts.count > 1 ? number(parts[1]) : Int(own)
             let name = halves[0].replacingPrefix("icmpv6_", with: "icmp_")
             return "\(name)=0x\(String(number(parts[0]), radix: 16))/0x\(String(mask, radix: 16))"
         }.joined(separator: ",")

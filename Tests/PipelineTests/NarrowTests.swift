@@ -114,4 +114,13 @@ extension NarrowTests {
         rig.bridge.setHasControllers(true)
         #expect(rig.bridge.groupDescriptions().isEmpty)
     }
+
+    @Test func partsOfATypeAreShownAsParts() {
+        let rig = Rig()
+        rig.pipeline.matchesWhatIsSet = true
+        _ = try! rig.bridge.apply(try! Rig.modification("in_port=1,icmp,icmp_type=8,actions=output:2"))
+        var key = Rig.key("in_port=1,icmp,icmp_type=3")
+        key[.inPort] = 1
+        #expect(rig.bridge.trace(key).contains(",icmp_type=0x0/0xf8\n"), "\(rig.bridge.trace(key))")
+    }
 }

@@ -2,6 +2,7 @@
 
 internal import Datapath
 internal import Glibc
+internal import Switch
 
 extension SwitchCommands {
     func registerThreadCommands(on registry: CommandRegistry) {
@@ -186,7 +187,8 @@ extension SwitchCommands {
             text += "  overhead: \(share(max(0, busy - used)))\n"
         }
         guard core == nil else { return text }
-        let waiting = placements.filter { $0.cpu < 0 }
+        // Devices for tests are polled by whoever has them receive.
+        let waiting = placements.filter { $0.cpu < 0 && theSwitch.dummyPort($0.portName) == nil }
         if !waiting.isEmpty {
             text += "kernel I/O thread:\n"
             for queue in waiting { text += "  port: \(left(queue.portName, 16))  queue-id: \(right(String(queue.queue), 2)) (enabled)\n" }
