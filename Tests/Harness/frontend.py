@@ -20,9 +20,11 @@ GET_INFLIGHT_FD, SET_INFLIGHT_FD = 31, 32
 
 VERSION_1, PROTOCOL_FEATURES = 1 << 32, 1 << 30
 CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6, MRG_RXBUF = 1, 2, 1 << 7, 1 << 8, 1 << 11, 1 << 12, 1 << 15
-INDIRECT, LOG_ALL = 1 << 28, 1 << 26
+INDIRECT, LOG_ALL, PACKED = 1 << 28, 1 << 26, 1 << 34
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
+# Packed rings: a descriptor is available if these two differ, the first being the driver's wrap counter; used if they are equal.
+DESC_AVAIL, DESC_USED = 1 << 7, 1 << 15
 NEED_REPLY = 8
 # The guest's memory: rings first, then buffers. Guest addresses and the front-end's own differ, as in life.
 GUEST, USER = 0x1000000, 0x7F0000000000
@@ -238,6 +240,80 @@ class FrontEnd:
             if time.monotonic() > deadline:
                 raise HarnessError(f"{len(frames)} of {count} frames within {seconds} s")
             time.sleep(0.002)
+        return frames
+
+
+class PackedFrontEnd(FrontEnd):
+    """The same with packed rings (VirtIO 1.2 section 2.8): one table of descriptors, which the two sides go round in turn."""
+
+    def negotiate(self, wanted=None):
+        features = super().negotiate((MRG_RXBUF if wanted is None else wanted) | PACKED)
+        if not features & PACKED:
+            raise HarnessError("the back-end offers no packed rings")
+        return features
+
+    def setup_ring(self, queue, size=None, user=None, call=True, base=0):
+        # both wrap counters begin at one
+        super().setup_ring(queue, size, user, call, base=base | 0x8000)
+        self.available[queue], self.used[queue] = base, base
+        self.heads = getattr(self, "heads", {})
+
+    def flags_at(self, position):
+        """AVAIL and USED as the driver sets them in the round that a position counted from 0 is in."""
+        return DESC_USED if position // self.ring % 2 else DESC_AVAIL
+
+    def place(self, queue, position, address, length, flags, identifier, visible=True):
+        """Writes a descriptor; its flags last, so that the other side sees all of it or nothing."""
+        offset = self.ring_offset(queue) + 16 * (position % self.ring)
+        self.write(offset, struct.pack("<QIH", address & (2**64 - 1), length & 0xFFFFFFFF, identifier & 0xFFFF))
+        self.write(offset + 14, struct.pack("<H", (flags | (self.flags_at(position) if visible else 0)) & 0xFFFF))
+
+    def chain(self, queue, parts, identifier=0):
+        """Makes a chain of (address, length, flags) available: the first descriptor last."""
+        first = self.available[queue]
+        for number in range(len(parts) - 1, -1, -1):
+            address, length, flags = parts[number]
+            self.place(queue, first + number, address, length, flags, identifier)
+        self.available[queue] = first + len(parts)
+
+    def give_room(self, queue, size=2048):
+        index = self.available[queue] % self.ring
+        self.chain(queue, [(GUEST + self.buffer(queue, index), size, DESC_WRITE)], index)
+
+    def transmit(self, frame, header=b"\0" * NET_HEADER, queue=1):
+        index = self.available[queue] % self.ring
+        where = self.buffer(queue, index)
+        self.write(where, header + frame)
+        self.chain(queue, [(GUEST + where, len(header) + len(frame), 0)], index)
+
+    def take_used(self, queue):
+        """The next used descriptor as (identifier, length); None if there is none yet."""
+        position = self.used[queue]
+        offset = self.ring_offset(queue) + 16 * (position % self.ring)
+        _, length, identifier, flags = struct.unpack_from("<QIHH", self.map, offset)
+        wanted = 0 if position // self.ring % 2 else DESC_AVAIL | DESC_USED
+        if flags & (DESC_AVAIL | DESC_USED) != wanted:
+            return None
+        self.used[queue] += 1
+        return identifier, length
+
+    def wait_used(self, queue, count, seconds=5):
+        """Waits until so many buffers of one descriptor each were used since the start."""
+        deadline = time.monotonic() + seconds
+        while self.used[queue] < count:
+            if self.take_used(queue) is None:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.002)
+        return True
+
+    def received(self, queue=0):
+        frames = []
+        while (item := self.take_used(queue)) is not None:
+            where = self.buffer(queue, item[0])
+            data = bytes(self.map[where:where + item[1]])
+            frames.append((data[:NET_HEADER], data[NET_HEADER:]))
+            self.give_room(queue)
         return frames
 
 
