@@ -62,7 +62,7 @@ int cdpdk_device_probe(const char *devargs, uint16_t *port, bool *probed, char *
         return 0;
     }
     if (by_class) {
-        cdpdk_reason(error, error_size, "no probed device matches");
+        cdpdk_reason(error, error_size, "no device that DPDK has probed matches; name those to be probed, as in other_config:dpdk-extra=\"-a 0000:3b:00.0\"");
         return -1;
     }
     cdpdk_log_mark();
@@ -85,6 +85,7 @@ int cdpdk_device_remove(uint16_t port, char *error, size_t error_size) {
     struct rte_eth_dev_info info;
     memset(&info, 0, sizeof info);
     if (!rte_eth_dev_is_valid_port(port)) return 0;
+    cdpdk_port_forget(port);
     if (rte_eth_dev_info_get(port, &info) != 0) info.device = NULL;
     struct rte_device *device = info.device;
     rte_eth_dev_stop(port);
@@ -113,23 +114,15 @@ static uint16_t fit_descriptors(uint16_t wanted, const struct rte_eth_desc_lim *
     return (uint16_t)(n == 0 ? wanted : n);
 }
 
-int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char *error, size_t error_size) {
-    struct rte_eth_dev_info info;
-    memset(&info, 0, sizeof info);
-    int result = rte_eth_dev_info_get(port, &info);
-    if (result != 0) {
-        cdpdk_reason(error, error_size, "device information: %s", strerror(-result));
-        return -1;
-    }
-    cdpdk_log_mark();
-    if (info.nb_rx_queues > 0 || info.nb_tx_queues > 0) rte_eth_dev_stop(port);
-
-    uint16_t rx_queues = config->rx_queues < info.max_rx_queues ? config->rx_queues : info.max_rx_queues;
-    uint16_t tx_queues = config->tx_queues < info.max_tx_queues ? config->tx_queues : info.max_tx_queues;
+/// Sets queues up and starts the device: what `cdpdk_port_start` has decided on.
+static int start_with(
+    uint16_t port, const struct cdpdk_port_config *config, const struct rte_eth_dev_info *info, uint16_t rx_queues, char *error,
+    size_t error_size) {
+    uint16_t tx_queues = config->tx_queues < info->max_tx_queues ? config->tx_queues : info->max_tx_queues;
     struct rte_eth_conf conf;
     memset(&conf, 0, sizeof conf);
     if (rx_queues > 1) {
-        uint64_t functions = (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP) & info.flow_type_rss_offloads;
+        uint64_t functions = (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP) & info->flow_type_rss_offloads;
         if (functions != 0) {
             conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
             conf.rx_adv_conf.rss_conf.rss_hf = functions;
@@ -137,17 +130,18 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
     }
     if (config->mtu != 0 && config->mtu + (uint32_t)RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN > RTE_ETHER_MAX_LEN) {
         uint16_t room = (uint16_t)(rte_pktmbuf_data_room_size(pool_of(config->pool)) - RTE_PKTMBUF_HEADROOM);
-        if (room < config->mtu + 22u && (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER))
+        if (room < config->mtu + 22u && (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER))
             conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
     }
     if (config->mtu != 0) conf.rxmode.mtu = config->mtu;
-    if (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    if (config->lsc_interrupt && (*info->dev_flags & RTE_ETH_DEV_INTR_LSC)) conf.intr_conf.lsc = 1;
+    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     const uint64_t checksums = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
-    if (config->offloads && (info.tx_offload_capa & checksums) == checksums) {
-        conf.txmode.offloads |= checksums | (info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO));
+    if (config->offloads && (info->tx_offload_capa & checksums) == checksums) {
+        conf.txmode.offloads |= checksums | (info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO));
     }
 
-    result = rte_eth_dev_configure(port, rx_queues, tx_queues, &conf);
+    int result = rte_eth_dev_configure(port, rx_queues, tx_queues, &conf);
     if (result != 0 && conf.rxmode.mtu != 0) {
         // a device that cannot be told its MTU here may still take it below, or have a fixed one
         conf.rxmode.mtu = 0;
@@ -158,8 +152,8 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
         reason_from_log(result, error, error_size);
         return -1;
     }
-    uint16_t rx_descriptors = fit_descriptors(config->rx_descriptors, &info.rx_desc_lim);
-    uint16_t tx_descriptors = fit_descriptors(config->tx_descriptors, &info.tx_desc_lim);
+    uint16_t rx_descriptors = fit_descriptors(config->rx_descriptors, &info->rx_desc_lim);
+    uint16_t tx_descriptors = fit_descriptors(config->tx_descriptors, &info->tx_desc_lim);
     result = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx_descriptors, &tx_descriptors);
     if (result != 0) {
         reason_from_log(result, error, error_size);
@@ -167,7 +161,7 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
     }
     int numa = rte_eth_dev_socket_id(port);
     for (uint16_t q = 0; q < tx_queues; q++) {
-        struct rte_eth_txconf tx = info.default_txconf;
+        struct rte_eth_txconf tx = info->default_txconf;
         tx.offloads = conf.txmode.offloads;
         result = rte_eth_tx_queue_setup(port, q, tx_descriptors, (unsigned)numa, &tx);
         if (result != 0) {
@@ -187,6 +181,32 @@ int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char
         reason_from_log(result, error, error_size);
         return -1;
     }
+    return 0;
+}
+
+int cdpdk_port_start(uint16_t port, const struct cdpdk_port_config *config, char *error, size_t error_size) {
+    struct rte_eth_dev_info info;
+    memset(&info, 0, sizeof info);
+    int result = rte_eth_dev_info_get(port, &info);
+    if (result != 0) {
+        cdpdk_reason(error, error_size, "device information: %s", strerror(-result));
+        return -1;
+    }
+    cdpdk_log_mark();
+    if (info.nb_rx_queues > 0 || info.nb_tx_queues > 0) rte_eth_dev_stop(port);
+    cdpdk_port_forget(port);
+
+    uint16_t rx_queues = config->rx_queues < info.max_rx_queues ? config->rx_queues : info.max_rx_queues;
+    if (config->steer_lacp && rx_queues < info.max_rx_queues) {
+        // one more than the spread traffic gets; without a device that obeys, as if nobody had asked
+        if (start_with(port, config, &info, (uint16_t)(rx_queues + 1), error, error_size) == 0 && cdpdk_port_steer_lacp(port, rx_queues) == 0)
+            goto started;
+        rte_eth_dev_stop(port);
+        cdpdk_log_mark();
+    }
+    result = start_with(port, config, &info, rx_queues, error, error_size);
+    if (result != 0) return result;
+started:
     // a virtual device without such a mode receives everything anyway
     rte_eth_promiscuous_enable(port);
     rte_eth_allmulticast_enable(port);
@@ -230,6 +250,8 @@ int cdpdk_port_get_info(uint16_t port, struct cdpdk_port_info *out) {
     out->max_mtu = info.max_mtu;
     out->max_rx_packet_length = info.max_rx_pktlen;
     out->if_index = info.if_index;
+    out->is_representor = (*info.dev_flags & RTE_ETH_DEV_REPRESENTOR) != 0;
+    out->can_interrupt = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
     uint16_t mtu = 0;
     if (rte_eth_dev_get_mtu(port, &mtu) == 0) out->mtu = mtu;
     struct rte_ether_addr mac;

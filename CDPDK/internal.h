@@ -10,3 +10,9 @@ static inline struct rte_mempool *pool_of(const struct cdpdk_mempool *p) { retur
 
 /// Formats a reason, without a newline; nothing if there is no room for one.
 void cdpdk_reason(char *error, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/// Takes back what was asked of a device beyond its queues, before it is stopped or closed.
+void cdpdk_port_forget(uint16_t port);
+/// Sends LACP frames to this queue, the last one, and spreads everything else over those before it. 0, or a negative number if the
+/// device cannot do that: nothing was changed then.
+int cdpdk_port_steer_lacp(uint16_t port, uint16_t queue);

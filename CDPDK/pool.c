@@ -1,8 +1,11 @@
 // Pools of mbufs: in EAL's memory, and on the process heap for test devices.
+#define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <rte_errno.h>
+#include <rte_malloc.h>
 #include <rte_mempool.h>
 #include "internal.h"
 
@@ -116,4 +119,23 @@ uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool) {
 }
 int64_t cdpdk_heap_pool_outstanding(const struct cdpdk_mempool *pool) {
     return (int64_t)__atomic_load_n(&((const struct rte_mempool *)pool)->pool_id, __ATOMIC_RELAXED);
+}
+
+char *cdpdk_pool_describe(struct cdpdk_mempool *pool) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    if (file == NULL) return NULL;
+    rte_mempool_dump(file, pool_of(pool));
+    fclose(file);
+    return text;
+}
+char *cdpdk_heap_describe(void) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    if (file == NULL) return NULL;
+    rte_malloc_dump_stats(file, NULL);
+    fclose(file);
+    return text;
 }

@@ -170,6 +170,10 @@ void cdpdk_pool_free(struct cdpdk_mempool *_Nullable pool);
 uint32_t cdpdk_pool_size(const struct cdpdk_mempool *pool);
 uint32_t cdpdk_pool_available(const struct cdpdk_mempool *pool);
 uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool);
+/// What DPDK tells of a pool: sizes, what is free, what lies in threads' caches. To be freed with `free`; null without memory.
+char *_Nullable cdpdk_pool_describe(struct cdpdk_mempool *pool);
+/// The same of EAL's heaps.
+char *_Nullable cdpdk_heap_describe(void);
 /// Heap mbufs out at the moment, of this heap pool: 0 when everything was given back.
 int64_t cdpdk_heap_pool_outstanding(const struct cdpdk_mempool *pool);
 
@@ -214,6 +218,14 @@ int cdpdk_device_probe(const char *devargs, uint16_t *port, bool *probed, char *
 /// Closes the port and, if none of its siblings is in use, removes the device.
 int cdpdk_device_remove(uint16_t port, char *error, size_t error_size);
 
+/// What a device has said of itself since its port was started.
+#define CDPDK_EVENT_REMOVED 1u ///< it is being pulled, or is gone: close the port
+#define CDPDK_EVENT_RESET 2u   ///< it lost its state: close the port and open it again
+#define CDPDK_EVENT_LINK 4u    ///< its link may have changed (`lsc_interrupt`); the asking clears it
+/// Listens from now on, for all devices. Once, after `cdpdk_eal_init`.
+void cdpdk_events_start(void);
+uint32_t cdpdk_port_events(uint16_t port);
+
 struct cdpdk_port_config {
     uint16_t rx_queues;
     uint16_t tx_queues;
@@ -221,6 +233,8 @@ struct cdpdk_port_config {
     uint16_t tx_descriptors;
     uint16_t mtu;                        ///< 0: leave as it is
     bool offloads;                       ///< let the device finish packets, as far as it can
+    bool lsc_interrupt;                  ///< let it say when its link changes, if it can
+    bool steer_lacp;                     ///< one receive queue more, for LACP frames alone, if the device can do that
     struct cdpdk_mempool *pool;
 };
 struct cdpdk_port_info {
@@ -234,7 +248,8 @@ struct cdpdk_port_info {
     uint16_t min_mtu, max_mtu, mtu;
     uint32_t max_rx_packet_length;
     uint32_t if_index;
-    uint16_t vendor_id, device_id;
+    bool is_representor;
+    bool can_interrupt;                  ///< tell by itself when its link changes
     uint8_t mac[6];
 };
 struct cdpdk_link {
@@ -269,6 +284,13 @@ int cdpdk_port_get_xstats(uint16_t port, struct cdpdk_xstat *_Nullable stats, ui
 int cdpdk_port_set_mtu(uint16_t port, uint16_t mtu, char *error, size_t error_size);
 int cdpdk_port_set_mac(uint16_t port, const uint8_t *mac, char *error, size_t error_size);
 int cdpdk_port_set_promiscuous(uint16_t port, bool on);
+/// Ethernet's pause frames: whether received ones are heeded, whether they are sent. 0, or -1 with a reason.
+int cdpdk_port_set_flow_control(uint16_t port, bool heed, bool send, bool negotiate, char *error, size_t error_size);
+/// 0, or -1 if the device has none.
+int cdpdk_port_get_flow_control(uint16_t port, bool *heed, bool *send);
+/// The queue that LACP frames go to alone; `CDPDK_NO_QUEUE` if there is none.
+uint16_t cdpdk_port_lacp_queue(uint16_t port);
+#define CDPDK_NO_QUEUE UINT16_MAX
 
 /// Up to `n` received packets; the caller owns them.
 CDPDK_HOT uint16_t cdpdk_eth_rx_burst(

@@ -22,6 +22,9 @@ final class DPDKPort: Port {
     private let configuration: NetdevConfiguration
     private let devicePort: UInt16
     private let device: String
+    private let hardware: HardwareOptions
+    /// What the device cannot do of what was asked.
+    private let notes: [String]
     private let pool: MbufPools.Pool
     private let rx: QueueState
     private let tx: QueueState
@@ -33,12 +36,15 @@ final class DPDKPort: Port {
         var address: HardwareAddress
         var link = LinkState()
         var last = PortStatistics()
+        var failure: PortFailure?
     }
 
     /// Devices are probed, started and removed one at a time.
     private static let setup = Mutex(())
     /// Device ports in use, by DPDK's number, and who uses them.
     private static let users = Mutex<[UInt16: String]>([:])
+    /// Devices that ports brought in, by DPDK's name: they go with their last port. What DPDK was started with stays.
+    private static let probedDevices = Mutex<Set<String>>([])
 
     init(_ configuration: NetdevConfiguration) throws(PortError) {
         let name = configuration.name
@@ -46,14 +52,26 @@ final class DPDKPort: Port {
         let devargs = try DPDKPort.device(configuration, receiveQueues: receiveQueues)
         let rxDescriptors = try configuration.descriptorCount("n_rxq_desc")
         let txDescriptors = try configuration.descriptorCount("n_txq_desc")
+        let hardware = try HardwareOptions(configuration)
         try DPDKPort.checkFiles(devargs, port: name)
         try DPDKRuntime.initialize()
+        // DPDK would log two errors, each time that it is tried again
+        let card = PCIDevice(devargs: devargs)
+        if let absence = card?.absence() { throw .device(port: name, device: devargs, reason: absence) }
 
         var number = UInt16.max
         var probed = false
         let found = DPDKPort.setup.withLock { _ in withReason { cdpdk_device_probe(devargs, &number, &probed, $0, $1) } }
-        guard found.result == 0 else { throw .device(port: name, device: devargs, reason: found.reason) }
+        guard found.result == 0 else {
+            throw .device(port: name, device: devargs, reason: card?.problem() ?? found.reason)
+        }
         let port = number
+        if probed {
+            var info = cdpdk_port_info()
+            cdpdk_port_get_info(port, &info)
+            let device = text(of: info.device)
+            DPDKPort.probedDevices.withLock { _ = $0.insert(device) }
+        }
         let other: String? = DPDKPort.users.withLock { users in
             if let user = users[port] { return user }
             users[port] = name
@@ -63,11 +81,14 @@ final class DPDKPort: Port {
 
         do throws(PortError) {
             let pool = try MbufPools.pool(mtu: configuration.mtu, numa: Int(cdpdk_port_numa(port)))
+            // a memif has as many rings as the other side agreed to, which knows nothing of threads: as many as there are for receiving
+            let senders = devargs.hasPrefix("net_memif") ? receiveQueues : configuration.transmitThreads
             var wanted = cdpdk_port_config(
                 rx_queues: UInt16(receiveQueues),
-                tx_queues: UInt16(min(max(configuration.transmitThreads, 1), NetdevLimits.transmitQueues)),
+                tx_queues: UInt16(min(max(senders, 1), NetdevLimits.transmitQueues)),
                 rx_descriptors: UInt16(rxDescriptors), tx_descriptors: UInt16(txDescriptors), mtu: UInt16(configuration.mtu),
-                offloads: configuration.vhost.offersOffloads, pool: pool.pointer)
+                offloads: configuration.vhost.offersOffloads, lsc_interrupt: hardware.interruptsOnLinkChange,
+                steer_lacp: hardware.steersLACP, pool: pool.pointer)
             let started = DPDKPort.setup.withLock { _ in withReason { cdpdk_port_start(port, &wanted, $0, $1) } }
             guard started.result == 0 else { throw .device(port: name, device: devargs, reason: started.reason) }
             if let address = configuration.requestedAddress {
@@ -83,6 +104,9 @@ final class DPDKPort: Port {
             self.name = name
             kind = configuration.kind
             self.configuration = configuration
+            self.hardware = hardware
+            notes = hardware.apply(to: port, info: info)
+            cdpdk_port_get_info(port, &info)
             devicePort = port
             device = devargs
             self.pool = pool
@@ -97,7 +121,7 @@ final class DPDKPort: Port {
             control = Mutex(Control(address: HardwareAddress(bytes: withUnsafeBytes(of: info.mac) { Array($0) })))
         } catch {
             DPDKPort.users.withLock { $0[port] = nil }
-            if probed { DPDKPort.remove(port) }
+            DPDKPort.release(port)
             throw error
         }
         _ = link()
@@ -122,8 +146,18 @@ final class DPDKPort: Port {
         return devargs
     }
 
-    private static func remove(_ port: UInt16) {
-        setup.withLock { _ in _ = withReason { cdpdk_device_remove(port, $0, $1) } }
+    /// Stops a device, and takes it out of DPDK if a port brought it in.
+    private static func release(_ port: UInt16) {
+        var info = cdpdk_port_info()
+        cdpdk_port_get_info(port, &info)
+        let device = text(of: info.device)
+        setup.withLock { _ in
+            guard probedDevices.withLock({ $0.contains(device) }) else {
+                _ = cdpdk_port_stop(port)
+                return
+            }
+            _ = withReason { cdpdk_device_remove(port, $0, $1) }
+        }
     }
 
     /// Says what is wrong with a capture before the driver is asked, which only says that it failed.
@@ -151,6 +185,7 @@ final class DPDKPort: Port {
     func link() -> LinkState {
         control.withLock { control in
             guard control.isOpen else { return control.link }
+            listen(&control)
             var link = cdpdk_link()
             guard cdpdk_port_get_link(devicePort, &link) == 0 else { return control.link }
             var state = LinkState(
@@ -162,6 +197,24 @@ final class DPDKPort: Port {
             }
             control.link = state
             return state
+        }
+    }
+
+    /// What the device has said since it was last asked.
+    private func listen(_ control: inout Control) {
+        let events = cdpdk_port_events(devicePort)
+        guard control.failure == nil else { return }
+        if events & UInt32(CDPDK_EVENT_REMOVED) != 0 {
+            control.failure = .removed(sentence: "the device '\(device)' of port \(name) was taken out of the machine")
+        } else if events & UInt32(CDPDK_EVENT_RESET) != 0 {
+            control.failure = .reset
+        }
+    }
+
+    var failure: PortFailure? {
+        control.withLock { control in
+            if control.isOpen { listen(&control) }
+            return control.failure
         }
     }
 
@@ -218,6 +271,7 @@ final class DPDKPort: Port {
                 "n_txq_desc": String(info.tx_descriptors), "device": text(of: info.device),
             ]
             if info.if_index != 0 { status["if_index"] = String(info.if_index) }
+            status.merge(hardware.status(of: devicePort, queues: rxQueueCount, notes: notes)) { first, _ in first }
             status.merge(offloadStatus(cdpdk_port_offloads(devicePort))) { first, _ in first }
             return status
         }
@@ -235,7 +289,7 @@ final class DPDKPort: Port {
             guard control.isOpen else { return }
             control.isOpen = false
             control.link.isUp = false
-            DPDKPort.remove(devicePort)
+            DPDKPort.release(devicePort)
         }
         DPDKPort.users.withLock { $0[devicePort] = nil }
     }

@@ -49,6 +49,16 @@ public enum DPDKRuntime {
         shared.withLock { if case .running(let status) = $0.state { status } else { nil } }
     }
 
+    /// What DPDK tells of the pools that ports have their buffers from, in its own words; empty if it does not run.
+    public static var poolDescriptions: [String] { status == nil ? [] : MbufPools.descriptions() }
+
+    /// What DPDK tells of its heaps, in its own words; empty if it does not run.
+    public static var heapDescription: String {
+        guard status != nil, let described = cdpdk_heap_describe() else { return "" }
+        defer { free(described) }
+        return String(cString: described)
+    }
+
     /// Initialises DPDK unless it runs. The first failure is final, and is what later calls throw too.
     @discardableResult
     public static func initialize() throws(PortError) -> DPDKStatus {
@@ -92,6 +102,7 @@ public enum DPDKRuntime {
         guard result == 0 else {
             throw .dpdkUnavailable(reason: "\(reason) (arguments: \(made.arguments.dropFirst().joined(separator: " ")))")
         }
+        cdpdk_events_start()
         return DPDKStatus(version: version, arguments: made.arguments, usesHugepages: cdpdk_eal_has_hugepages(), notes: made.notes)
     }
 }

@@ -1,4 +1,5 @@
 internal import CDPDK
+internal import Glibc
 internal import Synchronization
 
 /// The pools of packet buffers: one for each buffer size and NUMA node, shared by all ports, made at first need and kept
@@ -59,6 +60,16 @@ enum MbufPools {
         var count = NetdevLimits.poolMbufs
         while count > NetdevLimits.poolMbufsMinimum && count * (dataRoom + NetdevLimits.mbufOverhead) > freeBytes / 4 * 3 { count /= 2 }
         return count
+    }
+
+    /// What DPDK tells of each pool in its memory, smaller buffers first.
+    static func descriptions() -> [String] {
+        let all = pools.withLock { pools in pools.sorted { ($0.key.dataRoom, $0.key.numa) < ($1.key.dataRoom, $1.key.numa) }.map(\.value) }
+        return all.compactMap { pool in
+            guard let described = cdpdk_pool_describe(pool.pointer) else { return nil }
+            defer { free(described) }
+            return String(cString: described)
+        }
     }
 
     private static func make(_ key: Key) throws(PortError) -> Pool {

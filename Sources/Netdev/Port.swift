@@ -38,12 +38,24 @@ public protocol Port: AnyObject, Sendable {
     /// Takes the device up or down, as a controller's port-mod asks, if it is one that can be.
     func setAdministrativelyUp(_ isUp: Bool)
 
+    /// Why the port can no longer be used and has to be closed; nil as long as it can.
+    var failure: PortFailure? { get }
+
     func close()
 }
 
 extension Port {
     /// Nothing: whoever forwards leaves the port out.
     public func setAdministrativelyUp(_ isUp: Bool) {}
+    public var failure: PortFailure? { nil }
+}
+
+/// What ended a port that was open.
+public enum PortFailure: Sendable, Equatable {
+    /// The device is gone, or shall be given back so that it can go.
+    case removed(sentence: String)
+    /// The device lost its state; opened again, it works.
+    case reset
 }
 
 /// State of a port's link.

@@ -115,6 +115,7 @@ extension Switch {
 
     /// Looks at every port's link and queues, and writes what changed.
     public func refreshLinks() {
+        closeFailed()
         for (bridgeName, running) in bridges {
             for (name, interface) in running.interfaces {
                 guard let netdev = interface.netdev, let number = interface.number else { continue }

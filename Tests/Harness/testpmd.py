@@ -10,13 +10,14 @@ class Testpmd:
     """One testpmd with one virtio-user device a socket.
 
     `server=True`: testpmd makes the socket and the switch connects (dpdkvhostuserclient). `mode` is testpmd's forward
-    mode: txonly and flowgen send, rxonly counts, io and macswap send back what came.
+    mode: txonly and flowgen send, rxonly counts, io and macswap send back what came. `devices` are virtual devices of other kinds.
     """
 
-    def __init__(self, sockets, mode, folder, server=False, core=1, memory=128, queues=1, arguments=(), macs=(), vdev=""):
+    def __init__(self, sockets, mode, folder, server=False, core=1, memory=128, queues=1, arguments=(), macs=(), vdev="", devices=()):
         self.folder = tempfile.mkdtemp(prefix="testpmd-", dir=folder)
         self.sockets, self.mode, self.server, self.core, self.queues = sockets, mode, server, core, queues
         self.memory, self.arguments, self.macs, self.vdev = memory, list(arguments), list(macs), vdev
+        self.devices = list(devices)
         self.child = None
 
     def command(self):
@@ -28,6 +29,8 @@ class Testpmd:
             if index < len(self.macs):
                 device += f",mac={self.macs[index]}"
             words += ["--vdev", device + self.vdev]
+        for device in self.devices:
+            words += ["--vdev", device]
         words += ["--", f"--forward-mode={self.mode}", "--stats-period=1", "--total-num-mbufs=8192", "--nb-cores=1", *self.arguments]
         if self.queues > 1:
             words += [f"--rxq={self.queues}", f"--txq={self.queues}"]

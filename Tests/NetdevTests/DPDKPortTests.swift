@@ -104,6 +104,45 @@ extension DPDKTests {
             second.close()
         }
 
+        /// What only hardware can do: the port works without, and says so.
+        @Test func optionsOfHardwareAreAskedFor() throws {
+            try DPDKFixture.start()
+            func open(_ options: [String: String]) throws -> any Port {
+                let all = ["dpdk-devargs": "net_null10", "n_rxq": "2"].merging(options) { $1 }
+                return try Netdev.open(NetdevConfiguration(name: "card", kind: .dpdk, options: all))
+            }
+            let plain = try open([:])
+            #expect(plain.status()["unsupported"] == nil && plain.status()["rx-steering"] == nil)
+            #expect(plain.failure == nil)
+            plain.close()
+            let port = try open([
+                "rx-flow-ctrl": "true", "dpdk-lsc-interrupt": "true", "rx-steering": "rss+lacp", "dpdk-vf-mac": "52:54:00:00:00:01",
+            ])
+            defer { port.close() }
+            #expect(port.rxQueueCount == 2, "a queue for LACP is taken back if the device does not obey")
+            let said = port.status()["unsupported"] ?? ""
+            for word in ["the device has no such flow control", "dpdk-lsc-interrupt", "no representor"] { #expect(said.contains(word), "\(said)") }
+            #expect(port.status()["rx-steering"] == "unsupported")
+            let error = #expect(throws: PortError.self) { try open(["dpdk-vf-mac": "01:00:00:00:00:00"]) }
+            #expect(error?.description.contains("01:00:00:00:00:00") == true)
+        }
+
+        /// A device by its address; one that DPDK had before any port stays when its port goes.
+        @Test func aDeviceIsFoundByItsAddress() throws {
+            try DPDKFixture.start()
+            let named = try Netdev.open(NetdevConfiguration(name: "named", kind: .dpdk, options: ["dpdk-devargs": "net_null11"]))
+            let address = named.hardwareAddress
+            let error = #expect(throws: PortError.self) {
+                try Netdev.open(NetdevConfiguration(name: "found", kind: .dpdk, options: ["dpdk-devargs": "class=eth,mac=\(address)"]))
+            }
+            #expect(error == .deviceInUse(port: "found", device: "class=eth,mac=\(address)", by: "named"))
+            named.close()
+            let gone = #expect(throws: PortError.self) {
+                try Netdev.open(NetdevConfiguration(name: "found", kind: .dpdk, options: ["dpdk-devargs": "class=eth,mac=\(address)"]))
+            }
+            #expect(gone?.description.contains("no device that DPDK has probed matches") == true, "\(gone?.description ?? "")")
+        }
+
         @Test func mtuWidensTheBuffers() throws {
             try DPDKFixture.start()
             let port = try Netdev.open(

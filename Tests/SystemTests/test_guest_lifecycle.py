@@ -47,6 +47,115 @@ def test_matrix(bridge, folder, testpmd, role, queues, rings):
     assert bridge.daemon.returncode() is None
 
 
+DAEMON_CELLS = CELLS if os.environ.get("APUS_MATRIX") == "all" else [("server", 1, "packed"), ("client", 2, "split")]
+
+
+@pytest.mark.parametrize("role,queues,rings", DAEMON_CELLS, ids=lambda value: str(value))
+def test_matrix_of_the_switch(make_switch, folder, testpmd, role, queues, rings):
+    """What the switch does under a guest's traffic: MTU, bridge, port and daemon change, die and come back. Traffic resumes.
+
+    A guest that listens (the port is the client) connects again by itself, as QEMU does in both roles; virtio-user as the side that
+    connects does not, so there a new guest takes the place of the old one.
+    """
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2"})
+    path = switch.path("v1") if role == "server" else f"{folder}/g1"
+    guest = None
+
+    def add(name):
+        switch.add_bridge(name, secure=True)
+        if role == "server":
+            switch.add_port("v1", "dpdkvhostuser", bridge=name, ofport=1)
+        else:
+            switch.add_port("v1", "dpdkvhostuserclient", bridge=name, ofport=1, vhost_server_path=path)
+        switch.ofctl("add-flow", "in_port=1,actions=in_port", bridge=name)
+
+    def boot():
+        nonlocal guest
+        if guest:
+            guest.kill()
+            if role == "client":
+                os.unlink(path)
+        guest = testpmd(path, "flowgen", server=role == "client", queues=queues, vdev=",packed_vq=1" if rings == "packed" else "")
+        guest.wait_traffic("rx", 2000)
+
+    def resumes():
+        if role == "server":
+            boot()
+        else:
+            guest.wait_traffic("rx", guest.ports()[0]["rx"] + 2000)
+        switch.wait_link("v1")
+
+    add("br0")
+    boot()
+    switch.vsctl("set", "Interface", "v1", "mtu_request=9000")
+    resumes()
+    assert switch.interface("v1")["mtu"] == 9000
+    switch.vsctl("del-port", "v1")
+    switch.add_port("v1", "dpdkvhostuser" if role == "server" else "dpdkvhostuserclient", ofport=1,
+                    **({} if role == "server" else {"vhost_server_path": path}))
+    resumes()
+    switch.vsctl("del-port", "v1")
+    add("br1")
+    resumes()
+    switch.vsctl("del-br", "br1")
+    add("br2")
+    resumes()
+    for end in (switch.kill9, switch.stop):
+        end()
+        switch.start()
+        switch.ofctl("add-flow", "in_port=1,actions=in_port", bridge="br2")
+        resumes()
+    assert switch.daemon.returncode() is None
+
+
+QEMU_CELLS = list(itertools.product(ROLES, (1, 2), RINGS)) if os.environ.get("APUS_MATRIX") == "all" else [("client", 2, "packed")]
+
+
+@pytest.mark.parametrize("role,queues,rings", QEMU_CELLS, ids=lambda value: str(value))
+def test_matrix_of_linux_guests(make_switch, folder, qemu, namespace, role, queues, rings):
+    """A Linux guest and a namespace ping each other; the guest is stopped, killed and started, the daemon killed and restarted."""
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2"})
+    switch.add_bridge(secure=True)
+    outside = namespace("198.18.11.2/24")
+    path = switch.path("v1") if role == "server" else f"{folder}/g1"
+    if role == "server":
+        switch.add_port("v1", "dpdkvhostuser", ofport=1)
+    else:
+        switch.add_port("v1", "dpdkvhostuserclient", ofport=1, vhost_server_path=path)
+    switch.add_port(outside.device, ofport=2)
+    # a guest has as many vectors as it has queues, or none: without them all queues share an interrupt
+    options = {"server": role == "client", "queues": queues, "device": ",packed=on" if rings == "packed" else ""}
+
+    def boot():
+        guest = qemu("vm", [path], ["52:54:00:00:11:01"], **options)
+        guest.address("198.18.11.1/24")
+        return guest
+
+    def talk(seconds=30):
+        switch.ofctl("add-flow", "priority=1,actions=NORMAL")
+        wait_until(lambda: outside.ping("198.18.11.1", 1) == 1, seconds, lambda: f"the guest answers: {switch.interface('v1')['status']}", alive=switch.daemon)
+
+    guest = boot()
+    talk()
+    switch.wait_link("v1")
+    assert ("ring_packed" in switch.interface("v1")["status"]["negotiated"]) == (rings == "packed")
+    guest.qmp("stop")
+    assert outside.ping("198.18.11.1", 1) == 0
+    guest.qmp("cont")
+    talk()
+    switch.kill9()
+    switch.start()
+    talk()
+    switch.vsctl("set", "Interface", "v1", "mtu_request=2000")
+    talk()
+    guest.kill()
+    switch.wait_link("v1", up=False)
+    if role == "client":
+        os.unlink(path)
+    boot()
+    talk()
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_front_ends_that_come_and_go(bridge, folder, role):
     """Guests in a row, each heard; nothing is left of them."""

@@ -44,6 +44,7 @@ struct SwitchCommands {
             return "\(value)\n"
         }
         registerThreadCommands(on: registry)
+        registerDPDKCommands(on: registry)
         registerTrace(on: registry)
         registerQoS(on: registry)
         registry.allowInterruption(by: SwitchCommands.lookingOnly)
