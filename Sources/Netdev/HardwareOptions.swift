@@ -32,7 +32,8 @@ struct HardwareOptions: Equatable {
         if let text = options["dpdk-vf-mac"] {
             guard let address = HardwareAddress(text), !address.isMulticast, address.bits != 0 else {
                 throw .invalidOption(
-                    port: configuration.name, option: "options:dpdk-vf-mac", value: text, valid: "a unicast address such as 52:54:00:00:00:01")
+                    port: configuration.name, option: "options:dpdk-vf-mac", value: text,
+                    valid: "a unicast address such as 52:54:00:00:00:01")
             }
             functionAddress = address
         }

@@ -168,6 +168,23 @@ class FrontEnd:
                 self.give_room(2 * pair)
         return self
 
+    def reconnect(self, connection):
+        """Goes on with another back-end, with the rings as the last one left them when it died: as QEMU does."""
+        self.socket.close()
+        self.socket = connection
+        self.socket.settimeout(5)
+        available, used = dict(self.available), dict(self.used)
+        self.negotiate(self.features & ~(VERSION_1 | PROTOCOL_FEATURES))
+        self.share()
+        for queue in available:
+            self.setup_ring(queue, base=self.place_after_death(queue))
+        self.available, self.used = available, used
+        for queue in available:
+            self.enable(queue)
+
+    def place_after_death(self, queue):
+        return self.used_index(queue)
+
     # Rings. A descriptor's buffer, unless told otherwise, is the one of its number.
 
     def buffer(self, queue, number, size=2048):
@@ -258,6 +275,10 @@ class PackedFrontEnd(FrontEnd):
         self.available[queue], self.used[queue] = base, base
         self.heads = getattr(self, "heads", {})
 
+    def place_after_death(self, queue):
+        # nothing in the ring says it in so many words, and the one who knew is dead: what was said at the beginning
+        return 0
+
     def flags_at(self, position):
         """AVAIL and USED as the driver sets them in the round that a position counted from 0 is in."""
         return DESC_USED if position // self.ring % 2 else DESC_AVAIL
@@ -326,11 +347,14 @@ class Listener:
         self.socket.bind(path)
         self.socket.listen(8)
 
-    def accept(self, seconds=10):
+    def connection(self, seconds=10):
         ready, _, _ = select.select([self.socket], [], [], seconds)
         if not ready:
             raise HarnessError(f"nobody connected to {self.path} within {seconds} s")
-        return FrontEnd(self.path, connection=self.socket.accept()[0])
+        return self.socket.accept()[0]
+
+    def accept(self, seconds=10, kind=FrontEnd):
+        return kind(self.path, connection=self.connection(seconds))
 
     def close(self):
         self.socket.close()

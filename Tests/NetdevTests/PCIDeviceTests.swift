@@ -8,7 +8,9 @@ import Testing
         #expect(PCIDevice(devargs: "0000:3b:00.0")?.address == "0000:3b:00.0")
         #expect(PCIDevice(devargs: "3B:00.1,representor=[0]")?.address == "0000:3b:00.1")
         #expect(PCIDevice(devargs: "pci:1:2:3.7")?.address == "0001:02:03.7")
-        for text in ["net_null0", "class=eth,mac=52:54:00:00:00:01", "3b:00", "3b:00.8", "3b:00.", ":00.0", "00003b:00.0", "3b:g0.0", "", ","] {
+        for text in [
+            "net_null0", "class=eth,mac=52:54:00:00:00:01", "3b:00", "3b:00.8", "3b:00.", ":00.0", "00003b:00.0", "3b:g0.0", "", ",",
+        ] {
             #expect(PCIDevice(devargs: text) == nil, "\(text)")
         }
     }
@@ -44,7 +46,8 @@ import Testing
             let unknown = try problem("99:00.0")
             #expect(
                 unknown
-                    == "this machine has no PCI device 0000:99:00.0; its NICs are 0000:01:00.0, 0000:02:00.0, 0000:03:00.0, 0000:04:00.0, 0000:05:00.0")
+                    == "this machine has no PCI device 0000:99:00.0; its NICs are 0000:01:00.0, 0000:02:00.0, 0000:03:00.0, 0000:04:00.0, 0000:05:00.0"
+            )
             try #expect(problem("01:00.0").hasPrefix("the kernel's driver e1000e holds 0000:01:00.0: bind it to vfio-pci first"))
             try #expect(problem("02:00.0").hasPrefix("no driver of the kernel holds 0000:02:00.0"))
             try #expect(problem("03:00.0").hasPrefix("0000:03:00.0 is in no IOMMU group"))
