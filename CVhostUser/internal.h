@@ -1,6 +1,6 @@
 // What the files of this folder share: the socket, the front-ends that speak on it, and who may touch what.
 //
-//     front-end (QEMU, ...)  <--- front --->  guard.c  <--- back --->  rte_vhost  --- callbacks --->  vhost.c  <--->  PMD threads
+//     front-end (QEMU, ...)  <--- front --->  guard.c, session.c  <--- back --->  rte_vhost  --- callbacks --->  vhost.c  <--->  PMD threads
 //
 // rte_vhost reads all of its sockets with one thread and blocking calls, and trusts what it reads: one half message would
 // stop every guest's control plane. So front-ends never reach it: the guard owns the real sockets, reads whole messages
@@ -43,6 +43,8 @@ struct knowledge {
     } regions[MAX_REGIONS];
     unsigned region_count;
     uint32_t ring_size[MAX_RINGS];
+    uint16_t base[MAX_RINGS];        ///< where it said that the ring goes on
+    bool base_is_new[MAX_RINGS];     ///< it said so after it last gave the ring's addresses
     /// Copies of descriptors: the files that are mapped, with the bytes that must be there, and the guest's call eventfds.
     struct file {
         int fd;
@@ -62,6 +64,17 @@ int message_payload(const struct message *m, char *reason, size_t reason_size);
 bool message_check(struct message *m, struct knowledge *k, char *reason, size_t reason_size);
 void message_clear(struct message *m);
 const char *request_name(uint32_t request);
+
+#define REQUEST_SET_VRING_ADDR 9
+#define REQUEST_SET_VRING_BASE 10
+#define FEATURE_IOMMU (1ull << 33)
+#define FEATURE_PACKED (1ull << 34)
+#define FEATURE_IN_ORDER (1ull << 35)
+
+// resume.c
+/// After a checked message: if it gives the addresses of a packed ring whose place the front-end does not know any more, appends the
+/// message that does. To be called for each message, in their order.
+void resume_append(struct message *m, struct knowledge *k);
 
 /// One direction of a queue pair. The lock word lives in its counters.
 struct queue {
@@ -140,7 +153,7 @@ void cvhost_changed(struct cvhost_socket *s);
 void cvhost_suspend(struct cvhost_socket *s);
 static inline void count_event(struct cvhost_socket *s, unsigned event) { __atomic_fetch_add(&s->events[event], 1, __ATOMIC_RELAXED); }
 
-// guard.c
+// guard.c; what its files share is in guard.h
 /// Starts to listen or to connect. 0, or -1 with the reason.
 int guard_add(struct cvhost_socket *s, char *error, size_t error_size);
 void guard_remove(struct cvhost_socket *s);

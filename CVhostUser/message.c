@@ -61,8 +61,7 @@ static const struct shape {
 
 /// Largest ring of either kind (VirtIO 1.2, sections 2.7 and 2.8).
 #define MAX_RING_SIZE 32768
-#define FEATURE_IOMMU (1ull << 33)
-#define FEATURE_PACKED (1ull << 34)
+_Static_assert(SET_VRING_ADDR == REQUEST_SET_VRING_ADDR && SET_VRING_BASE == REQUEST_SET_VRING_BASE, "resume.c knows them by number");
 
 static uint32_t word32(const struct message *m, unsigned offset) {
     uint32_t v;

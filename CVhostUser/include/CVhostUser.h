@@ -111,4 +111,9 @@ CDPDK_HOT bool cvhost_is_running(const struct cvhost_socket *s);
 struct cdpdk_queue_counters *_Nullable cvhost_rx_counters(struct cvhost_socket *s, uint16_t pair);
 struct cdpdk_queue_counters *_Nullable cvhost_tx_counters(struct cvhost_socket *s, uint16_t pair);
 
+/// Reads a front-end's messages from a socket that does not block, as the guard does, checks them, and drops them instead of handing them
+/// on. Returns how many were let through, or -1 if what was let through is not one valid message after another, which must not
+/// happen. Closes the descriptor. For fuzzers and tests.
+int cvhost_replay(int front);
+
 #pragma clang assume_nonnull end

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 names=("$@")
-((${#names[@]})) || names=(Packet FlowText JSON OVSDB OpenFlow)
+((${#names[@]})) || names=(Packet FlowText JSON OVSDB OpenFlow VhostUser)
 binaries=$(Tests/Fuzz/build.sh "${names[@]}")
 export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
 for name in "${names[@]}"; do

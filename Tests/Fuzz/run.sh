@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-60}
 shift || true
 names=("$@")
-((${#names[@]})) || names=(Packet FlowText JSON OVSDB OpenFlow)
+((${#names[@]})) || names=(Packet FlowText JSON OVSDB OpenFlow VhostUser)
 binaries=$(Tests/Fuzz/build.sh Canary "${names[@]}")
 export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
 

@@ -18,18 +18,18 @@ class Guest:
     `sockets` are the vhost-user sockets of its interfaces. With `server=True` QEMU makes the socket and the switch
     connects (dpdkvhostuserclient), else the switch makes it (dpdkvhostuser). `vectors=0` is INTx; under TCG QEMU 7.2
     crashes with MSI-X on vhost-user, so that is the default there. With `incoming`, a path, it does not boot: it waits there for a
-    machine that migrates (`migrate_to`).
+    machine that migrates (`migrate_to`). With `iommu` it has one, and its driver gives addresses that only the IOMMU knows.
     """
 
     def __init__(self, name, sockets, macs, folder, server=False, accelerator=None, vectors=None, memory=192, queues=1, device="",
-                 incoming=None):
+                 incoming=None, iommu=False):
         self.name, self.sockets, self.macs = name, sockets, macs
         self.folder = tempfile.mkdtemp(prefix=f"{name}-", dir=folder)
         self.server = server
         self.accelerator = accelerator or choose_accelerator()
         self.vectors = vectors if vectors is not None else (None if self.accelerator == "kvm" else 0)
         self.memory, self.queues, self.device = memory, queues, device
-        self.incoming = incoming
+        self.incoming, self.iommu = incoming, iommu
         self.child = None
         self.serial = None
         self.number = 0
@@ -37,11 +37,13 @@ class Guest:
 
     def command(self):
         kernel, initramfs = guest_image.build()
-        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc",
+        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35" if self.iommu else "pc",
                  "-m", str(self.memory), "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on", "-numa", "node,memdev=mem",
-                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off",
+                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off" + (" intel_iommu=on no_timer_check" if self.iommu else ""),
                  "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off",
                  "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
+        if self.iommu:
+            words += ["-device", "intel-iommu,device-iotlb=on"]
         if self.incoming:
             words += ["-incoming", f"unix:{self.incoming}"]
         words += ["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
@@ -49,6 +51,8 @@ class Guest:
             chardev = f"socket,id=char{index},path={path}" + (",server=on,wait=off" if self.server else ",reconnect=1")
             netdev = f"vhost-user,id=net{index},chardev=char{index}" + (f",queues={self.queues}" if self.queues > 1 else "")
             device = f"virtio-net-pci,netdev=net{index},mac={mac},romfile=" + (",mq=on" if self.queues > 1 else "")
+            if self.iommu:
+                device += ",disable-legacy=on,iommu_platform=on,ats=on"
             if self.vectors is not None:
                 device += f",vectors={self.vectors}"
             words += ["-chardev", chardev, "-netdev", netdev, "-device", device + self.device]
@@ -219,7 +223,7 @@ class Host(Guest):
         words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                  "-machine", "q35" + (",kernel-irqchip=split" if self.accelerator == "kvm" else ""), "-m", str(self.memory),
                  "-smp", str(self.cores), "-device", "intel-iommu,intremap=on", "-kernel", kernel, "-initrd", initramfs,
-                 "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off intel_iommu=on",
+                 "-append", "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off intel_iommu=on no_timer_check",
                  "-serial", f"file:{self.folder}/console", "-serial", f"unix:{self.folder}/agent,server=on,wait=off",
                  "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
         words += ["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]

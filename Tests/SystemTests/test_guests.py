@@ -158,3 +158,25 @@ def test_daemon_is_killed_and_the_client_port_guest_goes_on(site):
     # QEMU's side of vm1 reconnects as well (reconnect=1), for the switch listens on the same path again.
     switch.wait_link("vm1")
     site.talk(30)
+
+
+@pytest.mark.apus
+def test_a_guest_behind_an_iommu(make_switch, folder, qemu, namespace):
+    """vhost-iommu-support: the guest's addresses are translated by QEMU, page by page; they come, go, and come again."""
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2", "vhost-iommu-support": "true"})
+    switch.add_bridge(secure=True)
+    switch.ofctl("add-flow", "priority=1,actions=NORMAL")
+    outside = namespace("198.18.13.2/24")
+    switch.add_port(outside.device, ofport=2)
+    switch.add_port("v1", "dpdkvhostuserclient", ofport=1, vhost_server_path=f"{folder}/g1")
+    guest = qemu("vm", [f"{folder}/g1"], ["52:54:00:00:13:01"], server=True, iommu=True)
+    guest.address("198.18.13.1/24")
+    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 30, lambda: f"the guest answers: {switch.interface('v1')['status']}", alive=switch.daemon)
+    switch.wait_link("v1")
+    assert "iommu_platform" in switch.interface("v1")["status"]["negotiated"], switch.interface("v1")["status"]
+    # more buffers than the cache of translations holds at first
+    sent = guest.make_file("/tmp/sent", 4096)
+    assert sent
+    assert outside.ping("198.18.13.1", 20, 0.05) == 20
+    guest.run("ip link set eth0 down; ip link set eth0 up")
+    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 30, "the guest answers again", alive=switch.daemon)
