@@ -81,8 +81,10 @@ final class DPDKPort: Port {
 
         do throws(PortError) {
             let pool = try MbufPools.pool(mtu: configuration.mtu, numa: Int(cdpdk_port_numa(port)))
-            // a memif has as many rings as the other side agreed to, which knows nothing of threads: as many as there are for receiving
-            let senders = devargs.hasPrefix("net_memif") ? receiveQueues : configuration.transmitThreads
+            // a memif has as many rings as the other side agreed to, which knows nothing of threads, and a loop's are received from
+            // one by one: as many as there are for receiving
+            let isPaired = devargs.hasPrefix("net_memif") || devargs.hasPrefix("net_ring")
+            let senders = isPaired ? receiveQueues : configuration.transmitThreads
             var wanted = cdpdk_port_config(
                 rx_queues: UInt16(receiveQueues),
                 tx_queues: UInt16(min(max(senders, 1), NetdevLimits.transmitQueues)),

@@ -136,6 +136,30 @@ func checksumsAreValid(_ bytes: [UInt8]) -> Bool {
         }
     }
 
+    /// The same of headers that are taken off or put on, and of TTLs copied between them: at every length a packet can be cut to.
+    @Test func headersComeAndGoWithinTruncatedPackets() {
+        let memory = Guarded()
+        for (_, original) in Samples.all {
+            for length in 0...original.count {
+                for change in 0..<6 {
+                    let start = UnsafeMutableRawPointer(mutating: memory.place(original.prefix(length)))
+                    (start - 1).storeBytes(of: 0x5a, as: UInt8.self)
+                    var key = FlowKey()
+                    let headers = key.extract(UnsafeRawBufferPointer(start: start, count: length), inPort: 1)
+                    switch change {
+                    case 0: _ = PacketRewriter.popVLAN(packet: start, length: length)
+                    case 1: _ = PacketRewriter.popMPLS(packet: start, length: length, l2Length: Int(headers.l3Offset), etherType: 0x0800)
+                    case 2: _ = PacketRewriter.pbbHeaderLength(start, length, headers)
+                    case 3: _ = PacketRewriter.copyTTL(outwards: true, packet: start, length: length, headers: headers)
+                    case 4: _ = PacketRewriter.copyTTL(outwards: false, packet: start, length: length, headers: headers)
+                    default: _ = PacketRewriter.set(.nwTTL, value: 1, mask: 0xff, packet: start, length: length, headers: headers)
+                    }
+                    #expect((start - 1).load(as: UInt8.self) == 0x5a)
+                }
+            }
+        }
+    }
+
     @Test func udpWithoutChecksumStaysWithout() {
         var bytes = Samples.ipv4(17)
         bytes[40] = 0

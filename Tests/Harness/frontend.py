@@ -39,6 +39,9 @@ def message(request, payload=b"", flags=1, size=None):
 class FrontEnd:
     """One connection. `size` bytes of memory in one memfd; `queues` pairs with rings of `ring` descriptors."""
 
+    # seconds in which the back-end answers
+    patience = 5
+
     def __init__(self, path=None, size=4 << 20, ring=256, connection=None):
         self.path, self.ring = path, ring
         self.memory = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -52,7 +55,7 @@ class FrontEnd:
         if connection is None:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.connect(path)
-        self.socket.settimeout(5)
+        self.socket.settimeout(self.patience)
 
     def __enter__(self):
         return self
@@ -172,7 +175,7 @@ class FrontEnd:
         """Goes on with another back-end, with the rings as the last one left them when it died: as QEMU does."""
         self.socket.close()
         self.socket = connection
-        self.socket.settimeout(5)
+        self.socket.settimeout(self.patience)
         available, used = dict(self.available), dict(self.used)
         self.negotiate(self.features & ~(VERSION_1 | PROTOCOL_FEATURES))
         self.share()

@@ -31,6 +31,9 @@ def find_binaries():
 class Switch:
     """One running switch. `start`, use, `stop`; `kill9` and `start` again on the same directory."""
 
+    # how many times the usual to wait for clients, on a machine that may be busy with something else
+    patience = 1
+
     def __init__(self, kind="apus", binaries=None, directory=None, other_config=None, arguments=(), hugepages=False, memory=512, log_level="info"):
         self.kind = kind
         self.binaries = binaries or (find_binaries() if kind == "apus" else None)
@@ -103,7 +106,7 @@ class Switch:
             if self.kind == "ovs":
                 # Its tap devices are persistent: ended by a signal, it leaves them behind.
                 run(["ovs-appctl", "-t", self.unixctl_socket, "exit", "--cleanup"], env=self.env, check=False)
-            status = self.daemon.stop(20)
+            status = self.daemon.stop(20 * self.patience)
             self.statuses.append(status)
             self.daemon = None
         if self.database_server:
@@ -156,7 +159,8 @@ class Switch:
 
     def vsctl(self, *words, check=True, timeout=20):
         """Debian's ovs-vsctl, which waits for the switch. Returns its output without the last newline; with check=False all of it."""
-        done = run(["ovs-vsctl", f"--timeout={timeout}", f"--db=unix:{self.db_socket}", *words], env=self.env, check=check, timeout=timeout + 10)
+        seconds = timeout * self.patience
+        done = run(["ovs-vsctl", f"--timeout={seconds}", f"--db=unix:{self.db_socket}", *words], env=self.env, check=check, timeout=seconds + 10)
         return done.stdout.rstrip("\n") if check else done
 
     def get(self, table, record, column):
@@ -173,7 +177,7 @@ class Switch:
         if version:
             options = ["-O", version, *options]
         command = ["ovs-ofctl", *options, rest[0], f"unix:{self.path(bridge + '.mgmt')}", *rest[1:]]
-        done = run(command, env=self.env, check=check, timeout=timeout, stdin=stdin)
+        done = run(command, env=self.env, check=check, timeout=timeout * self.patience, stdin=stdin)
         return done.stdout if check else done
 
     def appctl(self, *words, check=True):
@@ -185,7 +189,7 @@ class Switch:
         return done.stdout if check else done
 
     def apusctl(self, *words, check=True, timeout=30):
-        done = run([f"{self.binaries}/apusctl", "--rundir", self.directory, *words], env=self.env, check=check, timeout=timeout)
+        done = run([f"{self.binaries}/apusctl", "--rundir", self.directory, *words], env=self.env, check=check, timeout=timeout * self.patience)
         return done.stdout if check else done
 
     def apusctl_json(self, *words):
