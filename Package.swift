@@ -113,7 +113,7 @@ let package = Package(
 if Context.environment["APUS_FUZZ"] != nil {
     for (name, dependencies) in [
         ("Canary", []), ("Packet", ["Flow"]), ("FlowText", ["Flow"]), ("JSON", ["OVSDB"]), ("OVSDB", ["OVSDB", "Base"]),
-        ("OpenFlow", ["OpenFlow", "Flow", "Base"]), ("VhostUser", ["CVhostUser"]),
+        ("OpenFlow", ["OpenFlow", "Flow", "Base"]), ("VhostUser", ["CVhostUser", "CLinux"]),
     ] as [(String, [Target.Dependency])] {
         package.targets.append(
             .executableTarget(

@@ -2,13 +2,14 @@
 //
 // An input is a series of records: a byte that says which descriptors go along (low half: how many; high half: what), a byte of length,
 // and so many bytes as they are; or, with the length's top bit, a request's number and its payload, for which a header is made.
+import CLinux
 import CVhostUser
 import Glibc
 
 private struct Files {
-    let memory = memfd_create("fuzz", 1)
-    let short = memfd_create("short", 1)
-    let event = eventfd(0, CInt(EFD_NONBLOCK))
+    let memory = Files.temporary()
+    let short = Files.temporary()
+    let event = clinux_eventfd()
     let pipe: CInt
     init() {
         var ends: [CInt] = [0, 0]
@@ -21,6 +22,13 @@ private struct Files {
         for index in 0..<100 { bytes[16 * index + 15] = 0x80 }
         pwrite(memory, bytes, bytes.count, 0)
     }
+    /// A file in memory that has no name any more.
+    static func temporary() -> CInt {
+        var name = Array("/dev/shm/apus-fuzz-XXXXXX".utf8CString)
+        let file = mkstemp(&name)
+        unlink(name)
+        return file
+    }
     func descriptor(_ kind: UInt8) -> CInt {
         switch kind & 3 {
         case 0: memory
@@ -30,7 +38,7 @@ private struct Files {
         }
     }
 }
-nonisolated(unsafe) private let files = Files()
+private let files = Files()
 
 @c(LLVMFuzzerTestOneInput)
 public func fuzz(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
@@ -81,7 +89,7 @@ private func send(_ bytes: [UInt8], _ descriptors: [CInt], by socket: CInt) {
                     message.msg_control = control.baseAddress
                     message.msg_controllen = (size + 7) & ~7
                 }
-                _ = sendmsg(socket, &message, CInt(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue))
+                _ = sendmsg(socket, &message, CInt(MSG_DONTWAIT | MSG_NOSIGNAL))
             }
         }
     }
