@@ -35,6 +35,7 @@ extension Bridge {
         let isKnown = pipeline.withTranslator { translator, topology in
             guard let view = topology.bridges[identifier] else { return false }
             translator.begin(key, pipeline: pipeline, hasSideEffects: true, isPacketOut: true)
+            translator.takePipelineLines(key)
             translator.view = view
             translator.store32(FlowOffset.inPort, inPort.rawValue)
             translator.enter(view)

@@ -211,6 +211,13 @@ final class Translator: @unchecked Sendable {
         store32(FlowOffset.actsetOutput, Translator.unsetPort)
     }
 
+    /// The same as a controller gives them with a packet of its own.
+    func takePipelineLines(_ packet: borrowing FlowKey) {
+        for word in 40..<FlowKey.wordCount { key.pointee.words[word] = packet.words[word] }
+        store32(FlowOffset.actsetOutput, Translator.unsetPort)
+        base.pointee = key.pointee
+    }
+
     /// The whole pipeline of a bridge, from table 0 to the action set.
     func runPipeline(from port: PortView) {
         view = port.bridge

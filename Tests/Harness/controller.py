@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from .openflow import ECHO_REPLY, ECHO_REQUEST, HELLO, message
+from .openflow import ECHO_REPLY, ECHO_REQUEST, HELLO, Messages, message
 from .process import Child, HarnessError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -81,12 +81,12 @@ class Listener:
         self.close()
 
 
-class Controller:
+class Controller(Messages):
     """A controller's end of one connection. Echoes are answered while it waits for something else."""
 
     def __init__(self, peer, version, hello=True, seconds=20, bitmap=None):
         self.socket, self.version, self.seconds = peer, version, seconds
-        self.buffer, self.next_xid = b"", 100
+        self.next_xid = 100
         self.backlog = []
         if hello:
             body = struct.pack("!HHI", 1, 8, bitmap if bitmap is not None else 1 << version)
@@ -113,29 +113,6 @@ class Controller:
             xid = self.next_xid
         self.socket.sendall(message(self.version, kind, xid, body))
         return xid
-
-    def receive(self, seconds=None):
-        """The next message as (version, type, xid, body); None when the other side has closed."""
-        deadline = time.monotonic() + (seconds or self.seconds)
-        while True:
-            if len(self.buffer) >= 8:
-                version, kind, length, xid = struct.unpack_from("!BBHI", self.buffer)
-                if len(self.buffer) >= length:
-                    body, self.buffer = self.buffer[8:length], self.buffer[length:]
-                    return version, kind, xid, body
-            rest = deadline - time.monotonic()
-            if rest <= 0:
-                raise HarnessError(f"no OpenFlow message in time; {len(self.buffer)} bytes so far")
-            self.socket.settimeout(rest)
-            try:
-                data = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            except (ConnectionResetError, ssl.SSLError):
-                return None
-            if not data:
-                return None
-            self.buffer += data
 
     def wait(self, kind, xid=None, seconds=None):
         """The next message of a type (and xid); the others are kept for `take`."""

@@ -1,5 +1,6 @@
 """A bare OpenFlow connection: bytes out, messages in. For what no well-behaved client says."""
 import socket
+import ssl
 import struct
 import time
 
@@ -12,13 +13,41 @@ def message(version, kind, xid, body=b""):
     return struct.pack("!BBHI", version, kind, 8 + len(body), xid) + body
 
 
-class OpenFlow:
+class Messages:
+    """What comes out of `socket`, cut into messages; `seconds` is how long to wait for one."""
+
+    socket, buffer, seconds = None, b"", 10
+
+    def receive(self, seconds=None):
+        """The next message as (version, type, xid, body); None when the other side has closed."""
+        deadline = time.monotonic() + (seconds or self.seconds)
+        while True:
+            if len(self.buffer) >= 8:
+                version, kind, length, xid = struct.unpack_from("!BBHI", self.buffer)
+                if len(self.buffer) >= length:
+                    body, self.buffer = self.buffer[8:length], self.buffer[length:]
+                    return version, kind, xid, body
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                raise HarnessError(f"no OpenFlow message in time; {len(self.buffer)} bytes so far")
+            self.socket.settimeout(rest)
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, ssl.SSLError):
+                return None
+            if not data:
+                return None
+            self.buffer += data
+
+
+class OpenFlow(Messages):
     def __init__(self, path, version=4, hello=True, seconds=10):
         self.version, self.seconds = version, seconds
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(seconds)
         self.socket.connect(path)
-        self.buffer = b""
         if hello:
             self.send(HELLO, 1)
             kind, *_ = self.receive()[1:2]
@@ -36,29 +65,6 @@ class OpenFlow:
 
     def send(self, kind, xid, body=b""):
         self.send_raw(message(self.version, kind, xid, body))
-
-    def receive(self):
-        """The next message as (version, type, xid, body); None when the other side has closed."""
-        deadline = time.monotonic() + self.seconds
-        while True:
-            if len(self.buffer) >= 8:
-                version, kind, length, xid = struct.unpack_from("!BBHI", self.buffer)
-                if len(self.buffer) >= length:
-                    body, self.buffer = self.buffer[8:length], self.buffer[length:]
-                    return version, kind, xid, body
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise HarnessError(f"no OpenFlow message in time; {len(self.buffer)} bytes so far")
-            self.socket.settimeout(remaining)
-            try:
-                data = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            except ConnectionResetError:
-                return None
-            if not data:
-                return None
-            self.buffer += data
 
     def reply(self, xid):
         """The message that answers `xid`; others are skipped, echo requests answered."""

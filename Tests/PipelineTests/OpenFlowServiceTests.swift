@@ -369,6 +369,25 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         #expect(peer.error(.packetOut(PacketOut(bufferID: 3, inPort: .controller, actions: output2, data: frame))) == .brcBufferUnknown)
     }
 
+    @Test func packetOutWithPipelineFields() {
+        let rig = ServiceRig()
+        let peer = rig.peer(.v1_5)
+        let frame: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x12, 0x34] + Array(repeating: 0, count: 46)
+        var match = Match()
+        match.set(.reg3, 7)
+        match.set(.metadata, 9)
+        #expect(peer.error(.flowMod(FlowMod(command: .add, tableID: 0, match: match, actions: output2))) == nil)
+        match.set(.inPort, 1)
+        let out = Message.packetOut(PacketOut(metadata: match, actions: [.output(.table, maxLength: 0)], data: frame))
+        #expect(peer.error(out) == nil)
+        rig.datapath.executed.withLock { #expect($0.map(\.actions) == [[.output(DatapathPort(2))]]) }
+        match.set(.reg3, 8)
+        #expect(peer.error(.packetOut(PacketOut(metadata: match, actions: [.output(.table, maxLength: 0)], data: frame))) == nil)
+        rig.datapath.executed.withLock { #expect($0.last?.actions == [.drop(.tableMiss)]) }
+        match.set(.ethType, 0x800)
+        #expect(peer.error(.packetOut(PacketOut(metadata: match, actions: output2, data: frame))) == .brcPipelineFieldsOnly)
+    }
+
     @Test func silentPeersAreProbedAndGivenUp() {
         let rig = ServiceRig()
         let peer = rig.peer(.v1_3)
