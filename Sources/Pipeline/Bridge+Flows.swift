@@ -92,26 +92,36 @@ extension Bridge {
     ///
     /// Reads one version of the tables, and neither waits for changes nor makes them wait.
     public func flows(matching filter: FlowFilter = FlowFilter()) -> [FlowRule] {
+        var result: [FlowRule] = []
+        forEachFlow(matching: filter) { result.append($0) }
+        return result
+    }
+
+    /// Visits them as `flows` lists them. The callee may keep them.
+    private func forEachFlow(matching filter: FlowFilter, _ visit: (FlowRule) -> Void) {
         pipeline.refreshStatistics()
         let slot = pipeline.epochs.enter()
         defer { pipeline.epochs.leave(slot) }
         let version = publishedVersion.load(ordering: .acquiring)
-        var result: [FlowRule] = []
         let tables = filter.table.map { $0...$0 } ?? 0...UInt8(PipelineLimits.tableCount - 1)
         for table in tables {
             guard let classifier = classifier(table) else { continue }
             classifier.takeUnretainedValue().forEachVisible(at: version, matching: filter.match) { rule in
                 let rule = unsafeDowncast(rule, to: FlowRule.self)
-                if rule.isSelected(by: filter) { result.append(rule) }
+                if rule.isSelected(by: filter) { visit(rule) }
             }
         }
-        return result
     }
 
     /// Sums over the rules that `filter` selects.
     public func aggregate(matching filter: FlowFilter = FlowFilter()) -> (packets: UInt64, bytes: UInt64, flows: Int) {
-        let rules = flows(matching: filter)
-        return (rules.reduce(0) { $0 &+ $1.packetCount }, rules.reduce(0) { $0 &+ $1.byteCount }, rules.count)
+        var sums = (packets: UInt64(0), bytes: UInt64(0), flows: 0)
+        forEachFlow(matching: filter) { rule in
+            sums.packets &+= rule.packetCount
+            sums.bytes &+= rule.byteCount
+            sums.flows += 1
+        }
+        return sums
     }
 
     /// Number of rules in all tables.

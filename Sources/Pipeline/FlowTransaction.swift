@@ -242,6 +242,7 @@ struct FlowTransaction {
         forEachTouched { $1.prepare() }
         publishGroups(&state)
         bridge.publishedVersion.store(version, ordering: .releasing)
+        bridge.pipeline.ruleChanges.wrappingAdd(UInt64(steps.count), ordering: .relaxed)
         var dependencies = DependencySet()
         forEachTouched {
             dependencies.formUnion(.table(bridge: bridge.identifier, table: $0)); $1.settleIfDue()

@@ -91,6 +91,9 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
 
     var attachedDatapath: (any DatapathControl)? { datapath.withLock { $0 } }
 
+    /// See `changedRules`.
+    let ruleChanges = Atomic<UInt64>(0)
+
     /// Makes the datapath hand over what it counted.
     func refreshStatistics() { attachedDatapath?.pushStatistics() }
 
@@ -287,6 +290,9 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
         }
         return settle(atMost: limit)
     }
+
+    /// Rules that were added or removed so far.
+    public var changedRules: UInt64 { ruleChanges.load(ordering: .relaxed) }
 
     /// Frees what nobody looks at any more.
     ///

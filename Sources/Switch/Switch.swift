@@ -79,6 +79,7 @@ public final class Switch {
     /// By interface name: where the round wants it.
     var places: [String: (bridge: WantedBridge, interface: WantedInterface)] = [:]
     private var isStarted = false
+    private var trimmer = HeapTrimmer()
 
     /// - Parameters:
     ///   - configuration: where rows are read and status is written.
@@ -299,7 +300,9 @@ public final class Switch {
         guard isStarted else { return }
         timers.schedule(afterMilliseconds: 1000) { [weak self] in
             guard let self, self.isStarted else { return }
-            if self.pipeline.run(settling: Switch.settledAtOnce) { self.scheduleSettling() }
+            let isLeft = self.pipeline.run(settling: Switch.settledAtOnce)
+            if isLeft { self.scheduleSettling() }
+            if !isLeft, self.trimmer.shouldTrim(self.pipeline.changedRules) { HeapTrimmer.trim() }
             self.scheduleAgeing()
         }
     }

@@ -244,3 +244,66 @@ func stagedLookupsEqualALinearScanAndTheirMasksHold(seed: UInt64) {
         }
     }
 }
+
+@Test func subtablesThatDifferInPortsOnlyShareAGroup() {
+    let pair = Pair()
+    func match(_ source: UInt128?, _ destination: UInt128?) -> Match {
+        var match = Match()
+        match.set(.nwDst, 0x0a00_0000, mask: 0xff00_0000)
+        if let source { match.set(.tcpSrc, source) }
+        if let destination { match.set(.tcpDst, destination) }
+        return match
+    }
+    pair.insert(match(1, nil), priority: 1)
+    pair.insert(match(nil, 2), priority: 2)
+    pair.insert(match(1, 2), priority: 3)
+    pair.insert(match(nil, nil), priority: 0)
+    pair.publish()
+    // Three with ports, and one that has nothing behind L3.
+    #expect(pair.classifier.groups.count == 2 && pair.classifier.subtables.count == 4)
+    var packet = FlowKey()
+    packet[.nwDst] = 0x0a01_0203
+    packet[.tcpSrc] = 1
+    packet[.tcpDst] = 2
+    #expect(pair.lookup(packet).rule?.rank == 3)
+    packet[.tcpSrc] = 7
+    #expect(pair.lookup(packet).rule?.rank == 2)
+    packet[.tcpDst] = 7
+    #expect(pair.lookup(packet).rule?.rank == 0)
+    // The address says that no port matters.
+    packet[.nwDst] = 0x0b01_0203
+    let (rule, mask) = pair.lookup(packet)
+    #expect(rule == nil && mask.bits[.tcpSrc] == 0 && mask.bits[.tcpDst] == 0)
+    // A subtable that empties leaves the group to the others.
+    pair.remove(at: 2)
+    pair.publish()
+    pair.classifier.settle()
+    pair.classifier.settle()
+    packet[.nwDst] = 0x0a01_0203
+    packet[.tcpSrc] = 1
+    packet[.tcpDst] = 2
+    #expect(pair.lookup(packet).rule?.rank == 2 && pair.classifier.subtables.count == 3)
+}
+
+@Test func removedRulesAreFreedASliceAtATime() {
+    let pair = Pair()
+    for number in 0..<1000 as Range<UInt128> {
+        var match = Match()
+        match.set(.nwDst, 0x0a00_0000 + number)
+        pair.insert(match, priority: 1)
+    }
+    pair.publish()
+    for index in (0..<1000).reversed() { pair.classifier.remove(pair.list[index], version: pair.version + 1) }
+    pair.list.removeAll()
+    pair.classifier.prepare()
+    pair.version += 1
+    for left in stride(from: 900, through: 0, by: -100) {
+        pair.classifier.settle(atMost: 100)
+        #expect(pair.classifier.linkedCount == left)
+        var packet = FlowKey()
+        packet[.nwDst] = 0x0a00_0000
+        #expect(pair.lookup(packet).rule == nil)
+    }
+    pair.classifier.settle(atMost: 100)
+    #expect(!pair.classifier.isUnsettled && pair.classifier.groups.isEmpty)
+}

@@ -126,4 +126,49 @@ import Testing
         #expect(statistics.flows == 40 * 64 && statistics.installsRefused == 0)
         #expect(statistics.masks > 1000 && statistics.masks < 1600, "\(statistics)")
     }
+
+    /// With thousands of megaflows that are exact in an address, a rule for one address is compared with one of them, whichever field
+    /// they differ in, and whatever came and went.
+    @Test(arguments: [true, false]) func changesOfOneAddressAreComparedWithFewMegaflows(isSource: Bool) throws {
+        let bench = try Bench(ports: 2)
+        defer { bench.close() }
+        bench.translator.change { state in
+            state.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])]
+            state.rewrittenWords = 0
+            state.extraMask.add(.ethType)
+            state.extraMask.add(.nwSrc)
+            state.extraMask.add(.nwDst)
+        }
+        func frame(_ number: Int) -> [UInt8] {
+            let address = 0x0a00_0000 + UInt32(number)
+            return Frames.ip(src: isSource ? address : 1, dst: isSource ? 1 : address, sport: 3, dport: 4)
+        }
+        let total = 3000
+        for start in stride(from: 0, to: total, by: 250) {
+            for number in start..<start + 250 { bench.ports[1]!.inject(frame(number)) }
+            bench.run()
+        }
+        let table = bench.datapath.table
+        table.withLock {
+            for entry in stride(from: UInt32(1), to: UInt32(total), by: 3) where table.isAlive(entry) { table.removeLocked(entry) }
+        }
+        let left = bench.datapath.flowTableStatistics().flows
+        #expect(left < total && left >= total * 2 / 3 - 1)
+        var compared = 0
+        var stale = 0
+        for number in 0..<total {
+            var match = CompactMatch()
+            match.set(.ethType, 0x0800)
+            match.set(isSource ? .nwSrc : .nwDst, 0x0a00_0000 + UInt128(number))
+            let change = TableChange(slots: .all, match: match, inPort: nil)
+            compared += table.noteChanges([change], versions: bench.translator.versions)
+            table.invalidate([change])
+        }
+        // Each of them once; and all of them are stale then.
+        #expect(compared == left)
+        table.withLock {
+            for entry in UInt32(1)..<table.nextUnused where table.isAlive(entry) && !table.isCurrent(entry) { stale += 1 }
+        }
+        #expect(stale == left)
+    }
 }

@@ -28,6 +28,8 @@ final class RuleTranslator: PacketTranslator {
         var translations = 0
         var isCacheable = true
         var extraMask = FlowMask()
+        /// As `Translation.rewrittenWords`: by default nothing may be compared.
+        var rewrittenWords = UInt64.max
     }
 
     let versions = DependencyVersions()
@@ -68,6 +70,7 @@ final class RuleTranslator: PacketTranslator {
             translation.mask = mask
             translation.mask.formUnion(state.extraMask)
             translation.isCacheable = state.isCacheable
+            translation.rewrittenWords = state.rewrittenWords
             if let rule { translation.effects = Effects(rule: rule.id) }
         }
     }

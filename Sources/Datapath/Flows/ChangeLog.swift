@@ -98,64 +98,69 @@ struct ChangeProbe {
 
 extension FlowTable {
     /// Entries that are looked at in one piece, with the lock held.
-    private static let slice: UInt32 = 2048
+    private static let slice = 2048
 
     /// Notes changes, and says how many comparisons it takes to find the megaflows that they concern.
     func noteChanges(_ changes: [TableChange], versions: DependencyVersions) -> Int {
         withLock {
             for change in changes { self.changes.append(change, number: versions.advanceTableSequence()) }
-            let requirements = changes.map { MaskSummary.Requirement($0) }
             var comparisons = 0
-            for subtable in subtables {
-                guard let subtable, subtable.flows > 0 else { continue }
-                for index in requirements.indices where !subtable.summary.excludes(requirements[index]) { comparisons += subtable.flows }
+            var scans = false
+            for change in changes {
+                let requirement = MaskSummary.Requirement(change)
+                for subtable in subtables {
+                    guard let subtable, subtable.flows > 0, !subtable.summary.excludes(requirement) else { continue }
+                    if let list = subtable.summary.list(requirement), list.count <= FlowTable.slice {
+                        comparisons += list.count
+                    } else {
+                        comparisons += subtable.flows
+                        scans = true
+                    }
+                }
             }
-            return comparisons == 0 ? 0 : comparisons + Int(nextUnused)
+            return scans ? comparisons + Int(nextUnused) : comparisons
         }
     }
 
-    /// Marks the megaflows that changes, which are noted, concern. The maintenance lock need not be held: an entry that is
-    /// replaced or installed meanwhile is compared when it comes.
+    /// Marks the megaflows that changes (64 at most), which are noted, concern. The maintenance lock need not be held: an entry
+    /// that is replaced or installed meanwhile is compared when it comes.
     func invalidate(_ changes: [TableChange]) {
         let requirements = changes.map { MaskSummary.Requirement($0) }
+        // By mask number, the changes that its lists have settled already.
+        var settled: [UInt32: UInt64] = [:]
+        guard withLock({ followLists(changes, requirements, &settled) }) else { return }
         // By mask number, made when a mask is first met.
         var probes: [UInt32: [ChangeProbe]] = [:]
         var generation = 0
         var first: UInt32 = 1
         while true {
             let isDone = withLock {
-                // A number may be another mask's by now.
+                // A number may be another mask's by now. Its megaflows are newer than the changes.
                 if generation != maskGeneration {
                     generation = maskGeneration
                     probes.removeAll()
                 }
-                let end = min(nextUnused, first &+ FlowTable.slice)
+                let end = min(nextUnused, first &+ UInt32(FlowTable.slice))
                 var entry = first
                 var latestMask: UInt32 = 0
                 var latest: [ChangeProbe] = []
                 while entry < end {
-                    let memory = FlowReader.entry(shared, entry)
                     let number = entry
+                    let memory = FlowReader.entry(shared, number)
                     entry += 1
-                    let checked = memory.atomicWord(FlowLayout.checked)
-                    if checked.pointee.load(ordering: .relaxed) == 0 { continue }
+                    if memory.atomicWord(FlowLayout.checked).pointee.load(ordering: .relaxed) == 0 { continue }
                     let mask = memory.load(fromByteOffset: FlowLayout.mask, as: UInt32.self)
                     if mask != latestMask {
                         latestMask = mask
                         if let known = probes[mask] {
                             latest = known
                         } else {
-                            latest = probesOf(mask, changes, requirements)
+                            latest = probesOf(mask, changes, requirements, settled[mask] ?? 0)
                             probes[mask] = latest
                         }
                     }
-                    if latest.isEmpty { continue }
-                    let port = UInt32(bigEndian: memory.load(fromByteOffset: FlowOffset.datapathInPort, as: UInt32.self))
-                    for index in latest.indices
-                    where latest[index].dependsOnIt(memory)
-                        && latest[index].concerns(memory, port: port, rewritten: self.changes.rewrittenWords(number))
-                    {
-                        mark(checked)
+                    for probe in latest where isConcerned(number, memory, probe) {
+                        mark(memory.atomicWord(FlowLayout.checked))
                         break
                     }
                 }
@@ -166,10 +171,45 @@ extension FlowTable {
         }
     }
 
-    /// The changes that may concern some megaflow of a mask. Locked.
-    private func probesOf(_ number: UInt32, _ changes: [TableChange], _ requirements: [MaskSummary.Requirement]) -> [ChangeProbe] {
-        guard let subtable = subtables[Int(number)] else { return changes.map { ChangeProbe($0, mask: FlowMask()) } }
-        return changes.indices.filter { !subtable.summary.excludes(requirements[$0]) }.map { ChangeProbe(changes[$0], mask: subtable.mask) }
+    /// Compares changes with the megaflows of a list, where a mask has a short one for them, and notes that. Locked. False if
+    /// nothing else is left to be compared.
+    private func followLists(
+        _ changes: [TableChange], _ requirements: [MaskSummary.Requirement], _ settled: inout [UInt32: UInt64]
+    ) -> Bool {
+        var isLeft = false
+        for number in subtables.indices {
+            guard let subtable = subtables[number], subtable.flows > 0 else { continue }
+            for index in changes.indices where !subtable.summary.excludes(requirements[index]) {
+                guard let list = subtable.summary.list(requirements[index]), list.count <= FlowTable.slice else {
+                    isLeft = true
+                    continue
+                }
+                settled[UInt32(number), default: 0] |= 1 << UInt64(index)
+                let probe = ChangeProbe(changes[index], mask: subtable.mask)
+                var entry = list.first
+                while entry != 0 {
+                    let memory = FlowReader.entry(shared, entry)
+                    if isConcerned(entry, memory, probe) { mark(memory.atomicWord(FlowLayout.checked)) }
+                    entry = links.get(entry).next
+                }
+            }
+        }
+        return isLeft
+    }
+
+    @inline(__always)
+    private func isConcerned(_ entry: UInt32, _ memory: UnsafeMutableRawPointer, _ probe: ChangeProbe) -> Bool {
+        let port = UInt32(bigEndian: memory.load(fromByteOffset: FlowOffset.datapathInPort, as: UInt32.self))
+        return probe.dependsOnIt(memory) && probe.concerns(memory, port: port, rewritten: changes.rewrittenWords(entry))
+    }
+
+    /// The changes that may concern some megaflow of a mask and are not settled. Locked.
+    private func probesOf(
+        _ number: UInt32, _ changes: [TableChange], _ requirements: [MaskSummary.Requirement], _ settled: UInt64
+    ) -> [ChangeProbe] {
+        let open = changes.indices.filter { settled >> UInt64($0) & 1 == 0 }
+        guard let subtable = subtables[Int(number)] else { return open.map { ChangeProbe(changes[$0], mask: FlowMask()) } }
+        return open.filter { !subtable.summary.excludes(requirements[$0]) }.map { ChangeProbe(changes[$0], mask: subtable.mask) }
     }
 
     /// Makes a megaflow stale, unless it is gone.

@@ -38,14 +38,14 @@ final class FlowTable: @unchecked Sendable {
         var buckets = 0
         let summary: MaskSummary
 
-        init(mask: FlowMask, buckets: Int) {
+        init(mask: FlowMask, buckets: Int, links: EntryLinks, shared: UnsafePointer<SharedState>) {
             self.mask = mask
             self.buckets = buckets
-            summary = MaskSummary(mask)
+            summary = MaskSummary(mask, links: links, shared: shared)
         }
     }
 
-    private struct PortUse {
+    struct PortUse {
         var subtable: UInt32
         var flows = 0
         var summary: UInt64 = 0
@@ -54,7 +54,7 @@ final class FlowTable: @unchecked Sendable {
     }
 
     /// A port's first few megaflows, and how many there are in all.
-    private struct DirectEntries {
+    struct DirectEntries {
         var flows = 0
         var slots = InlineArray<4, UInt32>(repeating: 0)
 
@@ -83,15 +83,17 @@ final class FlowTable: @unchecked Sendable {
     private(set) var maskGeneration = 1
     /// The latest changes of single rules.
     var changes = ChangeLog()
+    /// Of the summaries' lists.
+    let links = EntryLinks()
     private var free: [UInt32] = []
     private(set) var nextUnused: UInt32 = 1
     private(set) var flowCount = 0
     var subtables: [Subtable?] = [nil]
     private var freeSubtables: [UInt32] = []
     private var subtablesByHash: [UInt64: [UInt32]] = [:]
-    private var uses: [UInt32: [PortUse]] = [:]
+    var uses: [UInt32: [PortUse]] = [:]
     /// By port: all its megaflows, as long as they are few.
-    private var directs: [UInt32: DirectEntries] = [:]
+    var directs: [UInt32: DirectEntries] = [:]
     private var removed: [Removed] = []
     var retired: [UnsafeMutableRawPointer] = []
     private var retiredSubtables: [UInt32] = []
@@ -133,6 +135,7 @@ final class FlowTable: @unchecked Sendable {
         retired.forEach { $0.deallocate() }
         recordRegion.unmap()
         changes.deallocate()
+        links.deallocate()
         UnsafeMutableRawPointer(lockWord).deallocate()
         afterDeinit()
     }
@@ -373,7 +376,7 @@ final class FlowTable: @unchecked Sendable {
         records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
         // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
         changes.note(entry, translation)
-        subtables[Int(subtable)]?.summary.count(memory, rewritten: translation.rewrittenWords, 1)
+        subtables[Int(subtable)]?.summary.count(entry, rewritten: translation.rewrittenWords, 1)
         let isConcerned = changes.hasConcerned(entry, mask: match.mask, port: port, translation, shared)
         memory.atomicWord(FlowLayout.checked).pointee.store(
             isConcerned ? FlowLayout.stale : max(translation.sequence, 1), ordering: .releasing)
@@ -386,7 +389,7 @@ final class FlowTable: @unchecked Sendable {
 
     private func noteRemoved(_ entry: UInt32, successor: UInt32) {
         let summary = subtables[Int(entrySubtable(entry))]?.summary
-        summary?.count(FlowReader.entry(shared, entry), rewritten: changes.rewrittenWords(entry), -1)
+        summary?.count(entry, rewritten: changes.rewrittenWords(entry), -1)
         FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.store(0, ordering: .releasing)
         removed.append(Removed(entry: entry, successor: successor))
     }
@@ -466,7 +469,7 @@ final class FlowTable: @unchecked Sendable {
             return nil
         }
         maskGeneration += 1
-        subtables[Int(number)] = Subtable(mask: mask, buckets: 4)
+        subtables[Int(number)] = Subtable(mask: mask, buckets: 4, links: links, shared: shared)
         subtablesByHash[hashOfMask(mask), default: []].append(number)
         let memory = FlowReader.subtable(shared, number)
         let words = memory.assumingMemoryBound(to: UInt64.self)
@@ -499,258 +502,5 @@ final class FlowTable: @unchecked Sendable {
 
     func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? {
         FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
-    }
-
-    // MARK: Slots
-
-    private func entrySubtable(_ entry: UInt32) -> UInt32 {
-        FlowReader.entry(shared, entry).load(fromByteOffset: FlowLayout.mask, as: UInt32.self)
-    }
-
-    /// The hash under which an entry is filed: of its own key, which is masked already.
-    func hash(of entry: UInt32, _ subtable: UInt32) -> UInt64 {
-        let memory = FlowReader.entry(shared, entry)
-        let mask = FlowReader.subtable(shared, subtable)
-        let lines = mask.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
-        guard lines & 0x1e != 0, let record = record(entry), let further = record.keyExtension else {
-            return FlowReader.hash(shared, memory, 1, mask, 1)
-        }
-        return withUnsafeTemporaryAllocation(byteCount: FlowLayout.keyBytes, alignment: 64) { buffer in
-            buffer.baseAddress!.copyMemory(from: memory, byteCount: 64)
-            (buffer.baseAddress! + 64).copyMemory(from: further, byteCount: 256)
-            return FlowReader.hash(shared, buffer.baseAddress!, 0x1f, mask, lines)
-        }
-    }
-
-    private func hasSameKey(_ left: UInt32, _ right: UInt32) -> Bool {
-        guard let leftRecord = record(left), let rightRecord = record(right) else { return false }
-        return memcmp(FlowReader.entry(shared, left), FlowReader.entry(shared, right), 64) == 0
-            && (leftRecord.keyExtension == nil || memcmp(leftRecord.keyExtension!, rightRecord.keyExtension!, 256) == 0)
-    }
-
-    /// The slot of an entry in a bucket table, and whether it lies in its alternate bucket.
-    static func slot(
-        in table: UnsafeMutableRawPointer, of entry: UInt32, _ hash: UInt64
-    ) -> (word: AtomicWord, first: UnsafeMutableRawPointer, isAlternate: Bool)? {
-        let tag = UInt32(truncatingIfNeeded: hash >> 32)
-        let wanted = UInt64(tag) << 32 | UInt64(entry)
-        let mask = table.load(as: UInt64.self)
-        let first = FlowReader.bucket(table, hash)
-        let other = table + FlowLayout.tableHeader + Int(FlowReader.alternateIndex(hash & mask, tag, mask)) * 64
-        for (bucket, isAlternate) in [(first, false), (other, true)] {
-            for slot in 0..<FlowLayout.slotsPerBucket {
-                let word = bucket.atomicWord(slot * 8)
-                if word.pointee.load(ordering: .relaxed) == wanted { return (word, first, isAlternate) }
-            }
-        }
-        return nil
-    }
-
-    /// The bucket tables an entry's slot may be in: the readers', and the one that is being filled.
-    private func tables(_ number: UInt32) -> [UnsafeMutableRawPointer] {
-        guard let table = bucketTable(number) else { return [] }
-        guard let migration, migration.subtable == number else { return [table] }
-        return [table, migration.table]
-    }
-
-    private func replaceSlot(_ old: UInt32, with new: UInt32) {
-        let subtable = entrySubtable(old)
-        let hash = hash(of: old, subtable)
-        for table in tables(subtable) {
-            guard let place = FlowTable.slot(in: table, of: old, hash) else { continue }
-            let word = place.word.pointee.load(ordering: .relaxed)
-            place.word.pointee.store(word & 0xffff_ffff_0000_0000 | UInt64(new), ordering: .releasing)
-        }
-    }
-
-    private func clearSlot(_ entry: UInt32) {
-        let subtable = entrySubtable(entry)
-        let hash = hash(of: entry, subtable)
-        for table in tables(subtable) { FlowTable.clear(table, entry, hash) }
-    }
-
-    private static func clear(_ table: UnsafeMutableRawPointer, _ entry: UInt32, _ hash: UInt64) {
-        guard let place = slot(in: table, of: entry, hash) else { return }
-        place.word.pointee.store(0, ordering: .releasing)
-        if place.isAlternate {
-            let spills = place.first.atomicWord(56)
-            spills.pointee.store(spills.pointee.load(ordering: .relaxed) &- 1, ordering: .releasing)
-        }
-    }
-
-    private func insertSlot(_ entry: UInt32, subtable number: UInt32) -> Bool {
-        guard let table = bucketTable(number) else { return false }
-        let (buckets, flows) = (subtables[Int(number)]!.buckets, subtables[Int(number)]!.flows)
-        if !growsAtOnce, buckets >= DatapathLimits.bucketsGrownAtOnce {
-            // Maintenance fills a larger table, a slice at a time; meanwhile this one has room for as much again.
-            if flows + 1 > buckets * 3 { requestGrowth(number) }
-            let hash = hash(of: entry, number)
-            guard FlowTable.place(table, hash, entry) else {
-                requestGrowth(number)
-                return false
-            }
-            if let migration, migration.subtable == number, !FlowTable.place(migration.table, hash, entry) { abandonMigration() }
-        } else {
-            guard insertGrowing(entry, number, table) else { return false }
-        }
-        subtables[Int(number)]!.flows += 1
-        return true
-    }
-
-    /// Inserts into a small bucket table, which grows at once if it has to.
-    private func insertGrowing(_ entry: UInt32, _ number: UInt32, _ start: UnsafeMutableRawPointer) -> Bool {
-        var table = start
-        if subtables[Int(number)]!.flows + 1 > subtables[Int(number)]!.buckets * 4 {
-            guard let grown = grow(number, table) else { return false }
-            table = grown
-        }
-        let hash = hash(of: entry, number)
-        while !FlowTable.place(table, hash, entry) {
-            // Both buckets are full. Beyond 64 times the room its flows need, more room does not help: refuse.
-            guard subtables[Int(number)]!.buckets < 64 * (subtables[Int(number)]!.flows + 1), let grown = grow(number, table) else {
-                return false
-            }
-            table = grown
-        }
-        return true
-    }
-
-    private func requestGrowth(_ number: UInt32) {
-        if migration?.subtable != number, !growing.contains(number) { growing.append(number) }
-    }
-
-    /// Puts an entry into one of its two buckets.
-    static func place(_ table: UnsafeMutableRawPointer, _ hash: UInt64, _ entry: UInt32) -> Bool {
-        let tag = UInt32(truncatingIfNeeded: hash >> 32)
-        let word = UInt64(tag) << 32 | UInt64(entry)
-        let mask = table.load(as: UInt64.self)
-        let first = FlowReader.bucket(table, hash)
-        for slot in 0..<FlowLayout.slotsPerBucket where first.atomicWord(slot * 8).pointee.load(ordering: .relaxed) == 0 {
-            first.atomicWord(slot * 8).pointee.store(word, ordering: .releasing)
-            return true
-        }
-        let other = table + FlowLayout.tableHeader + Int(FlowReader.alternateIndex(hash & mask, tag, mask)) * 64
-        if other == first { return false }
-        for slot in 0..<FlowLayout.slotsPerBucket where other.atomicWord(slot * 8).pointee.load(ordering: .relaxed) == 0 {
-            // Readers look there only if the first bucket says so: say it first.
-            let spills = first.atomicWord(56)
-            spills.pointee.store(spills.pointee.load(ordering: .relaxed) &+ 1, ordering: .releasing)
-            other.atomicWord(slot * 8).pointee.store(word, ordering: .releasing)
-            return true
-        }
-        return false
-    }
-
-    /// A larger bucket table with the same content, published. Nil if even that has no room for it.
-    private func grow(_ number: UInt32, _ old: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-        var buckets = subtables[Int(number)]!.buckets
-        let oldBuckets = buckets
-        attempts: for _ in 0..<8 {
-            buckets *= 4
-            let table = FlowTable.makeBuckets(buckets)
-            for bucket in 0..<oldBuckets {
-                for slot in 0..<FlowLayout.slotsPerBucket {
-                    let word = old.atomicWord(FlowLayout.tableHeader + bucket * 64 + slot * 8).pointee.load(ordering: .relaxed)
-                    if word == 0 { continue }
-                    let entry = UInt32(truncatingIfNeeded: word)
-                    if !FlowTable.place(table, hash(of: entry, number), entry) {
-                        table.deallocate()
-                        continue attempts
-                    }
-                }
-            }
-            subtables[Int(number)]!.buckets = buckets
-            FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.store(table, ordering: .releasing)
-            retired.append(old)
-            return table
-        }
-        return nil
-    }
-
-    // MARK: Port lists
-
-    private func addUse(_ port: UInt32, _ subtable: UInt32, _ entry: UInt32) {
-        let mask = subtables[Int(subtable)]!.mask
-        let knowsProtocol = mask.bits.load(at: FlowOffset.nwProto, count: 1) == 0xff
-        let bit = knowsProtocol ? FlowReader.summaryBit(FlowReader.entry(shared, entry)) : UInt64.max
-        if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) {
-            uses[port]![position].flows += 1
-            if uses[port]![position].summary & bit != bit {
-                uses[port]![position].summary |= bit
-                let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)!
-                let place = list + FlowLayout.listEntries + position * FlowLayout.listEntryBytes
-                place.atomicWord(8).pointee.store(uses[port]![position].summary, ordering: .releasing)
-            }
-        } else {
-            uses[port, default: []].append(PortUse(subtable: subtable, flows: 1, summary: bit))
-            publishList(port)
-        }
-    }
-
-    /// A port's megaflow came (`old` 0), went (`new` 0) or was replaced.
-    private func changeDirect(_ port: UInt32, _ old: UInt32, _ new: UInt32) {
-        var direct = directs[port] ?? DirectEntries()
-        direct.flows += (new == 0 ? 0 : 1) - (old == 0 ? 0 : 1)
-        direct.exchange(old, new)
-        directs[port] = direct.flows == 0 ? nil : direct
-        if let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed) { publish(direct, list) }
-    }
-
-    /// Readers take an entry that is gone already for none, and look elsewhere for one that is not there yet.
-    private func publish(_ direct: DirectEntries, _ list: UnsafeMutableRawPointer) {
-        let (first, second) = (list.atomicWord(FlowLayout.listDirect), list.atomicWord(FlowLayout.listDirect + 8))
-        first.pointee.store(UInt64(direct.slots[1]) << 32 | UInt64(direct.slots[0]), ordering: .releasing)
-        second.pointee.store(UInt64(direct.slots[3]) << 32 | UInt64(direct.slots[2]), ordering: .releasing)
-        list.atomicWord(FlowLayout.listIsDirect).pointee.store(direct.areAll ? 1 : 0, ordering: .releasing)
-    }
-
-    /// Publishes a port's list anew.
-    private func publishList(_ port: UInt32) {
-        let old = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)
-        let entries = uses[port] ?? []
-        if entries.isEmpty {
-            uses[port] = nil
-            shared.pointee.portFlows[Int(port)].store(nil, ordering: .releasing)
-        } else {
-            let bytes = FlowLayout.listEntries + entries.count * FlowLayout.listEntryBytes
-            let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-            memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
-            var union = FlowMask()
-            for (position, use) in entries.enumerated() {
-                union.formUnion(subtables[Int(use.subtable)]!.mask)
-                let place = memory + FlowLayout.listEntries + position * FlowLayout.listEntryBytes
-                place.storeBytes(of: use.subtable, as: UInt32.self)
-                place.storeBytes(of: use.summary, toByteOffset: 8, as: UInt64.self)
-            }
-            memory.storeBytes(of: UInt32(entries.count), as: UInt32.self)
-            memory.storeBytes(of: union.bits.lines.rawValue & 0x1f, toByteOffset: 4, as: UInt8.self)
-            memory.storeBytes(of: entries.count <= directProbeMasks ? 1 : 0, toByteOffset: 5, as: UInt8.self)
-            let words = (memory + FlowLayout.listUnion).assumingMemoryBound(to: UInt64.self)
-            for word in 0..<FlowLayout.keyWords { words[word] = union.bits.words[word] }
-            if let direct = directs[port] { publish(direct, memory) }
-            shared.pointee.portFlows[Int(port)].store(memory, ordering: .releasing)
-        }
-        if let old { retired.append(old) }
-    }
-
-    /// Notes packets of a flow, for ordering its port's subtables. Locked.
-    func noteHitsLocked(_ hits: [UInt64: UInt64]) {
-        for (name, packets) in hits {
-            let port = UInt32(truncatingIfNeeded: name >> 32)
-            let subtable = UInt32(truncatingIfNeeded: name)
-            if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) { uses[port]![position].hits += packets }
-        }
-    }
-
-    /// Puts each port's most hit subtables first, and halves what was counted. Locked.
-    func orderSubtablesLocked() {
-        for (port, old) in uses {
-            var ordered = old
-            ordered.sort { $0.hits > $1.hits }
-            let changed = zip(old, ordered).contains { $0.subtable != $1.subtable }
-            for position in ordered.indices { ordered[position].hits /= 2 }
-            uses[port] = ordered
-            if changed { publishList(port) }
-        }
     }
 }

@@ -4,6 +4,10 @@
 // Key line 0 is taken in pieces of four bytes (ports in two). For each piece that the mask looks at, the values that occur
 // are counted. A rule that requires a value no megaflow has is no business of these megaflows. The pieces of megaflows whose
 // decision saw them rewritten say nothing; while there are such megaflows, the piece excludes nothing.
+//
+// One of the pieces, the one in which the megaflows differ most, also lists them by value. A rule that requires a value of it
+// concerns megaflows of that list only: with thousands of megaflows that are exact in an address, a change of one address is
+// compared with one of them.
 
 internal import DatapathAPI
 internal import Flow
@@ -64,7 +68,18 @@ final class MaskSummary {
     private static let triedValues = 16
     private var pieces: [Piece] = []
 
-    init(_ mask: borrowing FlowMask) {
+    /// The piece that lists, and the first entry of each value's list.
+    private var listing = 0
+    private var heads: [UInt32: UInt32] = [:]
+    private var flows = 0
+    /// Megaflows at which the listing piece is chosen anew: then they tell more of themselves than before.
+    private var nextChoice = 64
+    private let links: EntryLinks
+    private let shared: UnsafePointer<SharedState>
+
+    init(_ mask: borrowing FlowMask, links: EntryLinks, shared: UnsafePointer<SharedState>) {
+        self.links = links
+        self.shared = shared
         for offset in stride(from: 0, to: 64, by: 4) {
             // Ports are two things.
             let size = offset == FlowOffset.tpSrc ? 2 : 4
@@ -87,13 +102,75 @@ final class MaskSummary {
     }
 
     /// Counts a megaflow in (1) or out (-1).
-    func count(_ entry: UnsafeMutableRawPointer, rewritten: UInt64, _ change: Int) {
-        let words = entry.assumingMemoryBound(to: UInt64.self)
+    func count(_ entry: UInt32, rewritten: UInt64, _ change: Int) {
+        let memory = FlowReader.entry(shared, entry)
+        let words = memory.assumingMemoryBound(to: UInt64.self)
         for index in pieces.indices {
             let offset = pieces[index].offset
             if MaskSummary.isBlind(offset, rewritten) { pieces[index].blind += change }
             pieces[index].add(MaskSummary.part(words[offset / 8], offset, pieces[index].size), change)
         }
+        flows += change
+        if change < 0 { return unlist(entry) }
+        list(entry)
+        if flows >= nextChoice { chooseListing() }
+    }
+
+    // MARK: Lists
+
+    /// The listing piece of an entry's key.
+    private func listed(_ entry: UInt32) -> UInt32 {
+        guard listing < pieces.count else { return 0 }
+        let offset = pieces[listing].offset
+        let words = FlowReader.entry(shared, entry).assumingMemoryBound(to: UInt64.self)
+        return MaskSummary.part(words[offset / 8], offset, pieces[listing].size)
+    }
+
+    private func list(_ entry: UInt32) {
+        let value = listed(entry)
+        let head = heads[value] ?? 0
+        links.set(entry, previous: 0, next: head)
+        if head != 0 { links.setPrevious(head, entry) }
+        heads[value] = entry
+    }
+
+    private func unlist(_ entry: UInt32) {
+        let (previous, next) = links.get(entry)
+        if next != 0 { links.setPrevious(next, previous) }
+        if previous != 0 {
+            links.setNext(previous, next)
+        } else {
+            heads[listed(entry)] = next == 0 ? nil : next
+        }
+    }
+
+    /// Lists by the piece of most values from now on.
+    private func chooseListing() {
+        nextChoice *= 8
+        for index in pieces.indices { pieces[index].flush() }
+        let best = pieces.indices.max { pieces[$0].counts.count < pieces[$1].counts.count } ?? 0
+        if best == listing { return }
+        let old = heads
+        heads = [:]
+        listing = best
+        for head in old.values {
+            var entry = head
+            while entry != 0 {
+                let next = links.get(entry).next
+                list(entry)
+                entry = next
+            }
+        }
+    }
+
+    /// The list of all megaflows that a change which requires this can concern, and its length. Nil if it may be any.
+    func list(_ requirement: borrowing Requirement) -> (first: UInt32, count: Int)? {
+        guard listing < pieces.count, pieces[listing].blind == 0 else { return nil }
+        let (offset, size, bits) = (pieces[listing].offset, pieces[listing].size, pieces[listing].mask)
+        guard MaskSummary.part(requirement.mask[offset / 8], offset, size) & bits == bits else { return nil }
+        let value = MaskSummary.part(requirement.key[offset / 8], offset, size) & bits
+        pieces[listing].flush()
+        return (heads[value] ?? 0, pieces[listing].counts[value] ?? 0)
     }
 
     /// Whether no megaflow of the mask can be concerned by a change that requires this.

@@ -35,6 +35,8 @@ public final class ControlLoop: Sendable {
     /// Urgent work, which goes before what keeps the thread busy.
     let breath = Breath()
     private let group: MultiThreadedEventLoopGroup
+    /// For what would hold the loop up, such as long replies; made when it is first needed.
+    private let helper = Mutex<WorkerThread?>(nil)
     private let state: Confined<TimerState>
 
     /// What `run` waits for.
@@ -125,8 +127,23 @@ public final class ControlLoop: Sendable {
     /// Has the loop drive somebody else's timers, too, from now on. Only on the loop's thread.
     public func drive(_ source: any TimerSource) { state.value.sources.append(source) }
 
-    /// Ends the thread once what runs now is done. Not to be called from the loop's thread.
-    public func shutDown() { try? group.syncShutdownGracefully() }
+    /// Has `work` run on another thread, one after the other. Only on the loop's thread, and not after `shutDown`.
+    public func detach(_ work: @escaping @Sendable () -> Void) {
+        let thread = helper.withLock { helper in
+            let thread = helper ?? WorkerThread(name: "control-helper")
+            helper = thread
+            return thread
+        }
+        thread.submit(work)
+    }
+
+    /// Ends the threads once what runs now is done. Not to be called from the loop's thread.
+    public func shutDown() {
+        // What it does now may hand its result to the loop, and what the loop does now may give it more to do.
+        helper.withLock { $0 }?.shutDown()
+        try? group.syncShutdownGracefully()
+        helper.withLock { $0 }?.shutDown()
+    }
 
     /// The same without waiting for it, and on any thread.
     func shutDownLater() { group.shutdownGracefully { _ in } }

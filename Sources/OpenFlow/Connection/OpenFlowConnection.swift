@@ -112,8 +112,8 @@ public final class OpenFlowConnection {
     /// Parts of a multipart request that is not whole yet.
     private var multipart = MultipartAssembler()
     private var isHandling = false
-    /// The rest of a long reply that the peer has not room for yet.
-    private var pendingReply: (() -> [UInt8]?)?
+    /// The rest of a long reply that the peer has not room for yet, or that is still being made.
+    private var pendingReply: (() -> ReplyStep)?
 
     /// - Parameter output: takes bytes for the peer, in order.
     public init(
@@ -201,12 +201,27 @@ public final class OpenFlowConnection {
         output(bytes)
     }
 
+    /// What a long reply goes on with.
+    public enum ReplyStep {
+        /// The next message, encoded.
+        case message([UInt8])
+        /// The next message is not made yet; `replyAdvanced` will tell when it is.
+        case later
+        case end
+    }
+
     /// Sends a reply of many messages as fast as the peer reads them. Until it is through, no further message is handled.
     ///
-    /// - Parameter next: makes the next message, encoded; nil ends the reply. Kept until then.
-    public func sendReply(_ next: @escaping () -> [UInt8]?) {
+    /// - Parameter next: says what comes next. Kept until it has said that it is the end.
+    public func sendReply(_ next: @escaping () -> ReplyStep) {
         pendingReply = next
         continueReply()
+    }
+
+    /// Goes on with a reply that was to come later.
+    public func replyAdvanced() {
+        handleMessages()
+        onUpdate?()
     }
 
     /// False if the reply is not through yet.
@@ -214,11 +229,13 @@ public final class OpenFlowConnection {
     private func continueReply() -> Bool {
         guard let next = pendingReply else { return true }
         while closeReason == nil, !isCongested() {
-            guard let bytes = next() else {
+            switch next() {
+            case .message(let bytes): sendBytes(bytes)
+            case .later: return false
+            case .end:
                 pendingReply = nil
                 return true
             }
-            sendBytes(bytes)
         }
         return false
     }

@@ -19,10 +19,7 @@ extension OpenFlowService {
             let rules = filter.table == 254 ? [] : bridge.flows(matching: filter)
             let now = clock.now
             sendParts(.flowCounters([]), rules.map { .flowCounters([OpenFlowService.statistics(of: $0, now: now)]) }, xid, connection)
-        case .aggregate(let flow):
-            let sums = bridge.aggregate(matching: try filter(flow))
-            let stats = AggregateStats(packetCount: sums.packets, byteCount: sums.bytes, flowCount: UInt32(clamping: sums.flows))
-            connection.send(.statsReply(.aggregate(stats, isNXM: flow.isNXM), more: false), xid: xid)
+        case .aggregate(let flow): try answerAggregate(flow, xid: xid, on: connection)
         case .table:
             let tables = zip(bridge.tableStatistics(), bridge.tableStates()).map { counts, state in
                 TableStats(
@@ -122,30 +119,20 @@ extension OpenFlowService {
     private func answerFlows(_ request: FlowStatsRequest, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
         let filter = try filter(request)
         guard let version = connection.version,
-            var writer = MultipartWriter(.flow([], isNXM: request.isNXM), version: version, xid: xid)
+            let listing = FlowListing(bridge: bridge, filter: filter, isNXM: request.isNXM, version: version, xid: xid, clock: clock)
         else { return }
-        let rules = filter.table == 254 ? [] : bridge.flows(matching: filter)
-        let now = clock.now
-        // People read this: tables in order, higher priorities first, older rules first.
-        let sorted = rules.sorted {
-            ($0.table, $1.priority, $0.created.nanoseconds) < ($1.table, $0.priority, $1.created.nanoseconds)
-        }
-        // A dump may be larger than what a peer is allowed to leave unread: it is written as the peer reads.
-        let isNXM = request.isNXM
-        var position = 0
-        var ready: ArraySlice<[UInt8]> = []
-        var isFinished = false
-        connection.sendReply {
-            while ready.isEmpty, position < sorted.count {
-                writer.append(OpenFlowService.statistics(of: sorted[position], now: now), isNXM: isNXM)
-                position += 1
-                ready = writer.takeParts()[...]
-            }
-            if ready.isEmpty, !isFinished {
-                isFinished = true
-                ready = writer.finish()[...]
-            }
-            return ready.popFirst()
+        DetachedReply.send(on: connection, executor) { listing.next() }
+    }
+
+    private func answerAggregate(_ request: FlowStatsRequest, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        let filter = try filter(request)
+        guard let version = connection.version else { return }
+        let (bridge, isNXM) = (bridge, request.isNXM)
+        DetachedReply.send(on: connection, executor) {
+            let sums = bridge.aggregate(matching: filter)
+            let stats = AggregateStats(packetCount: sums.packets, byteCount: sums.bytes, flowCount: UInt32(clamping: sums.flows))
+            let reply = Message.statsReply(.aggregate(stats, isNXM: isNXM), more: false).encode(version: version, xid: xid)
+            return (reply.map { [$0] } ?? [], true)
         }
     }
 

@@ -18,6 +18,12 @@ public protocol ServiceExecutor: AnyObject, Sendable {
     var isCurrent: Bool { get }
     /// Has `work` run on it, after what was submitted before.
     func submit(_ work: @escaping @Sendable () -> Void)
+    /// Has `work`, which takes long, run on another thread if there is one, else at once.
+    func detach(_ work: @escaping @Sendable () -> Void)
+}
+
+extension ServiceExecutor {
+    public func detach(_ work: @escaping @Sendable () -> Void) { work() }
 }
 
 /// What a service cannot know by itself.
@@ -49,6 +55,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
     public let bridge: Bridge
     let clock: Clock
     let datapath: (any DatapathControl)?
+    let executor: any ServiceExecutor
     var environment: ServiceEnvironment
     /// Open connections, in the order in which they opened.
     public private(set) var connections: [OpenFlowConnection] = []
@@ -75,6 +82,7 @@ public final class OpenFlowService: OpenFlowConnectionHandler, @unchecked Sendab
         self.bridge = bridge
         self.clock = clock
         self.datapath = datapath
+        self.executor = executor
         self.environment = environment
         started = clock.now
         let events = ServiceEvents(service: self, executor: executor)
