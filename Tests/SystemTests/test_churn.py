@@ -60,3 +60,19 @@ def test_changes_of_other_flows_leave_cached_decisions_alone(replay):
     replay.ofctl("del-flows", "tcp")
     wait_for_packets(replay, 5000)
     assert upcalls() - before <= 64, replay.appctl("dpif-netdev/pmd-stats-show")
+
+
+@pytest.mark.apus
+def test_a_change_of_one_flow_concerns_one_decision(replay):
+    """Each of 512 flows of the traffic has a rule and a cached decision of its own: changing one takes one decision again."""
+    replay.ofctl("add-flows", "-", stdin="\n".join(f"priority=10,udp,in_port=1,tp_src={1024 + n},actions=output:2" for n in range(512)))
+    wait_for_packets(replay, 5000)
+
+    def upcalls():
+        text = replay.appctl("dpif-netdev/pmd-stats-show")
+        return sum(int(count) for count in re.findall(r"miss with success upcall: (\d+)", text))
+    before = upcalls()
+    for n in range(10):
+        replay.ofctl("add-flow", f"priority=10,udp,in_port=1,tp_src={1024 + n},actions=drop")
+        wait_for_packets(replay, 1000)
+    assert 10 <= upcalls() - before <= 64, replay.appctl("dpif-netdev/pmd-stats-show")
