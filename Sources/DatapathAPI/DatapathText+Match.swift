@@ -8,8 +8,8 @@ enum MatchWriter {
     static func value(_ field: Field, _ name: String, _ value: UInt128, _ mask: UInt128) -> String {
         let isExact = mask == field.layout.allOnes
         switch field.info.format {
-        case .mac, .ipv6: return FlowText.formatValue(field, value, mask: mask)
-        case .ipv4:
+        case .mac: return FlowText.formatValue(field, value, mask: mask)
+        case .ipv4, .ipv6:
             // The datapath writes netmasks out.
             let text = FlowText.formatValue(field, value, mask: field.layout.allOnes)
             return isExact ? text : text + "/" + FlowText.formatValue(field, mask, mask: field.layout.allOnes)

@@ -46,6 +46,7 @@ enum TraceText {
     static func reason(_ failure: String) -> String {
         if failure.hasPrefix("over max translation depth") { return "Recursion too deep" }
         if failure.hasPrefix("over ") { return "Too many resubmits" }
+        if failure.hasSuffix("values on the stack") { return "Stack too deep" }
         return failure
     }
 

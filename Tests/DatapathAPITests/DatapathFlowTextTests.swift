@@ -48,6 +48,13 @@ import Testing
         #expect(DatapathText.format(match, packet: key).hasSuffix(",mpls(label=11,tc=3,ttl=64,bos=1)"))
     }
 
+    @Test func masksOfAddressesAreWrittenOut() throws {
+        var match = try FlowText.parseMatch("ipv6,ipv6_src=2001:db8::/32")
+        match.set(.datapathInPort, 1)
+        match.set(.ipFrag, 0)
+        #expect(DatapathText.format(match).hasSuffix("ipv6(src=2001:db8::/ffff:ffff::,frag=no)"))
+    }
+
     @Test func aChangedTagKeepsItsType() {
         var key = FlowKey()
         key[.ethType] = 0x0800
