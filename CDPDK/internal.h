@@ -16,3 +16,17 @@ void cdpdk_port_forget(uint16_t port);
 /// Sends LACP frames to this queue, the last one, and spreads everything else over those before it. 0, or a negative number if the
 /// device cannot do that: nothing was changed then.
 int cdpdk_port_steer_lacp(uint16_t port, uint16_t queue);
+
+// express.c: sending by AF_XDP, for one thread at a time.
+
+struct express;
+/// Bytes of the longest frame it takes.
+#define EXPRESS_LONGEST 2048u
+/// Null if the interface, the kernel or its limits do not allow it.
+struct express *express_open(uint32_t interface);
+void express_close(struct express *x);
+/// Copies packets of one segment each, at most `EXPRESS_LONGEST` long and finished. How many, from the first, were taken; they stay the
+/// caller's to free.
+uint16_t express_send(struct express *x, struct rte_mbuf **packets, uint16_t n);
+/// Whether the interface is gone, and nothing can be sent any more.
+bool express_is_gone(const struct express *x);

@@ -43,6 +43,8 @@ struct cdpdk_kernel_queue {
     int fd;
     bool is_socket;
     bool has_header;
+    struct express *express;         ///< another way to send; null: there is none
+    bool uses_express;
     uint8_t *ring;                   ///< of frames received; null: there is none
     size_t ring_bytes;
     uint32_t frame_size, frames;
@@ -73,6 +75,7 @@ struct cdpdk_kernel_queue *cdpdk_kernel_queue_create(int fd, bool is_socket, boo
 void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *q) {
     if (q == NULL) return;
     for (unsigned i = 0; i < q->waiting_count; i++) rte_pktmbuf_free(q->waiting[i]);
+    express_close(q->express);
     if (q->ring != NULL) munmap(q->ring, q->ring_bytes);
     free(q->spill);
     free(q);
@@ -83,6 +86,16 @@ void cdpdk_kernel_queue_set_ring(struct cdpdk_kernel_queue *q, void *memory, siz
     q->ring_bytes = bytes;
     q->frame_size = frame_size;
     q->frames = frames;
+}
+
+bool cdpdk_kernel_queue_open_express(struct cdpdk_kernel_queue *q, uint32_t interface) {
+    q->express = express_open(interface);
+    q->uses_express = q->express != NULL;
+    return q->uses_express;
+}
+
+void cdpdk_kernel_queue_use_express(struct cdpdk_kernel_queue *q, bool use) {
+    __atomic_store_n(&q->uses_express, use && q->express != NULL, __ATOMIC_RELAXED);
 }
 
 /// Appends what did not fit the first buffer in further ones. False if there are none.
@@ -308,34 +321,60 @@ static unsigned describe(const struct cdpdk_kernel_queue *q, struct slot *s, con
     return pieces;
 }
 
+/// Who asks the device to finish them, or is not finished at all.
+#define UNFINISHED (CDPDK_PARTIAL | RTE_MBUF_F_TX_OFFLOAD_MASK)
+
+/// How many packets, from the first, go the express way, or (`otherwise`) do not.
+static uint16_t express_run(struct rte_mbuf **m, uint16_t n, bool otherwise) {
+    uint16_t i = 0;
+    while (i < n && (m[i]->nb_segs == 1 && m[i]->data_len <= EXPRESS_LONGEST && (m[i]->ol_flags & UNFINISHED) == 0) != otherwise) i++;
+    return i;
+}
+
+/// Sends some packets by messages. 1 or more, or -1 with `errno` for the first one.
+static int send_messages(struct cdpdk_kernel_queue *q, struct rte_mbuf **m, uint16_t n) {
+    for (uint16_t i = 0; i < n; i++) {
+        unsigned pieces = describe(q, &q->slots[i], m[i]);
+        q->messages[i].msg_hdr = (struct msghdr){.msg_iov = q->slots[i].vector, .msg_iovlen = pieces};
+        if (pieces > 0) continue;
+        if (i == 0) {
+            errno = EMSGSIZE;
+            return -1;
+        }
+        n = i;
+    }
+    if (q->is_socket) return sendmmsg(q->fd, q->messages, n, MSG_DONTWAIT);
+    return writev(q->fd, q->messages[0].msg_hdr.msg_iov, (int)q->messages[0].msg_hdr.msg_iovlen) > 0 ? 1 : -1;
+}
+
 uint16_t cdpdk_kernel_tx_burst(
     struct cdpdk_kernel_queue *q, struct cdpdk_mbuf **packets, uint16_t count, struct cdpdk_queue_counters *counters) {
     struct rte_mbuf **m = reals(packets);
     struct rte_mbuf *refused[BURST];
     uint16_t refused_count = 0, n = count < BURST ? count : BURST;
-    for (uint16_t i = 0; i < n; i++) {
-        unsigned pieces = describe(q, &q->slots[i], m[i]);
-        q->messages[i].msg_hdr = (struct msghdr){.msg_iov = q->slots[i].vector, .msg_iovlen = pieces};
-    }
     uint16_t done = 0, sent = 0;
     while (done < n) {
+        bool express = __atomic_load_n(&q->uses_express, __ATOMIC_RELAXED) && !express_is_gone(q->express);
+        uint16_t run = express ? express_run(m + done, (uint16_t)(n - done), false) : 0;
+        bool is_express = run > 0;
         int took;
         cdpdk_counter_add(&counters->calls, 1);
-        if (q->messages[done].msg_hdr.msg_iovlen == 0) {
-            took = -1;
-            errno = EMSGSIZE;
-        } else if (q->is_socket) {
-            took = sendmmsg(q->fd, q->messages + done, (unsigned)(n - done), MSG_DONTWAIT);
+        if (is_express) {
+            took = express_send(q->express, m + done, run);
+            if (took < run && express_is_gone(q->express) && took == 0) continue;
+            errno = ENOBUFS;
         } else {
-            took = writev(q->fd, q->messages[done].msg_hdr.msg_iov, (int)q->messages[done].msg_hdr.msg_iovlen) > 0 ? 1 : -1;
+            // a tap device takes one a call
+            run = !q->is_socket ? 1 : express ? express_run(m + done, (uint16_t)(n - done), true) : (uint16_t)(n - done);
+            took = send_messages(q, m + done, run);
+            if (took < 0 && errno == EINTR) continue;
         }
-        if (took < 0 && errno == EINTR) continue;
         if (took > 0) {
             cdpdk_count_burst(counters, packets + done, (uint16_t)took, false);
             rte_pktmbuf_free_bulk(m + done, (unsigned)took);
             done = (uint16_t)(done + took);
             sent = (uint16_t)(sent + took);
-            continue;
+            if (!is_express || took == run) continue;
         }
         // this one is not taken; if there is no room, nor are the others
         bool is_full = errno == EAGAIN || errno == ENOBUFS;

@@ -406,6 +406,10 @@ struct cdpdk_kernel_queue;
 struct cdpdk_kernel_queue *_Nullable cdpdk_kernel_queue_create(int fd, bool is_socket, bool has_header, bool receives);
 /// Gives a packet socket's receive queue the ring its frames arrive in (TPACKET_V2), which it unmaps when it is freed.
 void cdpdk_kernel_queue_set_ring(struct cdpdk_kernel_queue *q, void *memory, size_t bytes, uint32_t frame_size, uint32_t frames);
+/// Opens a faster way to send for a packet socket's transmit queue: whole frames past queueing disciplines and sniffers, by AF_XDP. False
+/// if there is none. `use`: whether it is taken, from the next burst on.
+bool cdpdk_kernel_queue_open_express(struct cdpdk_kernel_queue *q, uint32_t interface);
+void cdpdk_kernel_queue_use_express(struct cdpdk_kernel_queue *q, bool use);
 void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *_Nullable q);
 /// Up to `n` (at most 32) frames; longer ones than a buffer come in several. Frames that cannot be kept count as errors.
 CDPDK_HOT uint16_t cdpdk_kernel_rx_burst(

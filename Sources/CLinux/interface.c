@@ -8,6 +8,8 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <net/if_arp.h>
@@ -122,6 +124,33 @@ int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header,
         return result;
     }
     return fd;
+}
+
+int clinux_interface_has_queue(const char *name) {
+    int index = clinux_interface_index(name);
+    if (index < 0) return index;
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg link;
+    } request = {
+        .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST},
+        .link = {.ifi_index = index}};
+    union {
+        struct nlmsghdr header;
+        char bytes[16384];
+    } reply;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), result = -ENODATA;
+    if (fd < 0) return -errno;
+    ssize_t size = send(fd, &request, sizeof request, 0) < 0 ? -1 : recv(fd, &reply, sizeof reply, 0);
+    if (size < (ssize_t)NLMSG_LENGTH(sizeof(struct ifinfomsg)) || !NLMSG_OK(&reply.header, (size_t)size)) {
+        result = size < 0 ? -errno : -EPROTO;
+    } else if (reply.header.nlmsg_type == RTM_NEWLINK) {
+        int left = (int)IFLA_PAYLOAD(&reply.header);
+        for (struct rtattr *a = IFLA_RTA(NLMSG_DATA(&reply.header)); RTA_OK(a, left); a = RTA_NEXT(a, left))
+            if (a->rta_type == IFLA_QDISC) result = strncmp(RTA_DATA(a), "noqueue", RTA_PAYLOAD(a)) != 0;
+    }
+    close(fd);
+    return result;
 }
 
 int clinux_unshare_network(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : -errno; }

@@ -31,6 +31,7 @@ final class KernelPort: Port {
         var tx: OpaquePointer
         var hasHeader: Bool
         var hasRing: Bool
+        var hasExpress: Bool
     }
     private struct Control {
         var isOpen = true
@@ -104,7 +105,11 @@ final class KernelPort: Port {
         let tx = cdpdk_kernel_queue_create(descriptor, isSocket, hasHeader, false)
         if let rx, let tx {
             if let memory = ring.memory { cdpdk_kernel_queue_set_ring(rx, memory, ring.bytes, ring.frame_size, ring.frames) }
-            return Queues(rx: rx, tx: tx, hasHeader: hasHeader, hasRing: ring.memory != nil)
+            let index = clinux_interface_index(configuration.name)
+            let hasExpress =
+                isSocket && index > 0 && configuration.options["tx-xdp"] != "false" && clinux_interface_has_queue(configuration.name) == 0
+                && cdpdk_kernel_queue_open_express(tx, UInt32(index))
+            return Queues(rx: rx, tx: tx, hasHeader: hasHeader, hasRing: ring.memory != nil, hasExpress: hasExpress)
         }
         cdpdk_kernel_queue_free(rx)
         cdpdk_kernel_queue_free(tx)
@@ -148,6 +153,8 @@ final class KernelPort: Port {
                 changeCounter.wrappingAdd(1, ordering: .releasing)
             }
             control.link = state
+            // Who gave the interface a queueing discipline meanwhile wants it to be passed.
+            if queues.hasExpress { cdpdk_kernel_queue_use_express(queues.tx, clinux_interface_has_queue(name) == 0) }
             return state
         }
     }
@@ -186,6 +193,7 @@ final class KernelPort: Port {
         var status = ["driver_name": kind == .system ? "af_packet" : "tun"]
         let index = link().interfaceIndex
         if index > 0 { status["if_index"] = String(index) }
+        if kind == .system { status["tx_xdp"] = String(queues.hasExpress) }
         let all = UInt32(CDPDK_OFFLOAD_CHECKSUM | CDPDK_OFFLOAD_TSO4 | CDPDK_OFFLOAD_TSO6)
         return status.merging(offloadStatus(queues.hasHeader ? all : 0)) { first, _ in first }
     }
@@ -193,7 +201,9 @@ final class KernelPort: Port {
     func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         let old = control.withLock { $0.configuration }
-        guard configuration.name == name, configuration.kind == kind else { return false }
+        guard configuration.name == name, configuration.kind == kind,
+            configuration.options["tx-xdp"] == old.options["tx-xdp"]
+        else { return false }
         if let requested = configuration.requestedMTU, requested != old.requestedMTU {
             guard requested + NetdevLimits.frameOverhead <= pool.dataRoom else { return false }
             try KernelPort.check(clinux_interface_set_mtu(name, UInt32(requested)), name, "set the MTU to \(requested)")

@@ -83,6 +83,57 @@ extension DPDKTests {
             }
         }
 
+        @Test func theExpressWaySendsTheSameFramesInTheSameOrder() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let tap = try Netdev.open(NetdevConfiguration(name: "tap4", kind: .tap, requestedMTU: 4000))
+                // A tap device has a queueing discipline, which is not passed by.
+                #expect(clinux_interface_has_queue("tap4") == 1)
+                let usual = try Netdev.open(NetdevConfiguration(name: "tap4", kind: .system))
+                #expect(usual.status()["tx_xdp"] == "false")
+                usual.close()
+                tap.close()
+                #expect(system("ip link add left type veth peer name right && ip link set left up && ip link set right up") == 0)
+                #expect(system("ip link set left mtu 4000 && ip link set right mtu 4000") == 0)
+                #expect(clinux_interface_has_queue("left") == 0)
+                let refused = try Netdev.open(NetdevConfiguration(name: "left", kind: .system, options: ["tx-xdp": "false"]))
+                #expect(refused.status()["tx_xdp"] == "false")
+                refused.close()
+                let left = try Netdev.open(NetdevConfiguration(name: "left", kind: .system))
+                let right = try Netdev.open(NetdevConfiguration(name: "right", kind: .system))
+                #expect(left.status()["tx_xdp"] == "true")
+                func ours(_ frames: [[UInt8]]) -> [[UInt8]] { frames.filter { $0.count > 13 && $0[12] == 0x88 && $0[13] == 0xb5 } }
+                let pool = try #require(cdpdk_heap_pool_create(5000))
+                // Long ones go the usual way, in between.
+                for round in 0..<40 {
+                    let frames = (0..<30).map { frame(UInt8($0), length: $0 % 7 == 3 ? 2048 + round : 60 + $0) }
+                    #expect(send(frames, by: left.txQueue(0, threads: 1), pool: pool) == 30)
+                    #expect(ours(receive(60, by: right.rxQueue(0), seconds: 0.01)) == frames)
+                }
+                #expect(left.statistics().txPackets == 1200)
+                #expect(left.statistics().txDropped == 0)
+                #expect(left.statistics().txBytes <= right.statistics().rxBytes, "the host's own frames come on top")
+
+                // Down: what is taken waits, what is not is counted; up again, it goes.
+                #expect(clinux_interface_set_up("left", false) == 0)
+                var taken = 0
+                for _ in 0..<5 { taken += send((0..<30).map { frame(UInt8($0)) }, by: left.txQueue(0, threads: 1), pool: pool) }
+                #expect(taken <= 64)
+                #expect(Int(left.statistics().txDropped) == 150 - taken)
+                #expect(clinux_interface_set_up("left", true) == 0)
+                usleep(200_000)
+                #expect(send([frame(7)], by: left.txQueue(0, threads: 1), pool: pool) == 1)
+                #expect(ours(receive(200, by: right.rxQueue(0), seconds: 0.3)).count == taken + 1)
+
+                // Gone: nothing is taken, and nothing breaks.
+                #expect(system("ip link del left") == 0)
+                #expect(send([frame(1)], by: left.txQueue(0, threads: 1), pool: pool) == 0)
+                #expect(send([frame(1)], by: left.txQueue(0, threads: 1), pool: pool) == 0)
+                left.close()
+                right.close()
+            }
+        }
+
         @Test func theRingWrapsAndWhatFindsItFullIsCounted() throws {
             try DPDKFixture.start()
             try inNamespace {

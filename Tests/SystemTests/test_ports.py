@@ -1,6 +1,8 @@
 """Ports of every kind: they come, carry traffic, say what is wrong with them, and go."""
 import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -204,3 +206,35 @@ def test_af_xdp_ports(bridge, namespace):
     assert "no such interface" in "".join(bridge.interface("nosuch0")["error"])
     text = bridge.apusctl("port", "show", "nosuch0")
     assert "down because" in text and "no such interface" in text, text
+
+
+SERVER = """import hashlib, socket
+listener = socket.create_server(('10.99.7.2', 5001))
+print('ready', flush=True)
+peer, digest = listener.accept()[0], hashlib.sha256()
+while data := peer.recv(1 << 20):
+    digest.update(data)
+print(digest.hexdigest())"""
+CLIENT = """import hashlib, socket
+data = bytes(range(256)) * 40000
+with socket.create_connection(('10.99.7.2', 5001), 20) as peer:
+    peer.sendall(data)
+print(hashlib.sha256(data).hexdigest())"""
+
+
+@pytest.mark.apus
+@pytest.mark.parametrize("offloads", [True, False])
+@pytest.mark.parametrize("express", ["true", "false"])
+def test_tcp_between_host_interfaces(bridge, namespace, offloads, express):
+    """Unfinished packets (checksums pending, several segments in one) and whole ones go different ways, and arrive."""
+    near, far = namespace("10.99.7.1/24", offloads=offloads), namespace("10.99.7.2/24", offloads=offloads)
+    for number, place in ((1, near), (2, far)):
+        bridge.add_port(place.device, "system", ofport=number, tx_xdp=express)
+        bridge.ofctl("add-flow", f"in_port={number},actions=output:{3 - number}")
+    with subprocess.Popen(["ip", "netns", "exec", far.name, sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            sent = near.run(sys.executable, "-c", CLIENT)
+            assert server.stdout.readline() == sent
+        finally:
+            server.kill()

@@ -78,6 +78,8 @@ struct clinux_packet_ring {
 int clinux_packet_socket_open(const char *name, bool offloads, bool *has_header, struct clinux_packet_ring *ring);
 /// Frames that found the socket full since the last call.
 int clinux_packet_drops(int fd, uint64_t *drops);
+/// Whether what is sent by the interface passes a queueing discipline: 1 or 0, or -errno.
+int clinux_interface_has_queue(const char *name);
 /// Moves the calling thread, for good, into a fresh network namespace.
 int clinux_unshare_network(void);
 
