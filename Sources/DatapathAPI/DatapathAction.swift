@@ -81,7 +81,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
 /// One step of a megaflow's actions, carried out in order. A list with no output and no punt ends in a drop, whose reason
 /// `drop` gives (`policy` if none says).
-public indirect enum DatapathAction: Equatable, Sendable {
+public enum DatapathAction: Equatable, Sendable {
     case output(DatapathPort)
     /// Writes the bits of `mask` in a header field that the packet has (L2 to L4, MPLS, ARP, ND), checksums kept right.
     case set(Field, value: UInt128, mask: UInt128)

@@ -109,6 +109,7 @@ final class Translator: @unchecked Sendable {
     var entryBridge: UInt32 = 0
     var entryPort: UInt32 = 0
     var visits: [TableVisit] = []
+    private var recentRecords = RecentRecords()
     var stations: [StationSighting] = []
     var newStations: [StationSighting] = []
     var tokens: [PuntToken] = []
@@ -273,11 +274,7 @@ final class Translator: @unchecked Sendable {
         translation.rewrittenWords = rewrittenWords
         translation.isCacheable = isCacheable
         if keepsRecord {
-            translation.effects = TranslationRecord(
-                visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts,
-                groups: Array(groupVisits), mirrors: Array(mirrorVisits), crossings: crossings, recirculations: Array(recirculations),
-                recirculationRegistry: pipeline.recirculations, frozenTokens: frozenTokens, frozen: pipeline.frozen, lessons: lessons,
-                finTimeouts: finTimeouts)
+            translation.effects = record(sequence: translation.sequence)
         } else {
             for token in tokens { pipeline.punts.release(token) }
             for id in recirculations { pipeline.recirculations.release(id) }
@@ -301,6 +298,21 @@ final class Translator: @unchecked Sendable {
         lessons.removeAll(keepingCapacity: true)
         finTimeouts.removeAll(keepingCapacity: true)
         trace = nil
+    }
+
+    /// What the decision's packets count for: a new record, unless it says no more than one of the latest.
+    private func record(sequence: UInt64) -> TranslationRecord {
+        let isPlain =
+            stations.isEmpty && tokens.isEmpty && groupVisits.isEmpty && mirrorVisits.isEmpty && crossings.isEmpty
+            && recirculations.isEmpty && frozenTokens.isEmpty && lessons.isEmpty && finTimeouts.isEmpty
+        if isPlain, let known = recentRecords.find(visits, sequence: sequence) { return known }
+        let record = TranslationRecord(
+            visits: Array(visits), stations: Array(stations), tokens: Array(tokens), registry: pipeline.punts,
+            groups: Array(groupVisits), mirrors: Array(mirrorVisits), crossings: crossings, recirculations: Array(recirculations),
+            recirculationRegistry: pipeline.recirculations, frozenTokens: frozenTokens, frozen: pipeline.frozen, lessons: lessons,
+            finTimeouts: finTimeouts)
+        if isPlain { recentRecords.remember(record) }
+        return record
     }
 
     /// Takes useless changes off the end of a list, and unwraps copies there.

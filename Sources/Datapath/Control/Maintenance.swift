@@ -191,10 +191,10 @@ extension Datapath {
             }
             if table.record(entry) === record { table.removeLocked(entry) }
         }
-        if isReplaced, table.watch.isActive.load(ordering: .relaxed), translation.actions != record.actions {
+        if isReplaced, table.watch.isActive.load(ordering: .relaxed), translation.actions != record.compiled.actions {
             var snapshot = MegaflowSnapshot(match: match, actions: translation.actions, packets: 0, bytes: 0, lastUsed: nil, tcpFlags: 0)
             snapshot.packet = record.packet?.key
-            table.watch.tell { $0.changed(snapshot, from: record.actions) }
+            table.watch.tell { $0.changed(snapshot, from: record.compiled.actions) }
         }
     }
 
@@ -288,7 +288,7 @@ extension Datapath {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
                 credit(entry, record, all)
                 var snapshot = MegaflowSnapshot(
-                    match: table.match(entry, record), actions: record.actions, packets: record.basePackets &+ record.packets,
+                    match: table.match(entry, record), actions: record.compiled.actions, packets: record.basePackets &+ record.packets,
                     bytes: record.baseBytes &+ record.bytes,
                     lastUsed: record.lastUsed == 0 ? nil : Instant(nanoseconds: record.lastUsed), tcpFlags: record.tcpFlags)
                 snapshot.packet = record.packet?.key

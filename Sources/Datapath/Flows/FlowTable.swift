@@ -85,6 +85,7 @@ final class FlowTable: @unchecked Sendable {
     var changes = ChangeLog()
     /// Of the summaries' lists.
     let links = EntryLinks()
+    private var recentActions = RecentActions()
     private var free: [UInt32] = []
     private(set) var nextUnused: UInt32 = 1
     private(set) var flowCount = 0
@@ -343,7 +344,8 @@ final class FlowTable: @unchecked Sendable {
         } else {
             return nil
         }
-        let program = ActionProgram(compiling: translation.actions)
+        let compiled = recentActions.compile(translation.actions)
+        let program = compiled.program
         let memory = FlowReader.entry(shared, entry)
         let words = memory.assumingMemoryBound(to: UInt64.self)
         for word in 0..<8 { words[word] = match.key.words[word] }
@@ -371,8 +373,8 @@ final class FlowTable: @unchecked Sendable {
             memory.storeBytes(of: UInt(bitPattern: keyExtension), toByteOffset: FlowLayout.keyExtension, as: UInt.self)
         }
         let record = MegaflowRecord(
-            effects: translation.effects, actions: translation.actions, program: program, keyExtension: keyExtension, port: port,
-            subtable: subtable, installedAt: now)
+            effects: translation.effects, compiled: compiled, keyExtension: keyExtension, port: port, subtable: subtable,
+            installedAt: now)
         records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
         // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
         changes.note(entry, translation)

@@ -8,8 +8,7 @@ internal import Flow
 /// Made by whoever installs; constants never change. The rest belongs to the maintenance thread (`Datapath`'s maintenance lock).
 final class MegaflowRecord: @unchecked Sendable {
     let effects: (any TranslationEffects)?
-    let actions: [DatapathAction]
-    let program: ActionProgram
+    let compiled: CompiledActions
     let keyExtension: UnsafeMutableRawPointer?
     let port: UInt32
     let subtable: UInt32
@@ -30,22 +29,18 @@ final class MegaflowRecord: @unchecked Sendable {
     var missedBytes: UInt64 = 0
 
     init(
-        effects: (any TranslationEffects)?, actions: [DatapathAction], program: ActionProgram, keyExtension: UnsafeMutableRawPointer?,
-        port: UInt32, subtable: UInt32, installedAt: UInt64
+        effects: (any TranslationEffects)?, compiled: CompiledActions, keyExtension: UnsafeMutableRawPointer?, port: UInt32,
+        subtable: UInt32, installedAt: UInt64
     ) {
         self.effects = effects
-        self.actions = actions
-        self.program = program
+        self.compiled = compiled
         self.keyExtension = keyExtension
         self.port = port
         self.subtable = subtable
         self.installedAt = installedAt
     }
 
-    deinit {
-        program.deallocate()
-        keyExtension?.deallocate()
-    }
+    deinit { keyExtension?.deallocate() }
 
     /// Last use as far as known; a megaflow that was never hit counts as used when it was installed.
     var lastActivity: UInt64 { max(lastUsed, installedAt) }

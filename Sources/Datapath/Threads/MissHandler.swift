@@ -168,7 +168,7 @@ final class MissHandler: @unchecked Sendable {
     private func tellOfInstallation(_ entry: UInt32, _ key: FlowKey) {
         guard let record = table.record(entry) else { return }
         var snapshot = MegaflowSnapshot(
-            match: table.match(entry, record), actions: record.actions, packets: 0, bytes: 0, lastUsed: nil, tcpFlags: 0)
+            match: table.match(entry, record), actions: record.compiled.actions, packets: 0, bytes: 0, lastUsed: nil, tcpFlags: 0)
         snapshot.packet = key
         table.watch.tell { $0.added(snapshot) }
     }
