@@ -151,9 +151,11 @@ enum ActionValidation {
             try check(nested, &state, depth: depth + 1, isActionSet: isActionSet)
             state.known = before
         case .writeActions(let nested):
-            let before = state.known
+            // The set is carried out on what the packet is by then, which its own rule does not say.
+            let before = (state.known, state.isLenient)
+            state.isLenient = true
             try check(nested, &state, depth: depth + 1, isActionSet: true)
-            state.known = before
+            (state.known, state.isLenient) = before
         case .writeMetadata: break
         case .gotoTable(let table):
             if isActionSet || depth > 0 { throw .unsupportedAction("goto_table within other actions") }

@@ -32,13 +32,13 @@ extension Translator {
         }
         var flags: FlowModFlags = []
         if action.sendsFlowRemoved { flags.insert(.sendFlowRemoved) }
-        let lesson = Lesson(
-            bridge: view.bridge,
-            change: FlowModification(
-                command: .modifyStrict, table: action.table, match: match, priority: action.priority, cookie: 0, cookieMask: 0,
-                newCookie: action.cookie, idleTimeoutSeconds: action.idleTimeout, hardTimeoutSeconds: action.hardTimeout, flags: flags,
-                actions: actions, modifyAddsIfNone: true, modifyChangesCookie: action.cookie != .max),
-            limit: action.limit)
+        var change = FlowModification(
+            command: .modifyStrict, table: action.table, match: match, priority: action.priority, cookie: 0, cookieMask: 0,
+            newCookie: action.cookie, idleTimeoutSeconds: action.idleTimeout, hardTimeoutSeconds: action.hardTimeout, flags: flags,
+            actions: actions, modifyAddsIfNone: true, modifyChangesCookie: action.cookie != .max)
+        // `fin_timeout` is for what is learned of a TCP packet, whatever else is learned by the same action.
+        change.isLenient = true
+        let lesson = Lesson(bridge: view.bridge, change: change, limit: action.limit)
         if let result = action.resultDestination {
             // Whether there is room changes with every flow that is learned: each packet asks anew.
             isCacheable = false

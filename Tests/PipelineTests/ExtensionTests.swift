@@ -139,6 +139,13 @@ func extensions(_ packet: String, _ actions: String, _ expected: String) {
     #expect(learned().isEmpty)
 }
 
+@Test func whatIsLearnedMayHaveAFinTimeoutWhateverItMatches() {
+    let rig = Rig()
+    rig.flows("table=0,actions=learn(table=1,fin_idle_timeout=5,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),output:2")
+    _ = rig.translate(Rig.key("in_port=1,dl_src=02:00:00:00:00:aa,dl_dst=02:00:00:00:00:02"))
+    #expect(rig.bridge.flows(matching: FlowFilter(table: 1)).map { FlowText.format($0.match) } == ["dl_dst=02:00:00:00:00:aa"])
+}
+
 @Test func learningHasALimitAndGoesWithItsTeacher() {
     let rig = Rig()
     rig.flows(

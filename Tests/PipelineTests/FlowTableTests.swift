@@ -89,6 +89,9 @@ private func texts(_ rig: Rig, _ filter: FlowFilter = FlowFilter()) -> [String] 
     #expect(refusal([.setField(.tcpDst, value: 1, mask: 0xffff, isLoad: false)], "udp") == .matchInconsistent(.tcpDst))
     #expect(refusal([.setField(.tcpDst, value: 1, mask: 0xffff, isLoad: false)], "tcp") == nil)
     #expect(refusal([.writeActions([.resubmit(port: nil, table: 1)])]) == nil)
+    // The action set is carried out on what the packet is by then.
+    #expect(refusal([.popVLAN], "ip") == .matchInconsistent(.vlanPCP))
+    #expect(refusal([.writeActions([.popVLAN])], "ip") == nil)
     #expect(refusal([.writeActions([.exit])]) == .unsupportedAction("exit in write_actions"))
     #expect(refusal([.conjunction(id: 1, clause: 1, clauses: 2), .output(OpenFlowPort(1), maxLength: 0)]) == .badConjunction)
     #expect(refusal([.decrementNSHTTL]) == .unsupportedAction("dec_nsh_ttl"))
