@@ -27,7 +27,7 @@ HOT = {
     "kernel queues": r"6Netdev11KernelQueueO",
 }
 # Accessors that hand out metadata or witnesses are not code of the loop.
-COLD = r"(Ma|Mn|Mf|WP|Wl|WL|wCTm|Mp|MR|Mr|wet|wst|wup|wug|wui|wca|wta|wcp|wxx|woz|ws|vpZMV|fD|fd|vpfi)$"
+COLD = r"(Ma|Mn|Mf|WP|Wl|WL|wCTm|wCP|Mp|MR|Mr|wet|wst|wup|wug|wui|wca|wta|wcp|wxx|woz|ws|vpZMV|fD|fd|vpfi)$"
 # With -O much of the above is inlined; these hold it then.
 MAY_BE_INLINED = {"actions", "meters", "outcomes", "transmission", "packet edits", "flow readers", "extraction", "rewriting", "queues", "kernel queues"}
 
@@ -37,8 +37,16 @@ BANNED = re.compile(
     r"|dynamicCast|projectBox|weak\w*|unowned\w*)\w*|malloc|calloc|realloc|free|posix_memalign|aligned_alloc"
     r"|pthread_mutex_\w+|pthread_cond_\w+|printf|fprintf)$"
 )
-FUNCTION = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
-TARGET = re.compile(r"\b(?:call|jmp)q?\s+(?:[0-9a-f]+|\*0x[0-9a-f]+\(%rip\))\s*(?:#\s*[0-9a-f]+\s*)?<([^>+]+?)(?:@plt|@[A-Z_0-9.]+)?(?:\+0x[0-9a-f]+)?>")
+FUNCTION = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
+ADDRESS = re.compile(r"^\s*([0-9a-f]+):")
+TARGET = re.compile(r"\b(?:call|jmp)q?\s+(?:([0-9a-f]+)|\*0x[0-9a-f]+\(%rip\))\s*(?:#\s*[0-9a-f]+\s*)?<([^>+]+?)(?:@plt|@[A-Z_0-9.]+)?(?:\+0x[0-9a-f]+)?>")
+
+
+def ends(binary):
+    """Where each function ends, by the address where it begins. What follows is a function without a name, and its own."""
+    text = subprocess.run(["nm", "--print-size", "--defined-only", binary], capture_output=True, text=True).stdout
+    rows = (line.split() for line in text.splitlines())
+    return {int(row[0], 16): int(row[0], 16) + int(row[1], 16) for row in rows if len(row) == 4 and int(row[1], 16) > 0}
 
 
 def main():
@@ -51,11 +59,17 @@ def main():
     seen = {name: 0 for name in HOT}
     instructions = 0
     findings = []
+    # Functions without a name count if the poll loop calls them: the places they begin at, and the calls in them that may not be.
+    nameless_called = {}
+    nameless_findings = []
+    limits = ends(sys.argv[1])
+    limit = None
     current = None
     for line in process.stdout:
         match = FUNCTION.match(line)
         if match:
-            name = match.group(1)
+            name = match.group(2)
+            limit = limits.get(int(match.group(1), 16))
             current = None
             for group, pattern in patterns.items():
                 if name.startswith("$s") and pattern.search(name) and not cold.search(name):
@@ -63,15 +77,33 @@ def main():
                     seen[group] += 1
                     break
             continue
-        if current is None:
+        match = ADDRESS.match(line)
+        if match is None:
+            continue
+        address = int(match.group(1), 16)
+        is_nameless = limit is not None and address >= limit
+        if current is None and not is_nameless:
+            continue
+        match = TARGET.search(line)
+        if is_nameless:
+            if match and BANNED.match(match.group(2)):
+                nameless_findings.append((limit, address, match.group(2)))
             continue
         instructions += 1
-        match = TARGET.search(line)
-        if match and BANNED.match(match.group(1)):
-            findings.append((current, match.group(1)))
+        if match is None:
+            continue
+        if BANNED.match(match.group(2)):
+            findings.append((current, match.group(2)))
+        elif match.group(1):
+            nameless_called[int(match.group(1), 16)] = current
     if process.wait() != 0:
         print(f"objdump could not read {sys.argv[1]}", file=sys.stderr)
         return 2
+    for start, address, target in nameless_findings:
+        # It begins at the last called place before the call, behind the named function that it follows.
+        begin = max((place for place in nameless_called if start <= place <= address), default=None)
+        if begin is not None:
+            findings.append((nameless_called[begin], target))
     failed = False
     for name, target in sorted(set(findings)):
         print(f"{demangle(name)} calls {target}: the poll loop may not", file=sys.stderr)
