@@ -5,6 +5,14 @@ import OVSDB
 import TestSupport
 import Testing
 
+/// A disk that is done at once, while the request that waits for it is still being handled.
+private final class ImmediateWork: BackgroundWork {
+    func perform(_ kind: BackgroundKind, _ work: @escaping @Sendable () -> Void, done: @escaping () -> Void) {
+        work()
+        done()
+    }
+}
+
 /// A database with one table, served.
 private final class Host {
     let loop = ControlLoop(clock: Clock())
@@ -13,16 +21,22 @@ private final class Host {
     let listener: Confined<DatabaseListener>
     var path: String { directory.file("db.sock") }
 
-    init(limits: StreamLimits = .database) throws {
+    init(limits: StreamLimits = .database, isOnDisk: Bool = false) throws {
         let log = LogRegistry(clock: Clock(), consoleDescriptor: sink.descriptor)
         let path = directory.file("db.sock")
+        let file = isOnDisk ? directory.file("notes.db") : nil
         listener = try loop.run { [loop] in
             let schema = try DatabaseSchema([
                 "name": "Notes", "version": "1.0.0",
                 "tables": ["Note": ["columns": ["text": ["type": "string"] as JSON] as JSON, "isRoot": true] as JSON] as JSON,
             ])
             let server = DatabaseServer(clock: loop.clock)
-            try server.add(Database(schema: schema))
+            if let file {
+                try server.add(FileStorage.open(path: file, schema: schema).database)
+                server.background = ImmediateWork()
+            } else {
+                try server.add(Database(schema: schema))
+            }
             return Confined(try DatabaseListener(loop: loop, path: path, database: server, log: log, limits: limits), to: loop)
         }
     }
@@ -62,6 +76,21 @@ private final class Peer {
         client.send(#"{"id":2,"method":"echo","params":[1]} {"id":3,"method":"nonsense","params":[]}"#)
         #expect(try client.receive()["result"] == [1])
         #expect(try client.receive()["error"] == "unknown method")
+    }
+
+    @Test func aQuickDiskLosesNoRequestAndRepeatsNone() throws {
+        let host = try Host(isOnDisk: true)
+        let client = try Peer(host)
+        for id in 1...3 as ClosedRange<Int64> {
+            client.send(
+                #"{"id":\#(id),"method":"transact","params":["Notes",{"op":"insert","table":"Note","row":{"text":"a"}},{"op":"commit","durable":true}]}"#
+            )
+            #expect(try client.receive()["id"] == .integer(id))
+        }
+        client.send(#"{"id":9,"method":"transact","params":["Notes",{"op":"select","table":"Note","where":[]}]}"#)
+        let reply = try client.receive()
+        #expect(reply["id"] == 9)
+        #expect(reply["result"]?[0]?["rows"]?.array?.count == 3)
     }
 
     @Test func monitorsAreToldOfCommitsByOthers() throws {

@@ -20,6 +20,8 @@ final class DatabaseConnection: StreamSession {
     /// What arrived while the peer was behind with reading.
     private var held: [UInt8] = []
     private var heldStart = 0
+    /// Whether the session is at work on some of it: a transaction that is on the disk at once lets the session go on within that.
+    private var isDelivering = false
     private let ended: (DatabaseConnection) -> Void
 
     init(connection: StreamConnection, session: Session, logger: Logger, ended: @escaping (DatabaseConnection) -> Void = { _ in }) {
@@ -45,10 +47,13 @@ final class DatabaseConnection: StreamSession {
 
     func outputDrained() {
         session.isPeerBehind = connection.isCongested
+        guard !isDelivering else { return }
+        isDelivering = true
+        defer { isDelivering = false }
         while heldStart < held.count, connection.isOpen, !connection.isCongested, !session.isHeld {
-            let end = min(held.count, heldStart + DatabaseConnection.sliceBytes)
-            connection.breath.during { session.receive(held[heldStart..<end]) }
-            heldStart = end
+            let slice = held[heldStart..<min(held.count, heldStart + DatabaseConnection.sliceBytes)]
+            heldStart = slice.endIndex
+            connection.breath.during { session.receive(slice) }
             flush()
         }
         if heldStart == held.count {
