@@ -171,7 +171,7 @@ def test_a_guest_behind_an_iommu(make_switch, folder, qemu, namespace):
     switch.add_port("v1", "dpdkvhostuserclient", ofport=1, vhost_server_path=f"{folder}/g1")
     guest = qemu("vm", [f"{folder}/g1"], ["52:54:00:00:13:01"], server=True, iommu=True)
     guest.address("198.18.13.1/24")
-    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 30, lambda: f"the guest answers: {switch.interface('v1')['status']}", alive=switch.daemon)
+    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 60, lambda: f"the guest answers: {switch.interface('v1')['status']}", alive=switch.daemon)
     switch.wait_link("v1")
     assert "iommu_platform" in switch.interface("v1")["status"]["negotiated"], switch.interface("v1")["status"]
     # more buffers than the cache of translations holds at first
@@ -179,4 +179,4 @@ def test_a_guest_behind_an_iommu(make_switch, folder, qemu, namespace):
     assert sent
     assert outside.ping("198.18.13.1", 20, 0.05) == 20
     guest.run("ip link set eth0 down; ip link set eth0 up")
-    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 30, "the guest answers again", alive=switch.daemon)
+    wait_until(lambda: outside.ping("198.18.13.1", 1) == 1, 60, "the guest answers again", alive=switch.daemon)
