@@ -23,6 +23,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from Harness.netns import isolate  # noqa: E402
+from Harness.process import processor_seconds, resident_bytes  # noqa: E402
 from Harness.openflow import OpenFlow, message  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
 
@@ -102,11 +103,7 @@ class Measurement:
         self.switch, self.watched = switch, watched
 
     def cpu(self):
-        total = 0
-        for task in os.listdir(f"/proc/{self.switch.daemon.pid}/task"):
-            with open(f"/proc/{self.switch.daemon.pid}/task/{task}/schedstat") as file:
-                total += int(file.read().split()[0])
-        return total / 1e9
+        return processor_seconds(self.switch.daemon.pid)
 
     def __enter__(self):
         if self.watched:
@@ -200,8 +197,7 @@ class Bench:
         return {"rules": len(self.rules), "resident_mebibytes": (after - before) / 2**20, "bytes_a_rule": (after - before) / len(self.rules)}
 
     def resident(self):
-        with open(f"/proc/{self.switch.daemon.pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+        return resident_bytes(self.switch.daemon.pid)
 
     def raw(self):
         self.clear()

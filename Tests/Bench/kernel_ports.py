@@ -27,7 +27,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from Harness.netns import isolate  # noqa: E402
-from Harness.process import HarnessError, run, wait_until  # noqa: E402
+from Harness.process import HarnessError, processor_seconds, run, wait_until  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
 
 WORKLOADS = {
@@ -45,14 +45,6 @@ def counters(name, column):
             if device.strip() == name:
                 return int(values.split()[column])
     raise HarnessError(f"no device {name}")
-
-
-def processor_seconds(pid):
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat") as text:
-            total += int(text.read().split()[0])
-    return total / 1e9
 
 
 class Wires:

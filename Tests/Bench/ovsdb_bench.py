@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from Tests.Harness.process import Child, run, wait_until  # noqa: E402
+from Tests.Harness.process import Child, resident_bytes, run, wait_until  # noqa: E402
 from Tests.Harness.switch import find_binaries  # noqa: E402
 
 SCHEMA = {"name": "db", "version": "1.0.0", "tables": {
@@ -92,8 +92,7 @@ class Server:
         return time.perf_counter() - started
 
     def memory(self):
-        with open(f"/proc/{self.child.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+        return resident_bytes(self.child.pid) / 2**20
 
 
 def fan_out(server, clients, changes):

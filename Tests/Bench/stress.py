@@ -30,7 +30,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import workloads  # noqa: E402
 from bench import OVS_CACHES, ROOT, tsc_hz  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
-from Harness.process import Child, HarnessError, ensure_hugepages, wait_until  # noqa: E402
+from Harness.process import HarnessError, ensure_hugepages, resident_bytes, wait_until  # noqa: E402
 from Harness.switch import Switch, find_binaries  # noqa: E402
 
 # The reference has one pool of at most 262,144 buffers for each class of MTU, and a replaying port keeps one for each packet.
@@ -159,8 +159,7 @@ class Bed:
         return float(found.group(1)) if found else None
 
     def resident(self):
-        with open(f"/proc/{self.switch.daemon.pid}/status") as status:
-            return int(re.search(r"VmRSS:\s*(\d+) kB", status.read()).group(1)) * 1024
+        return resident_bytes(self.switch.daemon.pid)
 
     def masks(self):
         text = self.switch.appctl("dpctl/show")
@@ -202,7 +201,7 @@ def setup(arguments, kind):
         return result
 
 
-def beside(bed, rules, frames, victim_alone=True):
+def beside(bed, rules, frames):
     """The victim's rate at port 1 alone, beside harmless traffic at port 3, and beside `frames` under `rules` there."""
     bed.rules("priority=10,in_port=1,actions=output:2", "priority=10,in_port=3,actions=output:2")
     bed.add_source(1, (workloads.frame(flow) for _ in range(4) for flow in range(1000)))

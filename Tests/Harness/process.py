@@ -79,6 +79,21 @@ def run(command, env=None, timeout=60, check=True, stdin=None):
     return done
 
 
+def processor_seconds(pid):
+    """Processor time of a process's threads that are there, by the kernel's own account."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as text:
+            total += int(text.read().split()[0])
+    return total / 1e9
+
+
+def resident_bytes(pid):
+    """Resident memory of a process; hugepages are not part of it."""
+    with open(f"/proc/{pid}/statm") as text:
+        return int(text.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def ensure_hugepages(free_pages):
     """Makes sure that so many 2 MiB pages are free, and that they can be had as files. Returns whether they are."""
     base = "/sys/kernel/mm/hugepages/hugepages-2048kB"

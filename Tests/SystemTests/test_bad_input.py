@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from Harness.jsonrpc import JsonRpc
-from Harness.process import HarnessError, wait_until
+from Harness.process import HarnessError, resident_bytes, wait_until
 
 VSCTL = {
     "bridge": ["add-port", "brX", "p"],
@@ -121,8 +121,7 @@ def test_an_object_in_single_bytes(switch):
 def test_a_client_that_never_reads(bridge):
     """Its replies and updates pile up to a bound, then its connection ends; nobody else notices, and memory stays."""
     def resident():
-        with open(f"/proc/{(bridge.database_server or bridge.daemon).pid}/statm") as file:
-            return int(file.read().split()[1]) * 4096
+        return resident_bytes((bridge.database_server or bridge.daemon).pid)
 
     with bridge.rpc() as setup:
         setup.call("transact", ["Open_vSwitch", {"op": "mutate", "table": "Bridge", "where": [["name", "==", "br0"]],
