@@ -118,6 +118,7 @@ struct cvhost_socket {
     int vid __attribute__((aligned(64)));  ///< NO_DEVICE unless running
     uint32_t pairs;            ///< queue pairs in use
     uint32_t offloads;         ///< CDPDK_OFFLOAD_*: what the guest takes
+    struct cdpdk_mempool *pool;
     uint8_t tx_retries;
     struct bits rx_enabled;    ///< of the running device
     struct bits tx_enabled;

@@ -251,7 +251,8 @@ static void unregister(struct cvhost_socket *s) {
 }
 
 struct cvhost_socket *cvhost_open(
-    const char *path, const char *directory, const struct cvhost_options *options, char *error, size_t error_size) {
+    const char *path, const char *directory, const struct cvhost_options *options, struct cdpdk_mempool *pool, char *error,
+    size_t error_size) {
     size_t length = strlen(path);
     if (length == 0 || length > CVHOST_MAX_PATH) {
         snprintf(error, error_size, "the socket path has %zu bytes; 1 to %d are possible", length, CVHOST_MAX_PATH);
@@ -273,6 +274,7 @@ struct cvhost_socket *cvhost_open(
     s->options = *options;
     s->vid = s->attached = NO_DEVICE;
     s->tx_retries = options->tx_retries;
+    s->pool = pool;
     for (uint16_t q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {
         s->tx[q].index = (uint16_t)(2 * q);
         s->rx[q].index = (uint16_t)(2 * q + 1);
@@ -376,6 +378,7 @@ int cvhost_event_fd(void) {
 }
 
 void cvhost_set_tx_retries(struct cvhost_socket *s, uint8_t retries) { __atomic_store_n(&s->tx_retries, retries, __ATOMIC_RELAXED); }
+void cvhost_set_pool(struct cvhost_socket *s, struct cdpdk_mempool *pool) { __atomic_store_n(&s->pool, pool, __ATOMIC_RELEASE); }
 bool cvhost_is_running(const struct cvhost_socket *s) { return __atomic_load_n(&s->vid, __ATOMIC_RELAXED) != NO_DEVICE; }
 
 struct cdpdk_queue_counters *cvhost_rx_counters(struct cvhost_socket *s, uint16_t pair) {
@@ -405,8 +408,7 @@ static inline void leave(struct queue *ring) {
     cdpdk_spin_unlock(&ring->counters.lock);
 }
 
-uint16_t cvhost_rx_burst(
-    struct cvhost_socket *s, uint16_t pair, struct cdpdk_mempool *pool, struct cdpdk_mbuf **out, uint16_t n) {
+uint16_t cvhost_rx_burst(struct cvhost_socket *s, uint16_t pair, struct cdpdk_mbuf **out, uint16_t n) {
     if (pair >= CVHOST_MAX_QUEUE_PAIRS) return 0;
     struct queue *ring = &s->rx[pair];
     // a look before the atomic exchange: ports without a guest are polled for nothing
@@ -417,7 +419,8 @@ uint16_t cvhost_rx_burst(
     int vid = __atomic_load_n(&s->vid, __ATOMIC_SEQ_CST);
     if (vid != NO_DEVICE) {
         if (__atomic_load_n(&ring->silence, __ATOMIC_RELAXED)) silence(ring, vid);
-        received = rte_vhost_dequeue_burst(vid, ring->index, (struct rte_mempool *)pool, (struct rte_mbuf **)out, n);
+        struct rte_mempool *pool = (struct rte_mempool *)__atomic_load_n(&s->pool, __ATOMIC_ACQUIRE);
+        received = rte_vhost_dequeue_burst(vid, ring->index, pool, (struct rte_mbuf **)out, n);
         if (received > 0) cdpdk_count_burst(&ring->counters, out, received, true);
     }
     leave(ring);

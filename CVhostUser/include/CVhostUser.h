@@ -62,10 +62,11 @@ enum {
 };
 
 /// Registers and starts the path. In server mode the socket exists, with its mode and owner, when this returns. `directory` is
-/// where a folder for rte_vhost's own sockets may be made; empty or too long: in /tmp.
+/// where a folder for rte_vhost's own sockets may be made; empty or too long: in /tmp. Received packets' memory comes from `pool`.
 /// Null on failure, with the reason in `error`.
 struct cvhost_socket *_Nullable cvhost_open(
-    const char *path, const char *directory, const struct cvhost_options *options, char *error, size_t error_size);
+    const char *path, const char *directory, const struct cvhost_options *options, struct cdpdk_mempool *pool, char *error,
+    size_t error_size);
 /// Detaches the guest, stops listening or connecting, and frees.
 void cvhost_close(struct cvhost_socket *s);
 
@@ -94,11 +95,12 @@ uint64_t cvhost_global_generation(void);
 /// An eventfd that becomes readable whenever any socket's state changes; -1 if there is none.
 int cvhost_event_fd(void);
 void cvhost_set_tx_retries(struct cvhost_socket *s, uint8_t retries);
+/// From the next burst on, received packets' memory comes from `pool`. The old pool stays: packets of it may be under way.
+void cvhost_set_pool(struct cvhost_socket *s, struct cdpdk_mempool *pool);
 
-/// Up to `n` packets that the guest sent on queue pair `pair`, each in one segment if it fits one mbuf of `pool`.
+/// Up to `n` packets that the guest sent on queue pair `pair`, each in one segment if it fits one mbuf of the socket's pool.
 /// 0 if there is no such queue at the moment.
-CDPDK_HOT uint16_t cvhost_rx_burst(
-    struct cvhost_socket *s, uint16_t pair, struct cdpdk_mempool *pool, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n);
+CDPDK_HOT uint16_t cvhost_rx_burst(struct cvhost_socket *s, uint16_t pair, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n);
 /// Copies packets to the guest, retrying up to `tx_retries` times while the guest makes room. `queue` is any number (say the
 /// PMD thread's): it is mapped to a queue that the guest has enabled. Returns how many, from the first, were sent: those
 /// are freed here; the rest stay the caller's.

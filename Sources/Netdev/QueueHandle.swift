@@ -39,7 +39,7 @@ public import CVhostUser
     public let descriptor: Int32
     /// `vhost`: the socket; `tap` and `packetSocket`: the queue; `dummy`: the ring.
     public let object: OpaquePointer?
-    /// Where packets' memory comes from.
+    /// Where packets' memory comes from; nil if whatever `object` is knows that.
     public let pool: OpaquePointer?
     public let counters: UnsafeMutablePointer<cdpdk_queue_counters>
 
@@ -60,7 +60,7 @@ public import CVhostUser
     @_noLocks @inlinable @inline(__always)
     public func receive(into burst: PacketBurst, limit: UInt16) -> UInt16 {
         if kind == .dpdk { return cdpdk_eth_rx_burst(devicePort, queue, burst, limit) }
-        if kind == .vhost { return cvhost_rx_burst(object.unsafelyUnwrapped, queue, pool.unsafelyUnwrapped, burst, limit) }
+        if kind == .vhost { return cvhost_rx_burst(object.unsafelyUnwrapped, queue, burst, limit) }
         return receiveSlowly(into: burst, limit: limit)
     }
 

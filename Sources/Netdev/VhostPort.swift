@@ -16,11 +16,9 @@ internal import Synchronization
 final class VhostPort: Port {
     let name: String
     let kind: PortKind
-    let mtu: Int
 
     private let path: String
     private let socket: Socket
-    private let pool: MbufPools.Pool
     private let control: Mutex<Control>
 
     /// `@unchecked Sendable`: CVhostUser's functions may be called from any thread until the socket is closed.
@@ -53,17 +51,19 @@ final class VhostPort: Port {
         if !isClient { try VhostPort.clear(path, port: name) }
         try DPDKRuntime.initialize()
         let pool = try MbufPools.pool(mtu: configuration.mtu, numa: -1)
-        let opened = withReason { cvhost_open(path, configuration.socketDirectory, &options, $0, $1) }
+        let opened = withReason { cvhost_open(path, configuration.socketDirectory, &options, pool.pointer, $0, $1) }
         guard let pointer = opened.result else { throw .socket(port: name, path: path, reason: opened.reason) }
         self.name = name
         self.path = path
-        self.pool = pool
         kind = configuration.kind
-        mtu = configuration.mtu
         socket = Socket(pointer: pointer)
         control = Mutex(Control(configuration: configuration, address: configuration.requestedAddress ?? HardwareAddress(bits: 0)))
-        for pair in 0..<Int(CVHOST_MAX_QUEUE_PAIRS) {
-            let counters = cvhost_tx_counters(pointer, UInt16(pair))!
+        VhostPort.setMaximumFrame(pointer, mtu: configuration.mtu)
+    }
+
+    private static func setMaximumFrame(_ socket: OpaquePointer, mtu: Int) {
+        for pair in 0..<UInt16(CVHOST_MAX_QUEUE_PAIRS) {
+            let counters = cvhost_tx_counters(socket, pair)!
             cdpdk_counter_store(&counters.pointee.max_frame, UInt64(mtu + NetdevLimits.frameOverhead))
         }
     }
@@ -126,7 +126,7 @@ final class VhostPort: Port {
 
     func rxQueue(_ index: Int) -> RxQueueHandle {
         RxQueueHandle(
-            kind: .vhost, queue: UInt16(index), object: socket.pointer, pool: pool.pointer,
+            kind: .vhost, queue: UInt16(index), object: socket.pointer, pool: nil,
             counters: cvhost_rx_counters(socket.pointer, UInt16(index))!)
     }
     func txQueue(_ thread: Int, threads: Int) -> TxQueueHandle {
@@ -143,6 +143,7 @@ final class VhostPort: Port {
         return LinkState(isUp: state.running, changes: state.event(Int(CVHOST_EVENT_CONNECTED)))
     }
 
+    var mtu: Int { control.withLock { $0.configuration.mtu } }
     var hardwareAddress: HardwareAddress { control.withLock { $0.address } }
 
     func statistics() -> PortStatistics {
@@ -232,15 +233,21 @@ final class VhostPort: Port {
     func apply(_ configuration: NetdevConfiguration) throws(PortError) -> Bool {
         try configuration.check()
         let retries = try VhostPort.retries(configuration)
+        // The guest stays: only what is received from now on needs larger buffers, and what is sent another limit.
+        let pool = configuration.mtu == mtu ? nil : try MbufPools.pool(mtu: configuration.mtu, numa: -1)
         return control.withLock { control in
             guard configuration.name == name, configuration.kind == kind,
                 configuration.socketDirectory == control.configuration.socketDirectory,
-                configuration.options["vhost-server-path"] == control.configuration.options["vhost-server-path"], configuration.mtu == mtu,
+                configuration.options["vhost-server-path"] == control.configuration.options["vhost-server-path"],
                 configuration.vhost == control.configuration.vhost, VhostSocketOwner.isSame(configuration, control.configuration)
             else { return false }
             control.configuration = configuration
             if let address = configuration.requestedAddress { control.address = address }
             cvhost_set_tx_retries(socket.pointer, UInt8(retries))
+            if let pool {
+                cvhost_set_pool(socket.pointer, pool.pointer)
+                VhostPort.setMaximumFrame(socket.pointer, mtu: configuration.mtu)
+            }
             return true
         }
     }

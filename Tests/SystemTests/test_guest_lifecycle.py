@@ -58,7 +58,7 @@ def test_matrix_of_the_switch(make_switch, folder, testpmd, role, queues, rings)
     A guest that listens (the port is the client) connects again by itself, as QEMU does in both roles; virtio-user as the side that
     connects does not, so there a new guest takes the place of the old one.
     """
-    switch = make_switch(other_config={"pmd-cpu-mask": "0x2"})
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2"}, hugepages=True)
     path = switch.path("v1") if role == "server" else f"{folder}/g1"
     guest = None
 
@@ -89,8 +89,10 @@ def test_matrix_of_the_switch(make_switch, folder, testpmd, role, queues, rings)
     add("br0")
     boot()
     switch.vsctl("set", "Interface", "v1", "mtu_request=9000")
-    resumes()
+    guest.wait_traffic("rx", guest.ports()[0]["rx"] + 2000)
     assert switch.interface("v1")["mtu"] == 9000
+    connections = wait_until(lambda: switch.interface("v1")["statistics"].get("vhost_connections"), 30, "a guest is counted")
+    assert connections == 1, "the guest was cut off"
     switch.vsctl("del-port", "v1")
     switch.add_port("v1", "dpdkvhostuser" if role == "server" else "dpdkvhostuserclient", ofport=1,
                     **({} if role == "server" else {"vhost_server_path": path}))
