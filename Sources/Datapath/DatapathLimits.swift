@@ -59,6 +59,10 @@ public enum DatapathLimits {
     @inlinable public static var upcallWindowMicroseconds: UInt64 { @_noLocks get { 1000 } }
     /// Cycles by which a port may be ahead of the slowest busy port of its thread before it is passed over: some 10 us.
     @inlinable public static var shareSlackCycles: UInt64 { @_noLocks get { 25_000 } }
+    /// A guest's queue that gave a burst of several packets, but of fewer than these, rests for so many cycles (some 1.2 us): a look at it
+    /// costs as much as five packets, and slows the guest, which writes what is looked at.
+    @inlinable public static var smallBurst: Int { @_noLocks get { 24 } }
+    @inlinable public static var restCycles: UInt64 { @_noLocks get { 3_000 } }
     /// How long a PMD thread goes on polling after the latest packet before it begins to sleep, in microseconds.
     @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
     /// Entries that maintenance looks at between two looks at its other duties.

@@ -111,9 +111,9 @@ enum Burst {
         var total = 0
         if let list = worker.pointee.pollList.pointee.load(ordering: .acquiring) {
             if list != worker.pointee.latestList { takeOver(list, worker) }
-            var passesOver = false
+            var isAnyoneAhead = false
             // Whom the others kept waiting, and now have nothing themselves, is not kept waiting any longer.
-            repeat { total = pollAll(list, worker, &passesOver) } while total == 0 && passesOver
+            repeat { total = pollAll(list, worker, &isAnyoneAhead) } while total == 0 && isAnyoneAhead
         }
         if worker.pointee.dirtyCount > 0 { flushWhenDue(worker) }
         worker.pointee.pollRounds &+= 1
@@ -121,15 +121,17 @@ enum Burst {
         return total
     }
 
-    /// One round of a list's queues, but for those of ports that are ahead of others (`passesOver` says whether there are any).
+    /// One round of a list's queues, but for those of ports that are ahead of others, and those that rest. `isAnyoneAhead` says whether
+    /// the former were the only reason to find nothing.
     @inline(__always)
-    private static func pollAll(_ list: UnsafeMutableRawPointer, _ worker: Worker, _ passesOver: inout Bool) -> Int {
+    private static func pollAll(_ list: UnsafeMutableRawPointer, _ worker: Worker, _ isAnyoneAhead: inout Bool) -> Int {
         let count = PollList.count(list)
         let floor = worker.pointee.shareFloor
         // The slowest busy port's clock after this round.
         var slowest = UInt64.max
         var total = 0
-        passesOver = false
+        var passesOver = false
+        var rests = false
         var index = 0
         while index < count {
             let entry = PollList.entry(list, index)
@@ -139,6 +141,12 @@ enum Burst {
             if clock > floor &+ DatapathLimits.shareSlackCycles {
                 slowest = min(slowest, clock)
                 passesOver = true
+                continue
+            }
+            if worker.pointee.lastCycles < entry.pointee.restsUntil {
+                // It has packets, as far as the others are concerned.
+                slowest = min(slowest, max(clock, floor))
+                rests = true
                 continue
             }
             worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
@@ -157,11 +165,16 @@ enum Burst {
             let end = clinux_tsc()
             bump(entry.pointee.counters + QueueCounter.cycles, end &- start)
             worker.pointee.lastCycles = end
+            if entry.pointee.handle.kind == .vhost {
+                let isSmall = received > 1 && received < DatapathLimits.smallBurst
+                entry.pointee.restsUntil = isSmall ? end &+ DatapathLimits.restCycles : 0
+            }
             let after = max(clock, floor) &+ (end &- start)
             turn.pointee.store(after, ordering: .relaxed)
             slowest = min(slowest, after)
         }
         if slowest != .max { worker.pointee.shareFloor = max(floor, slowest) }
+        isAnyoneAhead = passesOver && !rests
         return total
     }
 }
