@@ -127,6 +127,43 @@ private func numbers(_ reply: JSON?) -> [Int64] {
         #expect(try messages(writer).map { $0["id"] } == [1, 2])
     }
 
+    /// The copying of rows is the background's; readers go on, changes wait and find the new schema.
+    @Test func conversionsLeaveTheExecutorAlone() throws {
+        let rig = try Rig()
+        let (asker, writer) = (rig.server.makeSession(name: "a"), rig.server.makeSession(name: "b"))
+        for session in [asker, writer] {
+            session.receive(request("set_db_change_aware", [true], id: 0).bytes)
+            _ = try messages(session)
+        }
+        var warnings: [String] = []
+        rig.server.database("test")!.onWarning = { warnings.append($0) }
+        rig.transact(asker, id: 1, insert(1))
+        _ = try messages(asker)
+        let narrow = try JSON(
+            parsing: #"{"name":"test","tables":{"T":{"columns":{"i":{"type":"integer"},"new":{"type":"string"}},"isRoot":true}}}"#)
+        asker.receive(request("convert", ["test", narrow], id: 2).bytes)
+        asker.receive(request("echo", ["behind"], id: 3).bytes)
+        #expect(try messages(asker).isEmpty && asker.isHeld)
+        rig.transact(writer, id: 4, select)
+        #expect(numbers(try messages(writer).first) == [1], "readers see what was there")
+        rig.transact(writer, id: 5, ["op": "insert", "table": "T", "row": ["i": 2, "new": "n"] as JSON])
+        #expect(try messages(writer).isEmpty)
+        rig.work.step()
+        #expect(try messages(asker).map { $0["id"] } == [2, 3])
+        #expect(try messages(writer).first?["result"]?[0]?["uuid"] != nil)
+        let database = rig.server.database("test")!
+        #expect(database.rows("T").map { $0.integer("i") }.sorted() == [1, 2] && database.schema.table("I") == nil)
+        database.onWarning("still heard")
+        #expect(warnings == ["still heard"])
+        #expect(database.inconsistencies() == [])
+        // One that does not fit leaves everything as it is; what was made for it goes in the background.
+        let impossible = try JSON(parsing: #"{"name":"test","tables":{"T":{"columns":{"i":{"type":"boolean"}},"isRoot":true}}}"#)
+        asker.receive(request("convert", ["test", impossible], id: 6).bytes)
+        while !rig.work.pending.isEmpty { rig.work.step() }
+        #expect(try messages(asker).first?["error"]?["error"] == "syntax error")
+        #expect(rig.server.database("test") === database && !asker.isHeld)
+    }
+
     @Test func closedSessionsTransactionsAreCarriedOut() throws {
         let rig = try Rig()
         let (first, second) = (rig.server.makeSession(name: "a"), rig.server.makeSession(name: "b"))

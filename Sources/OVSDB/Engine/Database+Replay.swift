@@ -62,6 +62,7 @@ extension Database {
             }
         }
         for table in tables {
+            table.rows.settle()
             for row in table.rows.values { try countReferences(row, table) }
         }
         let dropped = dropUnreferenced()

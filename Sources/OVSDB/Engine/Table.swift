@@ -14,7 +14,7 @@ struct IndexKey: Hashable {
 final class Table {
     let shared: SharedTableSchema
     var schema: TableSchema { shared.schema }
-    var rows: [UUID: Row] = [:]
+    var rows = RowStore()
     /// For each of the schema's indexes: which committed row has these values.
     var indexes: [[IndexKey: UUID]]
     /// Rows that hold weak references to a row of this table, by that row. Committed state.

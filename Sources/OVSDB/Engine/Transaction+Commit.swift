@@ -46,6 +46,7 @@ extension Transaction {
             for key in update.removed { table.indexes[update.index][key] = nil }
             for (key, uuid) in update.added { table.indexes[update.index][key] = uuid }
         }
+        for change in order where change.new != nil { database.tables[change.id.table].rows.settle(change.id.uuid) }
         for change in order where change.new == nil { database.tables[change.id.table].weakReferrers[change.id.uuid] = nil }
         for change in order { updateWeakReferrers(change) }
         for (id, delta) in prepared.referenceDeltas where delta != 0 {

@@ -276,33 +276,60 @@ public final class DatabaseServer {
 
     // MARK: Conversion
 
-    /// Gives a database another schema, keeping what fits.
-    func convert(_ entry: HostedDatabase, _ schema: DatabaseSchema) throws(OVSDBError) {
-        let old = entry.database
-        guard schema.name == old.name else {
-            throw OVSDBError("invalid parameters", "new schema name (\(schema.name)) does not match database name (\(old.name))")
+    /// Gives a database another schema, keeping what fits. Other transactions of the database wait meanwhile.
+    ///
+    /// - Parameter completion: called when it is done, with what went wrong; perhaps before `convert` returns
+    func convert(_ entry: HostedDatabase, _ schema: DatabaseSchema, completion: @escaping (OVSDBError?) -> Void) {
+        let name = entry.database.name
+        guard schema.name == name else {
+            return completion(
+                OVSDBError("invalid parameters", "new schema name (\(schema.name)) does not match database name (\(name))"))
         }
         if entry.isReadOnly || entry.isPinned {
-            guard schema.isEquivalent(to: old.schema) else {
-                throw OVSDBError("not allowed", "the schema of database \(old.name) is fixed: this server's own parts rely on it")
-            }
-            return
+            return completion(
+                schema.isEquivalent(to: entry.database.schema)
+                    ? nil : OVSDBError("not allowed", "the schema of database \(name) is fixed: this server's own parts rely on it"))
         }
-        let database = Database(schema: schema, storage: old.storage, limits: limits, uuids: nextGenerator())
-        try database.adopt(old)
-        cancelCompaction(entry)
-        try database.compact()
+        entry.whenFree { [self] in
+            cancelCompaction(entry)
+            let old = entry.database
+            let conversion = SchemaConversion(
+                old, Database(schema: schema, storage: old.storage, limits: limits, uuids: nextGenerator()), limits: limits)
+            let finish = { [self] in
+                perform {
+                    if conversion.failure == nil { take(conversion, entry) }
+                    // It was on its file's old content that the others queued up for: the one who asked gets an answer first.
+                    completion(conversion.failure)
+                    if conversion.failure == nil { disconnectUnaware("committed \(name) database schema conversion") }
+                    entry.release()
+                }
+                background?.perform(.compaction, { conversion.forget() }, done: {})
+            }
+            entry.hold()
+            guard let background else {
+                conversion.run()
+                return finish()
+            }
+            // Behind a compaction that was cancelled: both would write the same file.
+            background.perform(.compaction, { conversion.run() }, done: finish)
+        }
+    }
+
+    /// Serves what a conversion has made.
+    private func take(_ conversion: SchemaConversion, _ entry: HostedDatabase) {
+        guard let database = conversion.database else { return }
+        if let log = conversion.log { database.adopt(log) }
+        database.onWarning = entry.database.onWarning
         for session in Array(sessions.values) { session.databaseGoes(entry) }
         for waiting in entry.waiting { finish(waiting, nil, entry) }
         entry.replace(database)
+        guard hosted[database.name] === entry else { return }
         observe(entry)
-        // The one who asked for it gets an answer first.
-        later { [unowned self] in disconnectUnaware("committed \(old.name) database schema conversion") }
         serverTransact([
-            "op": "update", "table": "Database", "where": [["name", "==", .string(old.name)] as JSON] as JSON,
+            "op": "update", "table": "Database", "where": [["name", "==", .string(database.name)] as JSON] as JSON,
             "row": ["schema": .string(database.schemaJSON.text)] as JSON,
         ])
-        announce(old.name)
+        announce(database.name)
     }
 
     private func nextGenerator() -> UUIDGenerator { UUIDGenerator(seed: uuids.next().high) }

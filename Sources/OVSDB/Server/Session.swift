@@ -286,7 +286,7 @@ public final class Session {
             reply(id, .object(JSONObject()))
         case "convert":
             guard parameters.count == 2 else { throw .syntax("array expected", .array(parameters)) }
-            try convert(try database(method, parameters), try DatabaseSchema(parameters[1]), id)
+            convert(try database(method, parameters), try DatabaseSchema(parameters[1]), id)
         default: reply(id, error: "unknown method")
         }
     }
@@ -327,21 +327,13 @@ public final class Session {
         if let transaction { waiting[key] = (transaction, database) }
     }
 
-    private func convert(_ database: HostedDatabase, _ schema: DatabaseSchema, _ id: JSON) throws(OVSDBError) {
-        guard database.isHeld else {
-            try server.convert(database, schema)
-            return reply(id, .object(JSONObject()))
-        }
+    private func convert(_ database: HostedDatabase, _ schema: DatabaseSchema, _ id: JSON) {
         let key = id.text
         hold(key)
-        database.whenFree { [self] in
-            do throws(OVSDBError) {
-                try server.convert(database, schema)
-                reply(id, .object(JSONObject()))
-            } catch {
-                reply(id, error)
-            }
-            release(key)
+        server.convert(database, schema) { [weak self] error in
+            guard let self, !self.isClosed else { return }
+            if let error { self.reply(id, error) } else { self.reply(id, .object(JSONObject())) }
+            self.release(key)
         }
     }
 

@@ -73,12 +73,22 @@ public final class LogCompaction: @unchecked Sendable {
             }
             guard let database = loaded else { throw OVSDBError("I/O error", "\(path): file holds no schema") }
             _ = try database.finishReplay()
-            let fresh = try LogFile.beside(path, recordLimit: limits.logRecordBytes)
-            self.fresh = fresh
-            try fresh.append(database.schemaJSON, synchronize: false)
-            try fresh.append(database.contentRecord(), synchronize: true)
-            contentBytes = fresh.endOffset
+            try begin(with: database)
         }
+    }
+
+    /// Writes `database` instead of what the log holds, and puts it in the log's place. In the background, while nothing is appended.
+    func rewrite(as database: Database) {
+        attempt { () throws(OVSDBError) in try begin(with: database) }
+        finish(until: copied)
+    }
+
+    private func begin(with database: Database) throws(OVSDBError) {
+        let fresh = try LogFile.beside(path, recordLimit: limits.logRecordBytes)
+        self.fresh = fresh
+        try fresh.append(database.schemaJSON, synchronize: false)
+        try fresh.append(database.contentRecord(), synchronize: true)
+        contentBytes = fresh.endOffset
     }
 
     /// Whether what the log has more is little enough for the last round.

@@ -1,0 +1,93 @@
+// The rows of a table: found by uuid, and gone through at the speed of memory.
+//
+// A row is an object, and its values are another: going through a hundred thousand of them is nothing but waiting for memory,
+// unless it is asked for in time. So rows stand in one array, beside where their values are, and whoever goes through them
+// has both fetched ahead.
+
+internal import Base
+
+struct RowStore {
+    fileprivate struct Slot {
+        var row: Row
+        /// Where the row's values were when it was stored or settled. For fetching ahead only, which no wrong address hurts.
+        var contents: UnsafeRawPointer?
+
+        init(_ row: Row) {
+            self.row = row
+            contents = row.fields.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress) }
+        }
+    }
+
+    private var places: [UUID: Int] = [:]
+    fileprivate var slots: [Slot] = []
+
+    var count: Int { slots.count }
+    var isEmpty: Bool { slots.isEmpty }
+
+    subscript(uuid: UUID) -> Row? {
+        get { places[uuid].map { slots[$0].row } }
+        set {
+            guard let newValue else {
+                removeValue(forKey: uuid)
+                return
+            }
+            if let place = places[uuid] {
+                slots[place] = Slot(newValue)
+            } else {
+                places[uuid] = slots.count
+                slots.append(Slot(newValue))
+            }
+        }
+    }
+
+    /// Takes a row out; the last one moves to its place.
+    @discardableResult
+    mutating func removeValue(forKey uuid: UUID) -> Row? {
+        guard let place = places.removeValue(forKey: uuid) else { return nil }
+        let row = slots[place].row
+        let last = slots.removeLast()
+        if last.row !== row {
+            slots[place] = last
+            places[last.row.uuid] = place
+        }
+        return row
+    }
+
+    /// Notes where a row's values are, after they were written to.
+    mutating func settle(_ uuid: UUID) { if let place = places[uuid] { slots[place] = Slot(slots[place].row) } }
+
+    /// The same for all rows.
+    mutating func settle() { for place in slots.indices { slots[place] = Slot(slots[place].row) } }
+
+    /// All rows, in no order.
+    var values: Values { Values(store: self) }
+
+    struct Values: Sequence {
+        fileprivate let store: RowStore
+
+        var underestimatedCount: Int { store.count }
+
+        func makeIterator() -> Iterator { Iterator(slots: store.slots) }
+
+        struct Iterator: IteratorProtocol {
+            /// How many rows ahead memory is asked for.
+            private static let distance = 16
+
+            private let slots: [Slot]
+            private var place = 0
+
+            fileprivate init(slots: [Slot]) { self.slots = slots }
+
+            mutating func next() -> Row? {
+                guard place < slots.count else { return nil }
+                let ahead = place &+ Iterator.distance
+                if ahead < slots.count {
+                    prefetch(UnsafeRawPointer(Unmanaged.passUnretained(slots[ahead].row).toOpaque()))
+                    prefetch(slots[ahead].contents)
+                }
+                defer { place &+= 1 }
+                return slots[place].row
+            }
+        }
+    }
+}
