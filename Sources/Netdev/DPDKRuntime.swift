@@ -23,6 +23,8 @@ public struct DPDKStatus: Sendable, Equatable {
 public enum DPDKRuntime {
     private enum State {
         case idle
+        /// On some thread: it takes seconds, during which others may ask how it stands.
+        case starting
         case running(DPDKStatus)
         case failed(PortError)
     }
@@ -62,25 +64,34 @@ public enum DPDKRuntime {
     /// Initialises DPDK unless it runs. The first failure is final, and is what later calls throw too.
     @discardableResult
     public static func initialize() throws(PortError) -> DPDKStatus {
-        let result: Result<DPDKStatus, PortError> = shared.withLock { shared in
-            switch shared.state {
-            case .running(let status): return .success(status)
-            case .failed(let error): return .failure(error)
-            case .idle: break
+        // Whoever comes second waits here, and finds it done.
+        let result: Result<DPDKStatus, PortError> = oneStarter.withLock { _ in
+            let known: Result<DPDKStatus, PortError>? = shared.withLock { shared in
+                switch shared.state {
+                case .running(let status): return .success(status)
+                case .failed(let error): return .failure(error)
+                case .idle, .starting:
+                    shared.state = .starting
+                    return nil
+                }
             }
+            if let known { return known }
+            let settings = shared.withLock { $0.settings }
             do throws(PortError) {
-                let status = try start(settings: shared.settings)
-                shared.state = .running(status)
+                let status = try start(settings: settings)
+                shared.withLock { $0.state = .running(status) }
                 return .success(status)
             } catch {
                 // a setting that makes no sense was not handed to EAL yet: it may be corrected
-                if case .dpdkUnavailable = error, !hasTried { return .failure(error) }
-                shared.state = .failed(error)
+                var mayTryAgain = false
+                if case .dpdkUnavailable = error { mayTryAgain = !hasTried }
+                shared.withLock { $0.state = mayTryAgain ? .idle : .failed(error) }
                 return .failure(error)
             }
         }
         return try result.get()
     }
+    private static let oneStarter = Mutex(())
 
     /// Ends DPDK, at the end of the process. All ports are closed and all registered threads are gone by then.
     public static func shutDown() {
@@ -91,7 +102,7 @@ public enum DPDKRuntime {
         }
     }
 
-    nonisolated(unsafe) private static var hasTried = false  // under `shared`
+    nonisolated(unsafe) private static var hasTried = false  // under `oneStarter`
 
     private static func start(settings: [String: String]) throws(PortError) -> DPDKStatus {
         let made = try EALArguments(settings: settings, machine: .current)

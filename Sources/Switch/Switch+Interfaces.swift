@@ -55,7 +55,7 @@ extension Switch {
         }
         // The datapath gives the queues back (no thread holds one any more) before the device goes.
         if let port = interface.datapathPort { datapath.removePort(port) }
-        interface.netdev?.close()
+        if let netdev = interface.netdev { elsewhere { netdev.close() } }
         if interface.failure == nil { log.info("bridge \(bridgeName): deleted interface \(name)") }
     }
 
@@ -216,8 +216,9 @@ extension Switch {
         }
         if let moved = moving.removeValue(forKey: wanted.name) { return try settle(moved, &result, on: bridge) }
         let netdev: any Port
-        do {
-            netdev = try Netdev.open(deviceConfiguration(wanted, kind: kind, on: bridge))
+        let configuration = deviceConfiguration(wanted, kind: kind, on: bridge)
+        do throws(PortError) {
+            netdev = try waitingElsewhere { () throws(PortError) in try Netdev.open(configuration) }
         } catch {
             throw InterfaceFailure("\(error)")
         }

@@ -61,6 +61,10 @@ public final class Switch {
     /// Which interfaces are, or may be, dummies: for tests only.
     public let dummies: DummyMode
 
+    /// Runs what may take long (DPDK's initialisation, devices that are opened and closed) and returns when it is done; may run it on
+    /// another thread, and commands that only look meanwhile.
+    public var elsewhere: (@escaping @Sendable () -> Void) -> Void = { $0() }
+
     /// What was said of mirrors already.
     var mirrorComplaints: Set<String> = []
     /// What the monitor has shown.
@@ -182,8 +186,8 @@ public final class Switch {
     private func applyGlobals(_ wanted: WantedGlobals) {
         DPDKRuntime.configure(wanted.otherConfig)
         if wanted.dpdkInit != .off && DPDKRuntime.status == nil {
-            do {
-                let started = try DPDKRuntime.initialize()
+            do throws(PortError) {
+                let started = try waitingElsewhere { () throws(PortError) in try DPDKRuntime.initialize() }
                 for note in started.notes { log.notice("\(note)") }
             } catch {
                 log.error("\(error)")
@@ -221,6 +225,17 @@ public final class Switch {
         if isFirstApplication || wanted.tls != globals.tls { observer?.tlsConfigured(wanted.tls) }
         isFirstApplication = false
         globals = wanted
+    }
+
+    /// Runs `work` where it does not keep others waiting, and returns what it returned.
+    func waitingElsewhere<T: Sendable>(_ work: @escaping @Sendable () throws(PortError) -> T) throws(PortError) -> T {
+        // One writer, before `elsewhere` returns.
+        nonisolated(unsafe) var outcome: Result<T, PortError>?
+        elsewhere {
+            do throws(PortError) { outcome = .success(try work()) } catch { outcome = .failure(error) }
+        }
+        guard let outcome else { preconditionFailure("what ran elsewhere has not ended") }
+        return try outcome.get()
     }
 
     // MARK: Bridges

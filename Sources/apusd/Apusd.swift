@@ -152,7 +152,7 @@ struct Apusd: ParsableCommand {
         if field.isDetached, !Detach.isChild { Glibc.exit(Detach.runInBackground(arguments: CommandLine.arguments)) }
         let directory = environment("OVS_RUNDIR") ?? "/var/run/openvswitch"
         var options = DaemonOptions(
-            runDirectory: directory, databasePath: command.databases[0], logLevel: "warn",
+            runDirectory: directory, databasePath: command.databases.first ?? "", logLevel: "warn",
             logFile: field.logFile.map { $0.isEmpty ? (environment("OVS_LOGDIR") ?? "/var/log/openvswitch") + "/\(name).log" : $0 },
             dummies: nil)
         options.program = name
@@ -179,6 +179,7 @@ extension DaemonOptions {
         controlSocket = field.controlSocket.map { $0.hasPrefix("/") || $0 == "none" ? $0 : directory + "/" + $0 }
         logSpecifications = field.logSpecifications
         isDetached = field.isDetached
+        isMonitored = field.isMonitored
         staysInDirectory = field.staysInDirectory
         notes = field.notes
     }

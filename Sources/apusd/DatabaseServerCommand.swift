@@ -11,6 +11,8 @@ struct DatabaseServerCommand {
     var databases: [String] = []
     var remotes: [String] = []
     var tls = TLSSettings()
+    /// `--no-dbs`: without arguments there is no database, instead of the default one.
+    private var hasNoDatabases = false
     /// `--run=COMMAND`: serve while this shell command runs.
     var command: String?
     /// To be printed, instead of serving anything.
@@ -25,7 +27,8 @@ struct DatabaseServerCommand {
         ovsdb-server: Open vSwitch database server (Apus)
         usage: ovsdb-server [OPTIONS] [DATABASE...]
         where each DATABASE is a database file in ovsdb format (default: conf.db in $OVS_DBDIR, or in $OVS_SYSCONFDIR/openvswitch).
-        Options: --remote=REMOTE --private-key=FILE --certificate=FILE --ca-cert=FILE --bootstrap-ca-cert=FILE --run=COMMAND
+        Options: --remote=REMOTE --private-key=FILE --certificate=FILE --ca-cert=FILE --bootstrap-ca-cert=FILE --peer-ca-cert=FILE
+          --run=COMMAND --no-dbs --monitor
           --detach --no-chdir --pidfile[=FILE] --log-file[=FILE] --unixctl=SOCKET -v[SPEC] -V --version -h --help
 
         """
@@ -38,6 +41,19 @@ struct DatabaseServerCommand {
     /// Options with a value that have no effect.
     private static let ignored: Set<String> = ["--ssl-protocols", "--ssl-ciphers", "--ssl-ciphersuites", "--record", "--replay"]
     private static let short: [String: String] = ["-p": "--private-key", "-c": "--certificate", "-C": "--ca-cert"]
+    private static let long: Set<String> = refused.keys.reduce(into: ignored) { $0.insert($1) }.union([
+        "--remote", "--run", "--private-key", "--certificate", "--ca-cert", "--bootstrap-ca-cert", "--peer-ca-cert", "--no-dbs",
+        "--version",
+        "--help", "--disable-file-column-diff", "--disable-file-no-data-conversion", "--active",
+    ])
+
+    /// An option's name, which may be cut short as long as it can be told from others.
+    private static func fullName(_ given: String) -> String {
+        if let name = short[given] { return name }
+        guard given.hasPrefix("--"), !long.contains(given) else { return given }
+        let candidates = long.filter { $0.hasPrefix(given) }
+        return candidates.count == 1 ? candidates.first! : given
+    }
 
     /// - Parameter arguments: what `FieldOptions` has left
     init(_ arguments: [String]) {
@@ -55,8 +71,9 @@ struct DatabaseServerCommand {
                 continue
             }
             let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let name = DatabaseServerCommand.short[String(parts[0])] ?? String(parts[0])
+            let name = DatabaseServerCommand.fullName(String(parts[0]))
             switch name {
+            case "--no-dbs": hasNoDatabases = true
             case "--version": text = "ovsdb-server (Open vSwitch) \(Daemon.compatibleVersion)\nserved by apusd (Apus) \(Daemon.version)\n"
             case "--help", "-h": text = DatabaseServerCommand.usage
             case "--disable-file-column-diff", "--disable-file-no-data-conversion", "--active":
@@ -74,7 +91,7 @@ struct DatabaseServerCommand {
                 take(name, value)
             }
         }
-        if databases.isEmpty { databases = [DatabaseServerCommand.defaultDatabase] }
+        if databases.isEmpty, !hasNoDatabases { databases = [DatabaseServerCommand.defaultDatabase] }
     }
 
     private mutating func take(_ name: String, _ value: String) {
@@ -84,6 +101,7 @@ struct DatabaseServerCommand {
         case "--private-key": tls.privateKey = value
         case "--certificate": tls.certificate = value
         case "--ca-cert": tls.caCertificate = value
+        case "--peer-ca-cert": tls.peerCACertificate = value
         case "--bootstrap-ca-cert":
             tls.caCertificate = value
             tls.bootstrapsCA = true

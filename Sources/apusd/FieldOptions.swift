@@ -17,6 +17,7 @@ struct FieldOptions {
     /// `-v[SPEC]` and `--verbose[=SPEC]`, in order.
     var logSpecifications: [String] = []
     var isDetached = false
+    var isMonitored = false
     /// `--no-chdir`.
     var staysInDirectory = false
     /// Options that are accepted and have no effect, with the reason.
@@ -72,7 +73,7 @@ struct FieldOptions {
             case "--no-chdir": staysInDirectory = true
             case "--verbose": logSpecifications.append(value ?? "any:any:dbg")
             case "--overwrite-pidfile": notes.append("--overwrite-pidfile: a pid file whose process is gone is always taken over")
-            case "--monitor": notes.append("--monitor: there is no monitor process; have the service manager restart the daemon")
+            case "--monitor": isMonitored = true
             case "--disable-system", "--disable-system-route", "--no-self-confinement", "--hw-rawio-access", "--mlockall":
                 // What they turn off or on is not there, or is so anyway.
                 break

@@ -41,6 +41,8 @@ public struct DaemonOptions: Sendable {
     /// `vlog/set` specifications to begin with.
     public var logSpecifications: [String] = []
     public var isDetached = false
+    /// Be watched by another process, which starts the daemon again if it crashes.
+    public var isMonitored = false
     /// Keep the working directory although detached.
     public var staysInDirectory = false
     /// Remarks on the command line, for the log.
@@ -126,6 +128,7 @@ public final class Daemon {
             registry.log("ovs_numa", .info, "Discovered \(distinct.count) NUMA nodes and \(nodes.count) CPU cores")
         }
 
+        if options.isMonitored, let status = ProcessMonitor.run(registry) { exit(status) }
         let directory = options.isOnlyServer ? nil : try RunDirectory(path: options.runDirectory, program: options.program)
         var options = options
         if let database = options.inPlace, let directory, UnixSocket.isServed(directory.file("db.sock")) {
@@ -195,10 +198,15 @@ public final class Daemon {
             try databases.open(path)
         }
         try serve(options, databases, directory, log)
-        let control = try ControlServer(
-            loop: loop, path: options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl", log: registry,
-            program: "apusd (Apus) \(version)"
-        ) { _ in kill(getpid(), SIGUSR2) }
+        let control: ControlServer
+        let controlPath = options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl"
+        do throws(UnixSocketError) {
+            control = try ControlServer(loop: loop, path: controlPath, log: registry, program: "apusd (Apus) \(version)") { _ in
+                kill(getpid(), SIGUSR2)
+            }
+        } catch {
+            throw DaemonError("\(controlPath): could not initialize control socket (\(error))")
+        }
         databases.register(on: control.registry)
         guard let configuration else {
             if options.dummies != .none { control.registerTimeCommands(loop: loop) {} }
@@ -281,6 +289,7 @@ public final class Daemon {
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,
             runDirectory: directory, dummies: options.dummies, observer: openFlow)
+        theSwitch.elsewhere = { loop.waitElsewhere($0) }
         openFlow.onReport = { [unowned theSwitch] in theSwitch.publish($0) }
         openFlow.onPortSwitched = { [unowned theSwitch] in theSwitch.setPort($1, of: $0, isUp: $2) }
         SwitchCommands(theSwitch: theSwitch, pipeline: pipeline, datapath: datapath, loop: loop, program: options.program)

@@ -28,6 +28,7 @@ final class DatabaseConnection: StreamSession {
         self.connection = connection
         self.session = session
         self.ended = ended
+        session.clientName = { [unowned connection] in connection.peerCertificateName }
         session.onOutput = { [unowned self] in self.flush() }
         session.onRelease = { [unowned self] in self.goOn() }
         session.onClose = { [unowned connection] reason in

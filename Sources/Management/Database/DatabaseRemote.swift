@@ -10,6 +10,8 @@ struct RemoteOptions: Equatable {
     var probeMilliseconds: UInt64?
     var maximumBackoffMilliseconds: UInt64 = 8000
     var isReadOnly = false
+    /// What clients may change, in databases that say so for roles.
+    var role = ""
 }
 
 /// What a Manager row tells of its remote.
@@ -75,6 +77,7 @@ final class DatabaseRemote {
         connection.session.probeIntervalMilliseconds =
             options.probeMilliseconds ?? (isLocal ? 0 : DatabaseRemote.defaultProbeMilliseconds)
         connection.session.isReadOnly = options.isReadOnly
+        connection.session.role = options.role
     }
 
     /// Drops every connection; clients come back, and connections of this side are made again.

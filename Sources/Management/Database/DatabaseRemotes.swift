@@ -2,7 +2,7 @@
 // (`db:DATABASE,TABLE,COLUMN`), followed as that column changes.
 //
 // A column of strings holds targets. A column of references holds rows with a column `target`, and perhaps `inactivity_probe`,
-// `max_backoff` and `read_only`, which are obeyed; into their `is_connected` and `status` goes how it stands, every few seconds.
+// `max_backoff`, `read_only` and `role`, which are obeyed; into their `is_connected` and `status` goes how it stands, every few seconds.
 
 internal import Base
 internal import Logging
@@ -127,6 +127,7 @@ final class DatabaseRemotes {
         if let probe = row.optionalInteger("inactivity_probe") { options.probeMilliseconds = UInt64(max(0, probe)) }
         if let backoff = row.optionalInteger("max_backoff") { options.maximumBackoffMilliseconds = UInt64(max(1000, backoff)) }
         options.isReadOnly = row.optionalBoolean("read_only") ?? false
+        options.role = row.string("role")
         return options
     }
 
@@ -142,6 +143,7 @@ final class DatabaseRemotes {
         tls.settings.certificate = file(tlsNames.certificate, &problems)
         tls.settings.caCertificate = file(tlsNames.caCertificate, &problems)
         tls.settings.bootstrapsCA = tlsNames.bootstrapsCA
+        tls.settings.peerCACertificate = tlsNames.peerCACertificate
         for name in names.sorted() {
             guard name.hasPrefix("db:") else {
                 if wanted[name] == nil { wanted[name] = RemoteOptions() }

@@ -115,6 +115,12 @@ final class DatabaseService {
             self?.remotes.reconnectAll()
             return ""
         }
+        registry.register("ovsdb-server/disable-monitor-cond", arguments: 0...0) { [weak self] _ in
+            self?.server.hasConditionalMonitors = false
+            self?.own?.dropConnections()
+            self?.remotes.reconnectAll()
+            return ""
+        }
         registry.register("ovsdb-server/sync-status", arguments: 0...0) { _ in "state: active\n" }
         registry.register("ovsdb-server/get-active-ovsdb-server", arguments: 0...0) { _ in "" }
         registry.register(

@@ -12,6 +12,8 @@ struct LogPattern: Equatable {
         var module: String
         var level: LogLevel
         var text: String
+        /// Syslog's, as it was set; nil if it was not.
+        var facility: Int32?
     }
 
     let text: String
@@ -72,7 +74,7 @@ struct LogPattern: Equatable {
     private static func convert(_ conversion: Unicode.Scalar, _ argument: String?, _ record: Record) -> String {
         switch conversion {
         case "A": "apusd"
-        case "B": String(Int(LOG_DAEMON) | 6)
+        case "B": String((record.facility ?? Int32(LOG_LOCAL0)) | record.level.syslogPriority)
         case "c": record.module
         case "d": time(record.milliseconds, argument ?? "%Y-%m-%d %H:%M:%S.###", isLocal: true)
         case "D": time(record.milliseconds, argument ?? "%Y-%m-%d %H:%M:%S.###", isLocal: false)

@@ -42,7 +42,8 @@ public final class LogRegistry: Sendable {
         var fileDescriptor: Int32 = -1
         /// By `LogDestination.rawValue`.
         var patterns = [LogPattern.standard, LogPattern.syslog, LogPattern.standard]
-        var facility = Int32(LOG_DAEMON)
+        /// Syslog's; the daemons' unless it was set.
+        var facility: Int32?
     }
 
     private let clock: Clock
@@ -266,10 +267,11 @@ public final class LogRegistry: Sendable {
         state.sequence += 1
         let levels = state.modules[module]?.levels ?? state.defaults
         let record = LogPattern.Record(
-            milliseconds: wallMilliseconds(), sequence: state.sequence, module: module, level: level, text: text)
+            milliseconds: wallMilliseconds(), sequence: state.sequence, module: module, level: level, text: text,
+            facility: state.facility)
         if level <= levels[LogDestination.syslog.rawValue] {
             state.patterns[LogDestination.syslog.rawValue].format(record).withCString { text in
-                withVaList([text]) { vsyslog(state.facility | level.syslogPriority, "%s", $0) }
+                withVaList([text]) { vsyslog((state.facility ?? Int32(LOG_DAEMON)) | level.syslogPriority, "%s", $0) }
             }
         }
         for (destination, descriptor) in [(LogDestination.console, consoleDescriptor), (.file, state.fileDescriptor)]
@@ -301,10 +303,11 @@ public final class LogRegistry: Sendable {
 }
 
 extension LogLevel {
-    fileprivate var syslogPriority: Int32 {
+    /// Syslog's severity, as the field maps its own.
+    var syslogPriority: Int32 {
         switch self {
         case .off, .debug: LOG_DEBUG
-        case .info: LOG_INFO
+        case .info: LOG_NOTICE
         case .warning: LOG_WARNING
         case .error: LOG_ERR
         case .emergency: LOG_ALERT

@@ -10,8 +10,11 @@ final class BackgroundThreads: BackgroundWork {
     /// Added to the niceness of the thread that nobody waits for.
     private static let compactionNiceness: Int32 = 10
 
+    /// A client that sends one durable transaction after the other does so within this time.
+    private static let lingerMicroseconds = 300
+
     private let loop: ControlLoop
-    private let synchronization = WorkerThread(name: "db-sync")
+    private let synchronization = WorkerThread(name: "db-sync", lingerMicroseconds: BackgroundThreads.lingerMicroseconds)
     private let compaction = WorkerThread(name: "db-compact", niceness: BackgroundThreads.compactionNiceness)
 
     init(loop: ControlLoop) { self.loop = loop }

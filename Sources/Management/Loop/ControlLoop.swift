@@ -37,6 +37,10 @@ public final class ControlLoop: Sendable {
     private let group: MultiThreadedEventLoopGroup
     /// For what would hold the loop up, such as long replies; made when it is first needed.
     private let helper = Mutex<WorkerThread?>(nil)
+    /// For work that is waited for, such as the opening of devices; made when it is first needed.
+    private let deviceThread = Mutex<WorkerThread?>(nil)
+    /// How often urgent work is looked for while the loop waits.
+    private static let breathNanoseconds = 500_000
     private let state: Confined<TimerState>
 
     /// What `run` waits for.
@@ -137,12 +141,30 @@ public final class ControlLoop: Sendable {
         thread.submit(work)
     }
 
+    /// Has `work`, which may take long, run on another thread, and waits for its end. What was submitted as urgent runs here meanwhile:
+    /// the caller has nothing half done that it looks at. Only on the loop's thread.
+    public func waitElsewhere(_ work: @escaping @Sendable () -> Void) {
+        preconditionCurrent()
+        let thread = deviceThread.withLock { thread in
+            let made = thread ?? WorkerThread(name: "control-device")
+            thread = made
+            return made
+        }
+        let done = Semaphore()
+        thread.submit {
+            work()
+            done.signal()
+        }
+        while !done.wait(nanoseconds: ControlLoop.breathNanoseconds) { breath.drain() }
+    }
+
     /// Ends the threads once what runs now is done. Not to be called from the loop's thread.
     public func shutDown() {
         // What it does now may hand its result to the loop, and what the loop does now may give it more to do.
         helper.withLock { $0 }?.shutDown()
         try? group.syncShutdownGracefully()
         helper.withLock { $0 }?.shutDown()
+        deviceThread.withLock { $0 }?.shutDown()
     }
 
     /// The same without waiting for it, and on any thread.

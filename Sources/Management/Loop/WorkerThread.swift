@@ -17,11 +17,14 @@ final class WorkerThread: Sendable {
     private let state = Mutex(State())
     private let wakeup = Semaphore()
     private let ended = Semaphore()
+    private let lingerNanoseconds: Int
 
     /// - Parameters:
     ///   - name: at most 15 bytes, for `ps` and debuggers.
     ///   - niceness: added to the process's.
-    init(name: String, niceness: Int32 = 0) {
+    ///   - lingerMicroseconds: how long it stays awake behind some work: more that comes meanwhile need not wake it up.
+    init(name: String, niceness: Int32 = 0, lingerMicroseconds: Int = 0) {
+        lingerNanoseconds = lingerMicroseconds * 1000
         let start = Unmanaged.passRetained(Start(worker: self, name: name, niceness: niceness))
         var thread = pthread_t()
         let failure = pthread_create(
@@ -65,11 +68,28 @@ final class WorkerThread: Sendable {
         ended.wait()
     }
 
+    /// Waits for more: awake for a while behind some work, then asleep.
+    private func awaitMore(behindWork: Bool) {
+        if behindWork, lingerNanoseconds > 0 {
+            var now = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &now)
+            let end = now.tv_sec * 1_000_000_000 + now.tv_nsec + lingerNanoseconds
+            while now.tv_sec * 1_000_000_000 + now.tv_nsec < end {
+                if wakeup.take() { return }
+                sched_yield()
+                clock_gettime(CLOCK_MONOTONIC, &now)
+            }
+        }
+        wakeup.wait()
+    }
+
     private func run() {
+        var hasWorked = false
         while true {
-            wakeup.wait()
+            awaitMore(behindWork: hasWorked)
             let next = state.withLock { state -> (@Sendable () -> Void)? in state.works.isEmpty ? nil : state.works.removeFirst() }
             next?()
+            hasWorked = next != nil
             if next == nil, state.withLock({ $0.isOver }) { break }
         }
         ended.signal()
@@ -94,4 +114,20 @@ final class Semaphore: @unchecked Sendable {
 
     func signal() { sem_post(storage) }
     func wait() { while sem_wait(storage) != 0 && errno == EINTR {} }
+
+    /// Takes a signal if there is one, without waiting.
+    func take() -> Bool { sem_trywait(storage) == 0 }
+
+    /// Waits so long at most.
+    ///
+    /// - Returns: whether it was signalled
+    func wait(nanoseconds: Int) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        let sum = end.tv_nsec + nanoseconds
+        end.tv_sec += sum / 1_000_000_000
+        end.tv_nsec = sum % 1_000_000_000
+        while sem_timedwait(storage, &end) != 0 { if errno != EINTR { return false } }
+        return true
+    }
 }

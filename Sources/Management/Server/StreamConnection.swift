@@ -14,6 +14,7 @@ internal import CLinux
 internal import Glibc
 internal import Logging
 internal import NIOCore
+internal import NIOSSL
 
 /// A connection, as its session sees it. Only on the control loop's thread.
 public final class StreamConnection {
@@ -71,6 +72,13 @@ public final class StreamConnection {
         self.loop = loop
         self.channel = channel
         self.logger = logger
+    }
+
+    /// The common name in the certificate that the peer has shown; nil without TLS.
+    var peerCertificateName: String? {
+        guard let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate(), let bytes = try? certificate.toDERBytes()
+        else { return nil }
+        return CertificateText.commonName(bytes)
     }
 
     /// Sends bytes. Does nothing on a connection that is not open.

@@ -35,10 +35,35 @@ enum CertificateText {
         return result
     }
 
-    /// Whether issuer and subject of a DER certificate are the same name (RFC 5280 section 4.1: version, serial number,
-    /// signature, issuer, validity, subject, in this order). False for what cannot be read.
+    /// Whether issuer and subject of a DER certificate are the same name. False for what cannot be read.
     static func isSelfIssued(_ der: [UInt8]) -> Bool {
-        guard let certificate = element(der[...]), let body = element(certificate.content) else { return false }
+        guard let names = names(der) else { return false }
+        return names.issuer.elementsEqual(names.subject)
+    }
+
+    /// The subject's common name (the last one, if there are several); nil if there is none.
+    static func commonName(_ der: [UInt8]) -> String? {
+        guard var rest = names(der)?.subject else { return nil }
+        var found: String?
+        // A sequence of sets of pairs: object identifier, string.
+        while let set = element(rest) {
+            rest = set.rest
+            var pairs = set.content
+            while let pair = element(pairs) {
+                pairs = pair.rest
+                guard let kind = element(pair.content), let value = element(kind.rest) else { continue }
+                // 2.5.4.3
+                if kind.tag == 0x06, kind.content.elementsEqual([0x55, 0x04, 0x03]) {
+                    found = String(decoding: value.content, as: UTF8.self)
+                }
+            }
+        }
+        return found
+    }
+
+    /// Issuer and subject (RFC 5280 section 4.1: version, serial number, signature, issuer, validity, subject, in this order).
+    private static func names(_ der: [UInt8]) -> (issuer: ArraySlice<UInt8>, subject: ArraySlice<UInt8>)? {
+        guard let certificate = element(der[...]), let body = element(certificate.content) else { return nil }
         var rest = body.content
         var parts: [ArraySlice<UInt8>] = []
         while parts.count < 5, let next = element(rest) {
@@ -47,7 +72,7 @@ enum CertificateText {
             rest = next.rest
         }
         // serialNumber, signature, issuer, validity, subject
-        return parts.count == 5 && parts[2].elementsEqual(parts[4])
+        return parts.count == 5 ? (parts[2], parts[4]) : nil
     }
 
     /// The first element of DER bytes.

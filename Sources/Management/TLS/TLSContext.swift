@@ -61,7 +61,7 @@ public final class TLSContext {
     private func contexts() throws(TLSError) -> (client: NIOSSLContext, server: NIOSSLContext) {
         try requireFiles()
         if settings.caCertificate.isEmpty { throw .notConfigured(what: "CA certificate") }
-        let paths = [settings.privateKey, settings.certificate, settings.caCertificate]
+        let paths = [settings.privateKey, settings.certificate, settings.caCertificate, settings.peerCACertificate]
         let stamp = Stamp(settings: settings, files: paths.map(TLSContext.stamp))
         if let made, made.stamp == stamp { return (made.client, made.server) }
         let (chain, key) = try identity()
@@ -90,11 +90,18 @@ public final class TLSContext {
     }
 
     private func identity() throws(TLSError) -> ([NIOSSLCertificateSource], NIOSSLPrivateKeySource) {
-        let chain: [NIOSSLCertificate]
+        var chain: [NIOSSLCertificate]
         do {
             chain = try NIOSSLCertificate.fromPEMFile(settings.certificate)
         } catch {
             throw .badFile(what: "the certificate", path: settings.certificate, reason: TLSContext.reason(error))
+        }
+        if !settings.peerCACertificate.isEmpty {
+            do {
+                chain += try NIOSSLCertificate.fromPEMFile(settings.peerCACertificate)
+            } catch {
+                throw .badFile(what: "the peers' CA certificate", path: settings.peerCACertificate, reason: TLSContext.reason(error))
+            }
         }
         do {
             return (chain.map { .certificate($0) }, .privateKey(try NIOSSLPrivateKey(file: settings.privateKey, format: .pem)))

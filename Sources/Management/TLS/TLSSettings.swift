@@ -10,6 +10,8 @@ public struct TLSSettings: Equatable, Sendable {
     public var caCertificate: String
     /// Whether a `caCertificate` that does not exist is taken from the first server we connect to, and trusted from then on.
     public var bootstrapsCA: Bool
+    /// PEM file with authorities that are sent to peers behind our certificate, for peers that take theirs from the first connection.
+    public var peerCACertificate = ""
 
     public init(privateKey: String = "", certificate: String = "", caCertificate: String = "", bootstrapsCA: Bool = false) {
         self.privateKey = privateKey

@@ -107,6 +107,12 @@ struct Condition {
         return true
     }
 
+    /// The column that is looked at first.
+    var firstColumn: Int {
+        for case .comparison(let column, _, _) in clauses { return column }
+        return 0
+    }
+
     /// The one row that can match, when a clause names it.
     var uuid: UUID? {
         for case .comparison(let column, .equal, let argument) in clauses where column == ColumnSchema.uuidIndex {

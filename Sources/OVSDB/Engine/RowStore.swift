@@ -60,30 +60,41 @@ struct RowStore {
     mutating func settle() { for place in slots.indices { slots[place] = Slot(slots[place].row) } }
 
     /// All rows, in no order.
-    var values: Values { Values(store: self) }
+    var values: Values { values(fetching: 0) }
+
+    /// The same, for one who looks at the value of `column` (an index) first.
+    func values(fetching column: Int) -> Values {
+        Values(store: self, offset: Swift.max(0, column) * MemoryLayout<Datum>.stride)
+    }
 
     struct Values: Sequence {
         fileprivate let store: RowStore
+        fileprivate let offset: Int
 
         var underestimatedCount: Int { store.count }
 
-        func makeIterator() -> Iterator { Iterator(slots: store.slots) }
+        func makeIterator() -> Iterator { Iterator(slots: store.slots, offset: offset) }
 
         struct Iterator: IteratorProtocol {
             /// How many rows ahead memory is asked for.
             private static let distance = 16
 
             private let slots: [Slot]
+            /// Where, behind the beginning of a row's values, the one is that is looked at.
+            private let offset: Int
             private var place = 0
 
-            fileprivate init(slots: [Slot]) { self.slots = slots }
+            fileprivate init(slots: [Slot], offset: Int) {
+                self.slots = slots
+                self.offset = offset
+            }
 
             mutating func next() -> Row? {
                 guard place < slots.count else { return nil }
                 let ahead = place &+ Iterator.distance
                 if ahead < slots.count {
                     prefetch(UnsafeRawPointer(Unmanaged.passUnretained(slots[ahead].row).toOpaque()))
-                    prefetch(slots[ahead].contents)
+                    prefetch(slots[ahead].contents.map { $0 + offset })
                 }
                 defer { place &+= 1 }
                 return slots[place].row

@@ -34,6 +34,7 @@ extension Transaction {
         for column in schema.columnsWithoutDefault where !values.contains(where: { $0.0.index == column }) {
             try row.fields[column].check(schema.columns[column].type)
         }
+        try checkPermission("row insertion into", table, [row], columns: nil)
         insert(row, table)
         return .object(JSONObject([("uuid", Atom.uuid(row.uuid).json)]))
     }
@@ -93,6 +94,7 @@ extension Transaction {
             }
         }
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
+        try checkPermission("modification of", table, matches, columns: values.map(\.0))
         guard !values.isEmpty else { return count(matches.count) }
         for match in matches where values.contains(where: { match.fields[$0.0.index] != $0.1 }) {
             let row = writable(match, table)
@@ -109,6 +111,7 @@ extension Transaction {
         var mutations: [Mutation] = []
         for element in mutationsJSON.array! { mutations.append(try Mutation(element, table.schema, symbols)) }
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
+        try checkPermission("mutate operation on", table, matches, columns: mutations.map { table.schema.columns[$0.column] })
         guard !mutations.isEmpty else { return count(matches.count) }
         for match in matches {
             let row = writable(match, table)
@@ -124,6 +127,7 @@ extension Transaction {
         let table = try table(json, &members, what)
         try members.finish()
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
+        try checkPermission("row deletion from", table, matches, columns: nil)
         for row in matches { delete(row.uuid, table) }
         return count(matches.count)
     }

@@ -17,6 +17,8 @@ struct TransactionContext {
     var isReadOnly = false
     /// Whether this client may only read.
     var isReadOnlySession = false
+    /// Who asks.
+    var client = ClientRole()
     /// Whether results are only to be written out.
     var wantsText = false
     /// Whether a durable transaction may end as `TransactionOutcome.synchronizing`.
@@ -172,7 +174,7 @@ final class Transaction {
         if condition.clauses.isEmpty { return Array(table.rows.values) }
         var matches: [Row] = []
         var number = 0
-        for row in table.rows.values {
+        for row in table.rows.values(fetching: condition.firstColumn) {
             number &+= 1
             if number & 1023 == 0 { Breath.take() }
             if condition.holds(row) { matches.append(row) }

@@ -28,6 +28,8 @@ public final class DatabaseServer {
     /// Called after each commit with the database's name and the tables it touched, and without tables when a database has come, gone
     /// or got another schema.
     public var onChange: ((String, Set<String>?) -> Void)?
+    /// Whether monitors may have conditions. Without, clients fall back to what RFC 7047 has; connected ones had better come again.
+    public var hasConditionalMonitors = true
     /// Where the disk's part of durable transactions and compactions is done; nil does it in place.
     public var background: (any BackgroundWork)?
     private var dirty: [ObjectIdentifier: Session] = [:]
@@ -205,6 +207,7 @@ public final class DatabaseServer {
         context.isReadOnly = entry.isReadOnly
         context.isReadOnlySession = session?.isReadOnly ?? false
         context.holdsLock = holdsLock(session)
+        if let session, !session.role.isEmpty { context.client = ClientRole(role: session.role, client: session.clientName()) }
         context.wantsText = session != nil
         context.defersSynchronization = background != nil
         return context

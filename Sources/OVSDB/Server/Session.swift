@@ -24,6 +24,10 @@ public final class Session {
     public private(set) var isClosed = false
     /// Whether this client may only look.
     public var isReadOnly = false
+    /// The role of this client, in databases that have rules for roles; empty: no rules.
+    public var role = ""
+    /// What the client's certificate calls it; nil if it has shown none.
+    public var clientName: () -> String? = { nil }
     /// Set by the owner while the peer does not take what was sent to it: monitors then collect, and tell what happened meanwhile
     /// as one update when it is over.
     public var isPeerBehind = false {
@@ -269,9 +273,10 @@ public final class Session {
         switch method {
         case "transact": try transact(parameters, id)
         case "monitor": try startMonitor(.rows, parameters, id)
-        case "monitor_cond": try startMonitor(.differences, parameters, id)
-        case "monitor_cond_since": try startMonitor(.history, parameters, id)
-        case "monitor_cond_change": try changeMonitor(parameters, id)
+        case "monitor_cond", "monitor_cond_since", "monitor_cond_change":
+            guard server.hasConditionalMonitors else { return reply(id, error: "unknown method") }
+            if method == "monitor_cond_change" { return try changeMonitor(parameters, id) }
+            try startMonitor(method == "monitor_cond" ? .differences : .history, parameters, id)
         case "monitor_cancel": cancelMonitor(parameters, id)
         case "echo": reply(id, .array(parameters))
         case "get_schema": reply(id, try database(method, parameters).database.schemaJSON)
