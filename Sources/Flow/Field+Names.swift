@@ -12,7 +12,7 @@ extension FieldNumber {
         case .nxmNX(let number): (0x0001, number)
         case .oxm(let number): (0x8000, number)
         case .packetRegister(let number): (0x8001, number)
-        case .onf(let number): (0xffff, number)
+        case .onf(let number), .nicira(let number): (0xffff, number)
         }
     }
 }
@@ -60,10 +60,12 @@ extension Field {
         return prefix + suffix
     }
 
-    /// `OXM_OF_...` (or the ONF extension's name), if the field has an OXM number.
+    /// `OXM_OF_...` (or the name in an extension), if the field has an OXM number.
     public var oxmName: String? {
+        if name.hasPrefix("nsh_") { return "NXOXM_NSH_" + name.dropFirst(4).uppercased() }
         guard let number = info.oxm else { return nil }
         switch number {
+        case .nicira: return "NXOXM_ET_" + name.uppercased()
         case .packetRegister(let register): return "OXM_OF_PKT_REG\(register)"
         case .onf: return self == .tcpFlags ? "ONFOXM_ET_TCP_FLAGS" : "ONFOXM_ET_ACTSET_OUTPUT"
         default: break

@@ -9,8 +9,11 @@ public enum Field: UInt8, CaseIterable, Hashable, Sendable {
     case inPort, metadata, packetType, actsetOutput, conjID, dpHash, recircID, skbPriority, pktMark, datapathInPort, tunID
     case tunSrc, tunDst, tunIPv6Src, tunIPv6Dst, tunFlags, tunTTL, tunTOS, tunGBPID, tunGBPFlags, ctState, ctZone, ctMark
     case ctLabel, ctNWProto, ctNWSrc, ctNWDst, ctIPv6Src, ctIPv6Dst, ctTPSrc, ctTPDst, reg0, reg1, reg2, reg3, reg4, reg5, reg6
-    case reg7, reg8, reg9, reg10, reg11, reg12, reg13, reg14, reg15, xreg0, xreg1, xreg2, xreg3, xreg4, xreg5, xreg6, xreg7
-    case xxreg0, xxreg1, xxreg2, xxreg3, ethSrc, ethDst, ethType, vlanTCI, vlanVID, vlanVID12, vlanPCP, pbbISID, pbbUCA
+    case reg7, reg8, reg9, reg10, reg11, reg12, reg13, reg14, reg15
+    case reg16, reg17, reg18, reg19, reg20, reg21, reg22, reg23, reg24, reg25, reg26, reg27, reg28, reg29, reg30, reg31
+    case xreg0, xreg1, xreg2, xreg3, xreg4, xreg5, xreg6, xreg7, xreg8, xreg9, xreg10, xreg11, xreg12, xreg13, xreg14, xreg15
+    case xxreg0, xxreg1, xxreg2, xxreg3, xxreg4, xxreg5, xxreg6, xxreg7, ethSrc, ethDst, ethType, vlanTCI, vlanVID, vlanVID12, vlanPCP,
+        pbbISID, pbbUCA
     case mplsLabel, mplsTC, mplsBOS, mplsTTL, nwSrc, nwDst, ipv6Src, ipv6Dst, ipv6Label, ipv6ExtensionHeaders, nwProto, nwTOS
     case ipDSCP, nwECN, nwTTL, ipFrag, arpOp, arpSPA, arpTPA, arpSHA, arpTHA, tcpSrc, tcpDst, udpSrc, udpDst, sctpSrc, sctpDst
     case tcpFlags, icmpType, icmpCode, icmpv6Type, icmpv6Code, ndTarget, ndSLL, ndTLL, ndReserved, ndOptionsType, nshFlags
@@ -28,9 +31,9 @@ public enum FieldFormat: Sendable {
 }
 
 /// A field's number in one of the match classes: NXM_OF (0x0000), NXM_NX (0x0001), OpenFlow basic (0x8000),
-/// packet registers (0x8001), ONF experimenter (0xffff with 0x4f4e4600).
+/// packet registers (0x8001), ONF experimenter (0xffff with 0x4f4e4600), Nicira experimenter (0xffff with 0x00002320).
 public enum FieldNumber: Hashable, Sendable {
-    case nxmOF(UInt8), nxmNX(UInt8), oxm(UInt8), packetRegister(UInt8), onf(UInt8)
+    case nxmOF(UInt8), nxmNX(UInt8), oxm(UInt8), packetRegister(UInt8), onf(UInt8), nicira(UInt8)
 }
 
 /// A field's place in a key: bits `shift ..< shift + bits` of the big-endian integer of `byteCount` bytes at `byteOffset`.
@@ -125,6 +128,22 @@ extension Field {
         entry(.reg13, "reg13", [], mask: true, write: true, .nxmNX(13), nil, .hex),
         entry(.reg14, "reg14", [], mask: true, write: true, .nxmNX(14), nil, .hex),
         entry(.reg15, "reg15", [], mask: true, write: true, .nxmNX(15), nil, .hex),
+        entry(.reg16, "reg16", [], mask: true, write: true, nil, .nicira(17), .hex),
+        entry(.reg17, "reg17", [], mask: true, write: true, nil, .nicira(18), .hex),
+        entry(.reg18, "reg18", [], mask: true, write: true, nil, .nicira(19), .hex),
+        entry(.reg19, "reg19", [], mask: true, write: true, nil, .nicira(20), .hex),
+        entry(.reg20, "reg20", [], mask: true, write: true, nil, .nicira(21), .hex),
+        entry(.reg21, "reg21", [], mask: true, write: true, nil, .nicira(22), .hex),
+        entry(.reg22, "reg22", [], mask: true, write: true, nil, .nicira(23), .hex),
+        entry(.reg23, "reg23", [], mask: true, write: true, nil, .nicira(24), .hex),
+        entry(.reg24, "reg24", [], mask: true, write: true, nil, .nicira(25), .hex),
+        entry(.reg25, "reg25", [], mask: true, write: true, nil, .nicira(26), .hex),
+        entry(.reg26, "reg26", [], mask: true, write: true, nil, .nicira(27), .hex),
+        entry(.reg27, "reg27", [], mask: true, write: true, nil, .nicira(28), .hex),
+        entry(.reg28, "reg28", [], mask: true, write: true, nil, .nicira(29), .hex),
+        entry(.reg29, "reg29", [], mask: true, write: true, nil, .nicira(30), .hex),
+        entry(.reg30, "reg30", [], mask: true, write: true, nil, .nicira(31), .hex),
+        entry(.reg31, "reg31", [], mask: true, write: true, nil, .nicira(32), .hex),
         entry(.xreg0, "xreg0", [], mask: true, write: true, nil, .packetRegister(0), .hex),
         entry(.xreg1, "xreg1", [], mask: true, write: true, nil, .packetRegister(1), .hex),
         entry(.xreg2, "xreg2", [], mask: true, write: true, nil, .packetRegister(2), .hex),
@@ -133,10 +152,22 @@ extension Field {
         entry(.xreg5, "xreg5", [], mask: true, write: true, nil, .packetRegister(5), .hex),
         entry(.xreg6, "xreg6", [], mask: true, write: true, nil, .packetRegister(6), .hex),
         entry(.xreg7, "xreg7", [], mask: true, write: true, nil, .packetRegister(7), .hex),
+        entry(.xreg8, "xreg8", [], mask: true, write: true, nil, .packetRegister(8), .hex),
+        entry(.xreg9, "xreg9", [], mask: true, write: true, nil, .packetRegister(9), .hex),
+        entry(.xreg10, "xreg10", [], mask: true, write: true, nil, .packetRegister(10), .hex),
+        entry(.xreg11, "xreg11", [], mask: true, write: true, nil, .packetRegister(11), .hex),
+        entry(.xreg12, "xreg12", [], mask: true, write: true, nil, .packetRegister(12), .hex),
+        entry(.xreg13, "xreg13", [], mask: true, write: true, nil, .packetRegister(13), .hex),
+        entry(.xreg14, "xreg14", [], mask: true, write: true, nil, .packetRegister(14), .hex),
+        entry(.xreg15, "xreg15", [], mask: true, write: true, nil, .packetRegister(15), .hex),
         entry(.xxreg0, "xxreg0", [], mask: true, write: true, .nxmNX(111), nil, .hex),
         entry(.xxreg1, "xxreg1", [], mask: true, write: true, .nxmNX(112), nil, .hex),
         entry(.xxreg2, "xxreg2", [], mask: true, write: true, .nxmNX(113), nil, .hex),
         entry(.xxreg3, "xxreg3", [], mask: true, write: true, .nxmNX(114), nil, .hex),
+        entry(.xxreg4, "xxreg4", [], mask: true, write: true, nil, .nicira(33), .hex),
+        entry(.xxreg5, "xxreg5", [], mask: true, write: true, nil, .nicira(34), .hex),
+        entry(.xxreg6, "xxreg6", [], mask: true, write: true, nil, .nicira(35), .hex),
+        entry(.xxreg7, "xxreg7", [], mask: true, write: true, nil, .nicira(36), .hex),
         entry(.ethSrc, "eth_src", ["dl_src"], mask: true, write: true, .nxmOF(2), .oxm(4), .mac),
         entry(.ethDst, "eth_dst", ["dl_dst"], mask: true, write: true, .nxmOF(1), .oxm(3), .mac),
         entry(.ethType, "eth_type", ["dl_type"], mask: false, write: true, .nxmOF(3), .oxm(5), .hex),

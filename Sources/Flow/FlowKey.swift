@@ -10,7 +10,7 @@
 //     line 4  connection tracking's original tuple and label                                (`.conntrack`)
 //     line 5  registers 0 to 15: pipeline only, never in the datapath                       (`.registers`)
 //     line 6  metadata, OpenFlow port, action-set output: pipeline only                     (`.pipeline`)
-//     line 7  unused
+//     line 7  registers 16 to 31: pipeline only                                             (`.upperRegisters`)
 //
 // The datapath handles lines 0 to 4 only. A line that a packet does not have reads as zeros.
 //
@@ -28,6 +28,7 @@ public struct FlowLine: OptionSet, Hashable, Sendable {
     @inlinable public static var conntrack: FlowLine { FlowLine(rawValue: 1 << 4) }
     @inlinable public static var registers: FlowLine { FlowLine(rawValue: 1 << 5) }
     @inlinable public static var pipeline: FlowLine { FlowLine(rawValue: 1 << 6) }
+    @inlinable public static var upperRegisters: FlowLine { FlowLine(rawValue: 1 << 7) }
     /// The lines that exist in the datapath.
     @inlinable public static var datapath: FlowLine { FlowLine(rawValue: 0x1f) }
 }
@@ -133,6 +134,9 @@ public enum FlowOffset {
     @inlinable public static var packetType: Int { 404 }
     @inlinable public static var dpHash: Int { 408 }
     @inlinable public static var skbPriority: Int { 412 }
+    // Line 7
+    /// Register n (16 to 31) at `upperRegisters + 4 * (n - 16)`; xreg8 to 15 and xxreg4 to 7 overlay them.
+    @inlinable public static var upperRegisters: Int { 448 }
 }
 
 /// Fragment class of an IP packet, as the key stores it (`nw_frag`: bit 0 any fragment, bit 1 later fragment).

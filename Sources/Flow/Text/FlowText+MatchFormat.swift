@@ -19,7 +19,12 @@ extension FlowText {
         for field in [.pktMark, .recircID, .dpHash, .conjID, .skbPriority, .actsetOutput, .ctState, .ctZone, .ctMark, .ctLabel] as [Field] {
             add(field, field.name)
         }
-        for field in [.ctNWSrc, .ctIPv6Src, .ctNWDst, .ctIPv6Dst, .ctNWProto, .ctTPSrc, .ctTPDst] as [Field] { add(field, field.name) }
+        for field in [.ctNWSrc, .ctIPv6Src, .ctNWDst, .ctIPv6Dst, .ctNWProto] as [Field] { add(field, field.name) }
+        for field in [.ctTPSrc, .ctTPDst] as [Field] where mask(field) != 0 {
+            // Part of a port is a pattern of bits.
+            let isWhole = mask(field) == 0xffff
+            words.append("\(field.name)=" + (isWhole ? "\(match.key[field])" : "\(hex(match.key[field]))/\(hex(mask(field)))"))
+        }
         if mask(.packetType) != 0 {
             add(.packetType, "packet_type")
         } else if showsPacketType {
@@ -30,7 +35,7 @@ extension FlowText {
         let proto: UInt8? = mask(.nwProto) == 0xff ? UInt8(truncatingIfNeeded: match.key[.nwProto]) : nil
         let short = shorthand(etherType: etherType, proto: proto)
         if let short { words.append(short.name) }
-        for register in 0..<16 { add(Field(rawValue: Field.reg0.rawValue + UInt8(register))!, "reg\(register)") }
+        for register in 0..<32 { add(Field(rawValue: Field.reg0.rawValue + UInt8(register))!, "reg\(register)") }
         for field in [.tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunGBPID, .tunGBPFlags, .tunTOS, .tunTTL, .tunFlags] as [Field] {
             add(field, field.name)
         }

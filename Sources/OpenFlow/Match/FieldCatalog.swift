@@ -98,6 +98,10 @@ enum FieldCatalog {
                 result.append(
                     WireField(
                         field: field, wireClass: classExperimenter, number: number, experimenter: Experimenter.onf, byteCount: bytes))
+            case .nicira(let number):
+                result.append(
+                    WireField(
+                        field: field, wireClass: classExperimenter, number: number, experimenter: Experimenter.nicira, byteCount: bytes))
             case nil: break
             }
         }
@@ -141,6 +145,8 @@ enum FieldCatalog {
             .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunGBPID, .tunGBPFlags,
         ]
         result += [.reg0, .reg1, .reg2, .reg3, .reg4, .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15]
+        result += [.reg16, .reg17, .reg18, .reg19, .reg20, .reg21, .reg22, .reg23, .reg24, .reg25, .reg26, .reg27, .reg28, .reg29]
+        result += [.reg30, .reg31]
         result += [.pktMark, .ctState, .ctZone, .ctMark, .ctLabel, .ctNWProto, .ctNWSrc, .ctNWDst, .ctIPv6Src, .ctIPv6Dst]
         result += [.ctTPSrc, .ctTPDst, .metadata]
         return result
