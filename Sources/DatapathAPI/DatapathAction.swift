@@ -36,7 +36,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case malformed
     /// The upcall queue or the port's upcall quota was exhausted.
     case upcallOverload
-    /// The pipeline failed to translate: too many resubmits, recursion too deep.
+    /// The pipeline failed to translate for another reason than the last three: too many datapath actions.
     case translationError
     /// No mbuf for a copy.
     case noBuffer
@@ -54,6 +54,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case ingressPolicing
     /// More than the output port's policer lets out.
     case egressPolicing
+    /// The tables' ways back to earlier ones, patch ports and copies nest too deep.
+    case recursionTooDeep
+    /// The tables are looked up too often.
+    case tooManyResubmits
+    /// The actions push more than the stack holds.
+    case stackTooDeep
 
     /// The name counters carry: `drop_` and words joined by underscores.
     public var counterName: String {
@@ -75,6 +81,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .recirculationLimit: "drop_recirculation_limit"
         case .ingressPolicing: "drop_ingress_policing"
         case .egressPolicing: "drop_egress_policing"
+        case .recursionTooDeep: "drop_recursion_too_deep"
+        case .tooManyResubmits: "drop_too_many_resubmits"
+        case .stackTooDeep: "drop_stack_too_deep"
         }
     }
 }
@@ -101,6 +110,17 @@ public enum DatapathAction: Equatable, Sendable {
     /// UCA 1, reserved 3, service id 24.
     case pushPBB(tag: UInt32)
     case popPBB
+    /// Puts an Ethernet header in front of a packet that has none: one that `popEthernet`, `pushNSH`, `popNSH`, `addMPLS` or
+    /// `removeMPLS` left so. Nothing else may be done to such a packet.
+    case pushEthernet(destination: UInt64, source: UInt64, etherType: UInt16)
+    /// Takes the Ethernet header off a packet without tags.
+    case popEthernet
+    /// Puts a network service header (RFC 8300), given by its bytes, in front of everything.
+    case pushNSH([UInt8])
+    case popNSH
+    /// Puts a label stack entry in front of everything, or takes it away.
+    case addMPLS(etherType: UInt16, entry: UInt32)
+    case removeMPLS(etherType: UInt16)
     /// Copies a TTL from the next-to-outermost header that has one to the outermost one, or back.
     case copyTTLOut
     case copyTTLIn

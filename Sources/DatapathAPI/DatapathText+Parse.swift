@@ -105,7 +105,8 @@ extension DatapathText {
             return true
         }
         let pairs = text.split(separator: ",").map { part -> (String, String) in
-            let halves = part.drop { $0 == " " }.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            // Long flows are broken into lines anywhere.
+            let halves = part.filter { !$0.isWhitespace }.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (String(halves[0]), halves.count > 1 ? String(halves[1]) : "")
         }
         if let fields = groups[name] {
@@ -113,6 +114,10 @@ extension DatapathText {
                 if name == "tunnel", key.hasPrefix("flags(") || key == "" || value.isEmpty { continue }
                 guard let field = fields[key] else { return false }
                 try set(field, value, key, &match)
+            }
+            // A header is of its type, whether or not the text says so.
+            if let type = ["ipv4": 0x0800, "ipv6": 0x86dd, "arp": 0x0806][name], match.mask.bits[.ethType] == 0 {
+                match.set(.ethType, UInt128(type))
             }
             // A packet with ports has their protocol, whether or not the text says so.
             if let proto = ["tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "icmpv6": 58][name], match.mask.bits[.nwProto] == 0 {

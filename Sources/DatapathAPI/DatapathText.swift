@@ -84,6 +84,15 @@ public enum DatapathText {
         case .clone(let inner): return "clone(\(format(inner, portName: portName)))"
         case .pushPBB(let tag): return "push_pbb(isid=\(hex(tag & 0xff_ffff)),pcp=\(tag >> 29))"
         case .popPBB: return "pop_pbb"
+        case .pushEthernet(let destination, let source, _):
+            let (to, from) = (Field.ethDst, Field.ethSrc)
+            return "push_eth(src=\(FlowText.formatValue(from, UInt128(source), mask: from.layout.allOnes)),"
+                + "dst=\(FlowText.formatValue(to, UInt128(destination), mask: to.layout.allOnes)))"
+        case .popEthernet: return "pop_eth"
+        case .pushNSH(let bytes): return "push_nsh(\(formatNSH(bytes)))"
+        case .popNSH: return "pop_nsh()"
+        case .addMPLS(let etherType, let entry): return "add_" + format(.pushMPLS(etherType: etherType, entry: entry)).dropFirst(5)
+        case .removeMPLS(let etherType): return "pop_mpls(eth_type=\(hex(etherType)))"
         case .copyTTLOut: return "copy_ttl_out"
         case .copyTTLIn: return "copy_ttl_in"
         case .checkLength(let length, let larger, let other):
@@ -95,6 +104,21 @@ public enum DatapathText {
         case .recirculate(let id): return "recirc(\(hex(id)))"
         case .drop: return "drop"
         }
+    }
+
+    /// A network service header's fields (RFC 8300 section 2.2).
+    private static func formatNSH(_ bytes: [UInt8]) -> String {
+        guard bytes.count >= 8 else { return "" }
+        func word(_ at: Int) -> UInt32 { bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
+        let path = word(4)
+        var text = "flags=\(bytes[0] >> 4 & 3),ttl=\(word(0) >> 22 & 63),mdtype=\(bytes[2]),np=\(bytes[3])"
+        text += ",spi=\(hex(path >> 8)),si=\(path & 0xff)"
+        if bytes[2] == 1, bytes.count >= 24 {
+            for index in 0..<4 { text += ",c\(index + 1)=0x\(String(word(8 + 4 * index), radix: 16))" }
+        } else if bytes.count > 8 {
+            text += ",md2=0x" + bytes[8...].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        }
+        return text
     }
 
     private static func formatSet(_ field: Field, _ value: UInt128, _ mask: UInt128) -> String {

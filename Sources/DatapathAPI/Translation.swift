@@ -9,7 +9,15 @@ public import Flow
 
 /// The pipeline's bookkeeping for a translation: which rules to credit with packets and bytes, which MAC-learning entries
 /// to keep alive. The datapath holds it for as long as the megaflow lives and hands it back with counts.
-public protocol TranslationEffects: AnyObject, Sendable {}
+public protocol TranslationEffects: AnyObject, Sendable {
+    /// Whether what packets teach by it depends on which of them came last: then counts are handed over in the order in which
+    /// megaflows were last used.
+    var isOrdered: Bool { get }
+}
+
+extension TranslationEffects {
+    public var isOrdered: Bool { false }
+}
 
 /// Counts since the last time they were handed over.
 public struct FlowStatisticsDelta: Sendable {

@@ -20,6 +20,8 @@ enum ActionValidation {
         var count = 0
         /// Whether a header was taken off behind which anything may be.
         var isUnknown = false
+        /// Whether the packet has no Ethernet header at this point.
+        var hasNoFrame = false
     }
 
     /// - Parameter isLenient: OpenFlow 1.0's rule, where actions on fields that a packet lacks do nothing.
@@ -65,9 +67,24 @@ enum ActionValidation {
         case .conjunction:
             if depth > 0 { throw .badConjunction }
         case .learn(let learn): try check(learn, state)
-        case .encapsulate, .decapsulate, .decrementNSHTTL, .connectionTrack, .nat,
-            .clearConnectionTrack:
-            throw .unsupportedAction(FlowText.format(action))
+        case .encapsulate(let header):
+            if header.packetType == .ethernet {
+                state.known.clear(.vlanTCI)
+            } else {
+                forgetNetwork(&state)
+                state.known.set(.ethType, UInt128(header.packetType.type))
+                state.isUnknown = false
+            }
+            state.hasNoFrame = header.packetType != .ethernet
+        case .decapsulate:
+            // Behind Ethernet is what its type says; behind anything else may be anything.
+            if state.hasNoFrame {
+                forgetNetwork(&state)
+                state.isUnknown = true
+            }
+            state.hasNoFrame.toggle()
+        case .decrementNSHTTL: try checkStandard(.nshTTL, state)
+        case .connectionTrack, .nat, .clearConnectionTrack: throw .unsupportedAction(FlowText.format(action))
         case .pushPBB(let etherType):
             if etherType != 0x88e7 { throw .badArgument("push_pbb takes 0x88e7") }
             forgetNetwork(&state)

@@ -4,7 +4,8 @@ internal import Base
 internal import DatapathAPI
 internal import Flow
 
-/// What stands for a frozen state outside: opaque to controllers.
+/// What stands for a frozen state outside: opaque to controllers, but a property list as clients that print messages expect it, of
+/// one property: 0x8000, a UUID.
 struct Continuation {
     let bridge: UInt32
     let state: UInt32
@@ -16,12 +17,18 @@ struct Continuation {
 
     /// Nil unless the bytes have the form of `bytes`.
     init?(_ bytes: [UInt8]) {
-        guard bytes.count == 8 else { return nil }
+        guard bytes.count == 24, Array(bytes[..<4]) == Continuation.header else { return nil }
         func word(_ at: Int) -> UInt32 { bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
-        self.init(bridge: word(0), state: word(4))
+        self.init(bridge: word(4), state: word(8))
     }
 
-    var bytes: [UInt8] { [bridge, state].flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(24 - 8 * $0)) } } }
+    /// Type and length of the property: its header and a UUID. Padding follows.
+    private static let header: [UInt8] = [0x80, 0, 0, 20]
+
+    var bytes: [UInt8] {
+        Continuation.header
+            + [bridge, state, 0, 0, 0].flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(24 - 8 * $0)) } }
+    }
 }
 
 extension Bridge {
@@ -38,7 +45,7 @@ extension Bridge {
         for range in FrozenState.wordRanges {
             for word in range where next < state.words.count {
                 // Of line 6 only the metadata, the first word, is a controller's.
-                if word <= 48 { state.words[next] = metadata.key.words[word] }
+                if word <= 48 || word >= 56 { state.words[next] = metadata.key.words[word] }
                 next += 1
             }
         }

@@ -6,13 +6,17 @@ public import Flow
 public struct PacketInEvent: Sendable {
     public var reason: PacketInReason
     public var table: UInt8
-    /// Cookie of the rule that sent it; all ones if none did.
+    /// Cookie of the rule that sent it, 0 for a miss without a rule; all ones if neither did.
     public var cookie: UInt64
     public var inPort: OpenFlowPort
     public var controllerID: UInt16
     public var userdata: [UInt8]
     /// What `Bridge.resume` goes on with; empty if the packet was not paused.
     public var continuation: [UInt8] = []
+    /// Whether no rule sent it: the table's own behaviour on a miss did.
+    public var isImplicitMiss = false
+    /// Whether OpenFlow 1.3's table-miss rule sent it: to earlier versions that is a rule like any other.
+    public var isMissRule = false
     /// Bytes of the packet that the action asked for.
     public var maxLength: UInt16
     public var packet: [UInt8]

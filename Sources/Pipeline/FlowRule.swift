@@ -14,7 +14,8 @@ public final class FlowCounters: Sendable {
     private let byteCount = Atomic<UInt64>(0)
     private let lastUsedNanoseconds = Atomic<UInt64>(0)
 
-    init() {}
+    /// - Parameter lastUsed: of the rule whose counts begin anew: a reset of counts is no use.
+    init(lastUsed: Instant? = nil) { lastUsedNanoseconds.store(lastUsed?.nanoseconds ?? 0, ordering: .relaxed) }
 
     public var packets: UInt64 { packetCount.load(ordering: .relaxed) }
     public var bytes: UInt64 { byteCount.load(ordering: .relaxed) }
@@ -82,8 +83,11 @@ public final class FlowRule: ClassifierRule, @unchecked Sendable {
     public var packetCount: UInt64 { counters.packets }
     public var byteCount: UInt64 { counters.bytes }
 
-    /// When the rule last had a packet, or else when it was added or modified. The idle timeout counts from here.
-    public var lastActive: Instant { max(counters.lastUsed ?? modified, modified) }
+    /// When the rule last had a packet, or else when it was added: a modify is no use. The idle timeout counts from here.
+    public var lastActive: Instant { max(counters.lastUsed ?? created, created) }
+
+    /// When the rule, or one that it took the place of, last had a packet, or else when it was added. Idle ages count from here.
+    public var lastUse: Instant { counters.lastUsed ?? created }
 
     /// Whether some action, nested ones included, outputs to `port`.
     public func outputs(to port: OpenFlowPort) -> Bool { FlowRule.outputs(actions, to: port) }

@@ -74,7 +74,8 @@ struct FlowTransaction {
                 remove(victim, reason: .eviction, &state)
             }
         }
-        let counters = change.flags.contains(.resetCounts) ? FlowCounters() : old?.counters ?? FlowCounters()
+        let counters =
+            change.flags.contains(.resetCounts) ? FlowCounters(lastUsed: old?.counters.lastUsed) : old?.counters ?? FlowCounters()
         let rule = FlowRule(
             match: change.$match, priority: change.priority, shape: old?.shape ?? classifier.shape(for: change.$match), table: table,
             cookie: change.newCookie ?? change.cookie, idleTimeoutSeconds: change.idleTimeoutSeconds,
@@ -98,7 +99,8 @@ struct FlowTransaction {
             match: rule.compactPattern, priority: rule.priority, shape: rule.shape, table: rule.table,
             cookie: change.modifyChangesCookie ? change.newCookie ?? change.cookie : rule.cookie,
             idleTimeoutSeconds: rule.idleTimeoutSeconds, hardTimeoutSeconds: rule.hardTimeoutSeconds, importance: rule.importance,
-            flags: rule.flags, actions: change.actions, counters: change.flags.contains(.resetCounts) ? FlowCounters() : rule.counters,
+            flags: rule.flags, actions: change.actions,
+            counters: change.flags.contains(.resetCounts) ? FlowCounters(lastUsed: rule.counters.lastUsed) : rule.counters,
             created: rule.created, modified: now)
     }
 

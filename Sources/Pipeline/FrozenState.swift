@@ -22,8 +22,10 @@ struct FrozenState: Hashable, Sendable {
     var actionSet: [Action]
     var stack: [UInt128]
     var packetMark: UInt32
-    /// The key's lines 3 (tunnel), 5 and 6 (registers, metadata).
+    /// The mirrors that have their copy.
+    var mirrored: UInt32 = 0
+    /// The key's lines 3 (tunnel), 5, 6 and 7 (registers, metadata).
     var words: [UInt64]
 
-    static let wordRanges = [24..<32, 40..<56]
+    static let wordRanges = [24..<32, 40..<64]
 }

@@ -8,8 +8,10 @@ public enum PipelineLimits {
     public static let rulesPerBridge = 2_000_000
     /// Changed rules of one commit that megaflows are compared with; more make everything stale that looked in their tables.
     public static let comparedChanges = 32
-    /// How deep resubmits, patch ports and clones may nest within one translation.
+    /// How deep resubmits that do not go forward, patch ports and clones may nest within one translation.
     public static let translationDepth = 64
+    /// Tables that one translation is to come back to: each takes a thread's stack.
+    public static let translationNesting = 512
     /// Table lookups within one translation: 64 levels of 64.
     public static let resubmits = 4096
     /// Values on the `push`/`pop` stack: 64 KiB at 16 bytes each.

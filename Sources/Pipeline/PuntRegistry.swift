@@ -17,12 +17,19 @@ struct PuntDescription: Hashable, Sendable {
     var userdata: [UInt8]
     /// What a paused packet goes on with; nil if it does not.
     var frozen: UInt32?
+    /// Whether no rule sent it: the table's own behaviour on a miss did.
+    var isImplicitMiss = false
+    /// Whether OpenFlow 1.3's table-miss rule sent it.
+    var isMissRule = false
     /// The mark that the packet has got; nil if it has the one that it came with.
     var packetMark: UInt32?
     /// The tunnel's key that the packet has got; nil if it has that of the tunnel it came by.
     var tunnelID: UInt64?
-    /// Words of the key's lines 3, 5 and 6 (tunnel, registers, metadata), or empty if they are all zero.
+    /// Those of the key's words that `metadataWords` names, or empty if they are all zero.
     var metadata: [UInt64]
+
+    /// Registers and metadata.
+    static let metadataWords = Array(40..<49) + Array(56..<64)
 }
 
 /// The registry.

@@ -91,7 +91,7 @@ extension SwitchPipeline {
         else { return }
         var metadata = FlowKey()
         for word in 24..<32 { metadata.words[word] = packet.key.words[word] }
-        for (index, word) in description.metadata.enumerated() { metadata.words[40 + index] = word }
+        for (word, value) in zip(PuntDescription.metadataWords, description.metadata) { metadata.words[word] = value }
         metadata[.inPort] = UInt128(description.inPort.rawValue)
         metadata[.pktMark] = description.packetMark.map { UInt128($0) } ?? packet.key[.pktMark]
         if let tunnel = description.tunnelID { metadata[.tunID] = UInt128(tunnel) }
@@ -99,6 +99,8 @@ extension SwitchPipeline {
             reason: description.reason, table: description.table, cookie: description.cookie, inPort: description.inPort,
             controllerID: description.controllerID, userdata: description.userdata, maxLength: description.maxLength,
             packet: packet.bytes, totalLength: packet.totalLength, metadata: metadata)
+        event.isImplicitMiss = description.isImplicitMiss
+        event.isMissRule = description.isMissRule
         if let frozen = description.frozen { event.continuation = Continuation(bridge: description.bridge, state: frozen).bytes }
         receiver.packetIn(event, from: bridge)
     }

@@ -45,8 +45,8 @@ enum TraceText {
     /// What failed, in the field's few words.
     static func reason(_ failure: String) -> String {
         if failure.hasPrefix("over max translation depth") { return "Recursion too deep" }
-        if failure.hasPrefix("over ") { return "Too many resubmits" }
-        if failure.hasSuffix("values on the stack") { return "Stack too deep" }
+        if failure.hasPrefix("over \(PipelineLimits.resubmits) ") { return "Too many resubmits" }
+        if failure.hasSuffix("kB of stack") { return "Stack too deep" }
         return failure
     }
 

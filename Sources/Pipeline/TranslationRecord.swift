@@ -34,6 +34,7 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     let crossings: [GroupCounters]
     private let tokens: [PuntToken]
     let lessons: [Lesson]
+    var isOrdered: Bool { !lessons.isEmpty }
     let finTimeouts: [FinTimeout]
     private let recirculations: [UInt32]
     private let recirculationRegistry: TokenRegistry<RecirculationContext>

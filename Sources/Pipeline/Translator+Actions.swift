@@ -74,7 +74,7 @@ extension Translator {
             reportValue(of: to)
         case .push(let source):
             if stack.count >= PipelineLimits.stackDepth {
-                fail("more than \(PipelineLimits.stackDepth) values on the stack")
+                fail("resubmits yielded over 64 kB of stack", .stackTooDeep)
             } else {
                 if meetsPrerequisites(of: source.field) { look(source) }
                 stack.append(read(source))
@@ -147,7 +147,10 @@ extension Translator {
         // `run(list)` knows it.
         case .checkPacketLarger: break
         // Refused when the flow is added.
-        case .encapsulate, .decapsulate, .decrementNSHTTL, .connectionTrack, .nat, .clearConnectionTrack: break
+        case .connectionTrack, .nat, .clearConnectionTrack: break
+        case .encapsulate(let header): encapsulate(header)
+        case .decapsulate(let next): decapsulate(next)
+        case .decrementNSHTTL: if decrement(.nshTTL, controllerIDs: []) { return .stop }
         case .clearActions:
             actionSet.removeAll(keepingCapacity: true)
             store32(FlowOffset.actsetOutput, Translator.unsetPort)
@@ -275,7 +278,11 @@ extension Translator {
             return false
         }
         let isIPv6 = load16(FlowOffset.etherType) == 0x86dd
-        report(.warning, field == .mplsTTL ? "MPLS decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
+        report(
+            .warning,
+            field == .mplsTTL
+                ? "MPLS decrement TTL exception"
+                : field == .nshTTL ? "NSH decrement TTL exception" : "IPv\(isIPv6 ? 6 : 4) decrement TTL exception")
         let receivers = controllerIDs.isEmpty && (isNarrow || view.settings.sendsInvalidTTLToController) ? [0] : controllerIDs
         for id in receivers { punt(ControllerAction(controllerID: id, reason: .invalidTTL), cookie: currentCookie) }
         drop(.ttlExpired)

@@ -63,6 +63,8 @@ extension Translator {
             .clone,
             .conjunction, .deleteField, .setTunnelID, .clearConnectionTrack:
             return false
+        case .encapsulate: return false
+        case .decapsulate: return staleness == .frame
         case .setField(let field, _, _, _): return needs(field)
         case .push(let field), .pop(let field), .outputField(let field, _): return needs(field.field)
         case .move(let from, let to): return needs(from.field) || needs(to.field)
@@ -105,9 +107,11 @@ extension Translator {
         case .recirculate, .pause: break
         }
         commit()
+        if !isFrame { return fail("a packet without an Ethernet header cannot be looked at anew") }
         // The state repeats what the pipeline knows as constants; what came with the packet is looked at. Bridges' ports
         // bring no tunnel headers of their own: where there are none, there is nothing to look at.
         lookBytes(FlowOffset.pktMark, 4)
+        state.mirrored = mirrored
         state.packetMark = load32(FlowOffset.pktMark)
         let words = UnsafeRawPointer(memory).assumingMemoryBound(to: UInt64.self)
         if (24..<32).contains(where: { words[$0] != 0 }) { lookBytes(24 * 8, 64) }
@@ -182,6 +186,7 @@ extension Translator {
         store32(FlowOffset.inPort, state.inPort)
         stack = state.stack
         actionSet = state.actionSet
+        mirrored = state.mirrored
         goOn(state)
         if freezing == nil { runActionSet() }
         finishFreezing(withActionSet: true)

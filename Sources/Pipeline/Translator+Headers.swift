@@ -11,7 +11,7 @@ extension Translator {
     private static let etherTypeRARP: UInt16 = 0x8035
     private static let etherTypeNSH: UInt16 = 0x894f
     private static let etherTypePBB: UInt16 = 0x88e7
-    private static func isMPLS(_ etherType: UInt16) -> Bool { etherType == 0x8847 || etherType == 0x8848 }
+    static func isMPLS(_ etherType: UInt16) -> Bool { etherType == 0x8847 || etherType == 0x8848 }
 
     var isTagged: Bool { load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 }
 
@@ -197,7 +197,7 @@ extension Translator {
         guard Translator.isMPLS(load16(FlowOffset.etherType)) else { return }
         let count = Int(load8(FlowOffset.mplsCount))
         commit()
-        lookAtLabels()
+        lookAtLabels(asPopped: count)
         actions.append(.popMPLS(etherType: etherType))
         changeCount += 1
         store32(FlowOffset.mplsLSE0, load32(FlowOffset.mplsLSE1))
@@ -263,14 +263,24 @@ extension Translator {
         staleness = max(staleness, .network)
     }
 
-    private func lookAtLabels() {
+    /// Looks at the label stack.
+    ///
+    /// - Parameter asPopped: how many labels there are, where the outermost goes: of that one only counts whether it is the last.
+    private func lookAtLabels(asPopped count: Int? = nil) {
         let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
         let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
+        if let count {
+            let bottom = FlowOffset.mplsLSE0 + 2
+            all[bottom] |= 1 & ~known[bottom]
+            if count <= 1 { return }
+            for index in FlowOffset.mplsLSE1..<FlowOffset.mplsLSE0 + 12 { all[index] |= ~known[index] }
+            return
+        }
         for index in FlowOffset.mplsLSE0..<FlowOffset.mplsLSE0 + 12 { all[index] |= ~known[index] }
     }
 
     /// The packet has another EtherType now, and of its network header nothing is known: it reads as zeros.
-    private func changeNetwork(to etherType: UInt16, labels: Int, keepsPBB: Bool = false) {
+    func changeNetwork(to etherType: UInt16, labels: Int, keepsPBB: Bool = false) {
         store16(FlowOffset.etherType, etherType)
         store8(FlowOffset.mplsCount, UInt8(labels))
         store8(FlowOffset.ipFragment, 0)
@@ -329,18 +339,28 @@ extension Translator {
 
     /// Brings the datapath's packet up to date with `key`: before each output.
     func commit() {
+        pushPending()
         if isVLANStructureDirty { commitTags() }
         guard isDirty else { return }
         isDirty = false
         commit(Translator.etherFields)
         switch load16(FlowOffset.etherType) {
+        // The field's switches take a header without a protocol for one that was not read.
+        case Translator.etherTypeIPv4 where isNarrow && load8(FlowOffset.nwProto) == 0,
+            Translator.etherTypeIPv6 where isNarrow && load8(FlowOffset.nwProto) == 0:
+            break
         case Translator.etherTypeIPv4:
             commit(Translator.ipv4Fields)
             commitTransport()
         case Translator.etherTypeIPv6:
             commit(Translator.ipv6Fields)
             commitTransport()
-        case Translator.etherTypeARP, Translator.etherTypeRARP: commit(Translator.arpFields)
+        case Translator.etherTypeARP, Translator.etherTypeRARP:
+            if isNarrow {
+                lookBytes(FlowOffset.nwProto, 1)
+                if load8(FlowOffset.nwProto) == 0 { break }
+            }
+            commit(Translator.arpFields)
         case let type where Translator.isMPLS(type): commit(Translator.mplsFields)
         case Translator.etherTypeNSH: commit(Translator.nshFields)
         case Translator.etherTypePBB: commit(Translator.pbbFields)

@@ -74,6 +74,10 @@ extension Translator {
 
     /// Writes bits of a field that the packet has.
     func write(_ field: Field, _ value: UInt128, bits: UInt128) {
+        if !isFrame, pendingHeader == nil, field.isHeaderField {
+            fail("\(field.name) of a packet without an Ethernet header cannot be set")
+            return
+        }
         RawField.store(key, field, value, mask: bits)
         if field.layout.byteOffset >= 320 { return }
         RawField.store(written, field, .max, mask: bits)
@@ -104,7 +108,7 @@ extension Translator {
         depth += 1
         defer { depth -= 1 }
         if depth > PipelineLimits.translationDepth {
-            fail("copies nest deeper than \(PipelineLimits.translationDepth)")
+            fail("over max translation depth \(PipelineLimits.translationDepth)", .recursionTooDeep)
             return
         }
         if frameCount == frames.count { frames.append(.allocate(byteCount: Translator.savedBytes, alignment: 64)) }
@@ -114,6 +118,7 @@ extension Translator {
         let saved = (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version)
         let savedView = view
         let fixedBefore = fixedChangeCount
+        let savedEncapsulation = (pendingHeader, isInnerKnown, isOuterOwn)
         let savedThaw = (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut)
         freezing = nil
         let mark = actions.count
@@ -135,6 +140,7 @@ extension Translator {
         frameCount -= 1
         (isDirty, isVLANStructureDirty, hasExited, inActionSet, actionSet, stack, table, rule, trace, version) = saved
         view = savedView
+        (pendingHeader, isInnerKnown, isOuterOwn) = savedEncapsulation
         (staleness, knownLabels, buriedTags, thawedCookie, thawedIsTableMiss, freezing, frozenSegments, isPacketOut) = savedThaw
         if isSetBack {
             if changeCount != changesBefore { setBack() }

@@ -33,7 +33,10 @@ extension Translator {
     func outputTruncated(to port: OpenFlowPort, _ length: UInt32) {
         let number = port == .inPort ? inPort : port.rawValue
         guard let target = view.byNumber[number], target.datapathPort != .none else {
-            report(.warning, "a cut packet can be sent to ports of the datapath only")
+            report(
+                .warning,
+                view.byNumber[number] == nil
+                    ? "Nonexistent output port" : "output_trunc does not support patch port \(number)")
             drop(.outputPortClosed)
             return
         }
@@ -81,6 +84,11 @@ extension Translator {
             drop(.normalFiltered)
             return
         }
+        if !isFrame {
+            report(.warning, "a packet without an Ethernet header cannot be sent to port \(port.port.name)")
+            drop(.outputPortClosed)
+            return
+        }
         if port.datapathPort == .none {
             if snapLength != 0 {
                 report(.warning, "a cut copy cannot be sent to a patch port")
@@ -115,21 +123,29 @@ extension Translator {
             // What a packet-out may do ends at the bridge it was for.
             let wasPacketOut = isPacketOut
             isPacketOut = false
-            // The other bridge has mirrors of its own.
+            // The other bridge has mirrors of its own, and a first rule.
             let savedMirrors = (mirrored, mirrorChange)
+            let savedCookie = entryCookie
             mirrored = 0
             rule = nil
             table = 0
             runPipeline(from: peer)
             isPacketOut = wasPacketOut
             (mirrored, mirrorChange) = savedMirrors
+            entryCookie = savedCookie
         }
     }
 
     /// Sends the packet as it is now to the control plane.
-    func punt(_ action: ControllerAction, cookie: UInt64, frozen: UInt32? = nil) {
+    func punt(_ action: ControllerAction, cookie: UInt64, frozen: UInt32? = nil, isImplicitMiss: Bool = false) {
+        if !isFrame {
+            report(.warning, "a packet without an Ethernet header cannot be sent to controllers")
+            drop(.outputPortClosed)
+            return
+        }
         commit()
         var reason = action.reason
+        var isMissRule = false
         if reason == .action {
             if isPacketOut {
                 reason = .packetOut
@@ -140,15 +156,18 @@ extension Translator {
             } else if isTableMissRule {
                 // OpenFlow 1.3's table-miss rule.
                 reason = .noMatch
+                isMissRule = true
             }
         }
         var metadata: [UInt64] = []
-        let words = (40..<FlowKey.wordCount).filter { $0 < 49 && key.pointee.words[$0] != 0 }
-        if !words.isEmpty { metadata = (40..<49).map { key.pointee.words[$0] } }
+        if PuntDescription.metadataWords.contains(where: { key.pointee.words[$0] != 0 }) {
+            metadata = PuntDescription.metadataWords.map { key.pointee.words[$0] }
+        }
         let token = pipeline.punts.acquire(
             PuntDescription(
                 bridge: view.bridge.identifier, reason: reason, table: table, cookie: cookie, inPort: OpenFlowPort(inPort),
                 controllerID: action.controllerID, maxLength: action.maxLength, userdata: action.userdata, frozen: frozen,
+                isImplicitMiss: isImplicitMiss, isMissRule: isMissRule,
                 packetMark: RawField.load(written, .pktMark) == 0 ? nil : load32(FlowOffset.pktMark),
                 tunnelID: RawField.load(written, .tunID) == 0 ? nil : UInt64(truncatingIfNeeded: RawField.load(key, .tunID)),
                 metadata: metadata))

@@ -16,7 +16,6 @@
 // All of them are raw memory, one block a translator; translators are made once, one for each reader slot.
 
 internal import Base
-internal import Classifier
 internal import DatapathAPI
 internal import Flow
 internal import Synchronization
@@ -58,14 +57,20 @@ final class Translator: @unchecked Sendable {
     var completing: [FlowRule] = []
     /// As `SwitchPipeline.matchesWhatIsSet`.
     var isNarrow = false
+    /// Whether the packet had a tag as it came in.
+    var isTaggedHere = false
 
     // The walk.
     var table: UInt8 = 0
     unowned(unsafe) var rule: FlowRule?
+    /// Ways back to earlier tables, patch ports and copies that the walk is in.
     var depth = 0
+    /// Tables that the walk is to come back to.
+    var nesting = 0
     var lookupCount = 0
     var hasExited = false
     var failure: String?
+    var failureReason = DropReason.translationError
     var inActionSet = false
     var actionSet: [Action] = []
     var stack: [UInt128] = []
@@ -83,12 +88,21 @@ final class Translator: @unchecked Sendable {
     var finTimeouts: [FinTimeout] = []
     /// Of the rule whose actions go on, which itself is not known any more.
     var thawedCookie: UInt64?
+    /// Of the first rule that the packet met in this bridge: the action set is carried out on its behalf.
+    var entryCookie: UInt64?
     var thawedIsTableMiss = false
     var staleness = Staleness.none
     /// Label stack entries that `key` has as they are.
     var knownLabels = 0
     /// Tags that were pushed down below the two that `key` has, innermost first.
     var buriedTags: [(tci: UInt16, tpid: UInt16)] = []
+
+    // Headers in front of everything (`+Encapsulation`).
+    var pendingHeader: PendingHeader?
+    /// Whether the key has what is behind the outermost header.
+    var isInnerKnown = true
+    /// Whether the outermost network header was put on here.
+    var isOuterOwn = false
 
     // Changes of headers.
     var isDirty = false
@@ -165,6 +179,7 @@ final class Translator: @unchecked Sendable {
         table = 0
         rule = nil
         depth = 0
+        nesting = 0
         lookupCount = 0
         hasExited = false
         failure = nil
@@ -181,9 +196,13 @@ final class Translator: @unchecked Sendable {
         freezing = nil
         frozenSegments.removeAll()
         thawedCookie = nil
+        entryCookie = nil
         thawedIsTableMiss = false
         staleness = .none
         buriedTags.removeAll()
+        pendingHeader = nil
+        isInnerKnown = true
+        isOuterOwn = false
         isDirty = false
         isVLANStructureDirty = false
         changeCount = 0
@@ -204,6 +223,7 @@ final class Translator: @unchecked Sendable {
         looked.pointee.addStructural()
         // A trace shows what the rules look at; that a packet with a tag is one goes without saying.
         if trace == nil { lookBits16(FlowOffset.vlanTCI, Translator.vlanPresent) }
+        isTaggedHere = load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0
     }
 
     /// Registers, metadata and action-set output as they are when a packet enters a bridge.
@@ -215,6 +235,8 @@ final class Translator: @unchecked Sendable {
     /// The same as a controller gives them with a packet of its own.
     func takePipelineLines(_ packet: borrowing FlowKey) {
         for word in 40..<FlowKey.wordCount { key.pointee.words[word] = packet.words[word] }
+        // What the controller says of a tunnel is the pipeline's; the datapath's packet came by none.
+        for word in 24..<32 { written.pointee.bits.words[word] = .max }
         store32(FlowOffset.actsetOutput, Translator.unsetPort)
         base.pointee = key.pointee
     }
@@ -243,7 +265,9 @@ final class Translator: @unchecked Sendable {
             normal()
             return
         }
+        entryCookie = nil
         runTable(0, port: nil, canMissToController: true)
+        thawedCookie = entryCookie
         if freezing == nil { runActionSet() }
         finishFreezing(withActionSet: true)
     }
@@ -253,7 +277,7 @@ final class Translator: @unchecked Sendable {
         if failure != nil {
             actions.removeAll(keepingCapacity: true)
             outputCount = 0
-            dropReason = .translationError
+            dropReason = failureReason
         }
         if outputCount == 0 {
             // Meters count what goes through them, wherever it ends.
@@ -266,6 +290,8 @@ final class Translator: @unchecked Sendable {
         swap(&translation.actions, &actions)
         actions.removeAll(keepingCapacity: true)
         translation.mask = looked.pointee
+        // The field's switch, which compares tags as they are, looks at the tag of a packet that has one.
+        if isNarrow, trace == nil, isTaggedHere { translation.mask.bits[.vlanTCI] |= 0x1fff }
         if pipeline.settings.matchesEverything.load(ordering: .relaxed) {
             for word in 0..<40 { translation.mask.bits.words[word] = .max }
         }
@@ -319,7 +345,9 @@ final class Translator: @unchecked Sendable {
     static func trim(_ list: inout [DatapathAction]) {
         while let last = list.last {
             switch last {
-            case .set, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .pushPBB, .popPBB, .copyTTLOut, .copyTTLIn, .truncate: list.removeLast()
+            case .set, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .pushPBB, .popPBB, .copyTTLOut, .copyTTLIn, .truncate, .pushEthernet,
+                .popEthernet, .pushNSH, .popNSH, .addMPLS, .removeMPLS:
+                list.removeLast()
             case .clone(let nested):
                 list.removeLast()
                 list += nested
@@ -330,147 +358,13 @@ final class Translator: @unchecked Sendable {
         }
     }
 
-    // MARK: Tables
-
-    /// Notes that the decision depends on a bridge, and takes the version of its tables.
-    func enter(_ view: BridgeView) {
-        let identifier = view.bridge.identifier
-        dependencies.formUnion(.ports(bridge: identifier))
-        if let known = bridgeVersions.first(where: { $0.bridge == identifier }) {
-            version = known.version
-        } else {
-            version = view.bridge.publishedVersion.load(ordering: .acquiring)
-            bridgeVersions.append((identifier, version))
-        }
-    }
-
-    /// Where a list of actions says to go on.
-    enum Next {
-        case end
-        /// The rest of the list is not for this packet.
-        case stop
-        case table(UInt8, port: OpenFlowPort?, canMissToController: Bool)
-    }
-
-    /// Looks a table up and carries out what it says, and the tables that it leads to.
-    func runTable(_ first: UInt8, port firstPort: OpenFlowPort?, canMissToController firstCanMiss: Bool) {
-        let savedTable = table
-        let savedRule = rule
-        let savedTrace = trace
-        let wasInBucket = isInBucket
-        isInBucket = false
-        depth += 1
-        defer {
-            depth -= 1
-            isInBucket = wasInBucket
-            table = savedTable
-            rule = savedRule
-            trace = savedTrace
-        }
-        // The fragment's class is always in the mask.
-        if view.settings.fragments == .drop, load8(FlowOffset.ipFragment) != 0 {
-            _ = trace?.add(
-                .table, "\(first < 10 ? " " : "")\(first). Packets are IP fragments and the fragment handling mode is \"drop\".")
-            drop(.policy)
-            return
-        }
-        if depth > PipelineLimits.translationDepth {
-            fail("over max translation depth \(PipelineLimits.translationDepth)")
-            return
-        }
-        var next = Next.table(first, port: firstPort, canMissToController: firstCanMiss)
-        while case .table(let number, let port, let canMiss) = next, failure == nil {
-            next = .end
-            table = number
-            lookupCount += 1
-            if lookupCount > PipelineLimits.resubmits {
-                fail("over \(PipelineLimits.resubmits) resubmit actions")
-                return
-            }
-            guard let found = lookup(number, port: port) else {
-                if view.settings.tableMisses[number] == .nextTable, Int(number) + 1 < PipelineLimits.tableCount {
-                    _ = trace?.add(.table, "\(number < 10 ? " " : "")\(number). No match.")
-                    next = .table(number + 1, port: port, canMissToController: canMiss)
-                    continue
-                }
-                miss(number, canMissToController: canMiss)
-                return
-            }
-            rule = found
-            thawedCookie = nil
-            if trace != nil {
-                trace = trace!.add(.table, TraceText.rule(found))
-                for member in completing { _ = trace!.add(.detail, "conj. " + TraceText.pattern(member)) }
-                completing.removeAll()
-                if found.actions.isEmpty { _ = trace!.add(.action, "drop") }
-            }
-            next = run(found.actions, isTail: true)
-        }
-    }
-
-    /// The rule that the packet meets in a table; `port` stands in for the input port during the lookup.
-    private func lookup(_ table: UInt8, port: OpenFlowPort?) -> FlowRule? {
-        let bridge = view.bridge
-        dependencies.formUnion(.table(bridge: bridge.identifier, table: table))
-        var found: FlowRule?
-        if let classifier = bridge.classifier(table) {
-            let savedPort = load32(FlowOffset.inPort)
-            if let port { store32(FlowOffset.inPort, port.rawValue) }
-            let seen = UnsafeMutableRawPointer(lookupMask).assumingMemoryBound(to: UInt64.self)
-            let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt64.self)
-            let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt64.self)
-            for word in 0..<FlowKey.wordCount { seen[word] = 0 }
-            // Handled as "normal", no fragment has ports or types for the tables, the first one neither.
-            let isFragment = load8(FlowOffset.ipFragment) != 0 && view.settings.fragments == .normal
-            let savedTransport = load32(FlowOffset.tpSrc)
-            if isFragment { store32(FlowOffset.tpSrc, 0) }
-            found = classifier._withUnsafeGuaranteedRef { classifier in
-                if classifier.needsAllMatches.load(ordering: .relaxed) { return lookupConjunctive(classifier) }
-                if isNarrow { return lookupStaged(classifier) }
-                return classifier.lookup(key, version: version, mask: lookupMask).map {
-                    unsafeDowncast($0.takeUnretainedValue(), to: FlowRule.self)
-                }
-            }
-            if isFragment {
-                store32(FlowOffset.tpSrc, savedTransport)
-                UnsafeMutableRawPointer(lookupMask).storeBytes(of: 0, toByteOffset: FlowOffset.tpSrc, as: UInt32.self)
-            }
-            for word in 0..<40 { all[word] |= seen[word] & ~own[word] }
-            noteRewritten(own, port: load32(FlowOffset.inPort))
-            if port != nil { store32(FlowOffset.inPort, savedPort) }
-        }
-        visits.append(TableVisit(bridge: bridge, table: table, rule: found))
-        return found
-    }
-
-    /// Notes which words of the key a lookup sees otherwise than they were received.
-    @inline(__always) private func noteRewritten(_ own: UnsafePointer<UInt64>, port: UInt32) {
-        for word in 0..<40 where own[word] != 0 { rewrittenWords |= 1 << UInt64(word) }
-        if port != entryPort || view.bridge.identifier != entryBridge { rewrittenWords |= 1 << UInt64(TableChange.inPortWord) }
-    }
-
-    private func miss(_ table: UInt8, canMissToController: Bool) {
-        let node = trace?.add(.table, "\(table < 10 ? " " : "")\(table). No match.")
-        let inPort = view.byNumber[load32(FlowOffset.inPort)]
-        let isSent =
-            switch view.settings.tableMisses[table] {
-            case nil, .standard: view.settings.sendsTableMissToController
-            case .toController: true
-            case .nextTable, .drop: false
-            }
-        if canMissToController, isSent, inPort?.port.configuration.contains(.noPacketIn) != true {
-            node?.add(.action, "CONTROLLER:65535")
-            punt(ControllerAction(reason: .noMatch), cookie: .max)
-        } else {
-            node?.add(.action, "drop")
-            drop(.tableMiss)
-        }
-    }
-
     // MARK: Notes
 
-    func fail(_ reason: String) {
-        if failure == nil { failure = reason }
+    func fail(_ reason: String, _ counted: DropReason = .translationError) {
+        if failure == nil {
+            failure = reason
+            failureReason = counted
+        }
         report(.error, reason)
     }
 

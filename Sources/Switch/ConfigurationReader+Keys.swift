@@ -7,14 +7,15 @@ internal import OVSDB
 
 extension ConfigurationReader {
     static let globalKeys: Set<String> = [
-        "vhost-sock-dir", "emc-insert-inv-prob", "n-handler-threads", "tx-flush-interval", "max-idle", "flow-limit",
+        "vhost-sock-dir", "emc-insert-inv-prob", "n-handler-threads", "n-revalidator-threads", "tx-flush-interval", "max-idle",
+        "flow-limit",
         "stats-update-interval",
         "enable-statistics", "bundle-idle-timeout", "userspace-tso-enable", "vhost-iommu-support", "vhost-postcopy-support", "vlan-limit",
     ]
 
     /// With the reason.
     static let globalKeysWithoutEffect: [String: String] = [
-        "smc-enable": "the flow cache adapts by itself", "n-revalidator-threads": "there is one maintenance thread",
+        "smc-enable": "the flow cache adapts by itself",
         "max-revalidator": "what changed is stamped, not looked for", "min-revalidate-pps": "what changed is stamped, not looked for",
         "hw-offload": "hardware offload is not supported", "tc-policy": "hardware offload is not supported",
         "n-offload-threads": "hardware offload is not supported", "offload-rebalance": "hardware offload is not supported",

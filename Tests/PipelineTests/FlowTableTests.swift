@@ -94,7 +94,7 @@ private func texts(_ rig: Rig, _ filter: FlowFilter = FlowFilter()) -> [String] 
     #expect(refusal([.writeActions([.popVLAN])], "ip") == nil)
     #expect(refusal([.writeActions([.exit])]) == .unsupportedAction("exit in write_actions"))
     #expect(refusal([.conjunction(id: 1, clause: 1, clauses: 2), .output(OpenFlowPort(1), maxLength: 0)]) == .badConjunction)
-    #expect(refusal([.decrementNSHTTL]) == .unsupportedAction("dec_nsh_ttl"))
+    #expect(refusal([.decrementNSHTTL]) == .matchInconsistent(.nshTTL))
     var nested: [Action] = [.output(OpenFlowPort(1), maxLength: 0)]
     for _ in 0..<40 { nested = [.clone(nested)] }
     #expect(refusal(nested) == .tooManyActions(limit: PipelineLimits.actionsPerRule))

@@ -94,7 +94,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     #expect(rig.dropReason("in_port=2,ip,nw_ttl=1") == .ttlExpired)
     #expect(rig.dropReason("in_port=2,arp") == .tableMiss)
     #expect(rig.dropReason("in_port=3") == .outputPortClosed)
-    #expect(rig.dropReason("in_port=4") == .translationError)
+    #expect(rig.dropReason("in_port=4") == .recursionTooDeep)
     #expect(rig.dropReason("in_port=9") == .inputPortClosed)
     rig.bridge.updatePort(OpenFlowPort(1)) { $0.configuration.insert(.noReceive) }
     #expect(rig.dropReason("in_port=1") == .inputPortClosed)
@@ -104,7 +104,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     let rig = Rig()
     // 2 to the power of 20 lookups, if nobody counted.
     for table in 0..<20 { rig.flows("table=\(table),actions=resubmit(,\(table + 1)),resubmit(,\(table + 1))") }
-    #expect(rig.dropReason("in_port=1") == .translationError)
+    #expect(rig.dropReason("in_port=1") == .tooManyResubmits)
     // A chain through all tables is fine, as goto and as resubmit.
     let chain = Rig()
     for table in 0..<253 { chain.flows("table=\(table),actions=\(table % 2 == 0 ? "goto_table:\(table + 1)" : "resubmit(,\(table + 1))")") }
@@ -148,7 +148,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     // Two bridges that send to each other for ever.
     rig.flows("priority=40000,in_port=10,actions=in_port")
     rig.flows("priority=40000,in_port=10,actions=in_port", on: other)
-    #expect(rig.dropReason("in_port=22") == .translationError)
+    #expect(rig.dropReason("in_port=22") == .recursionTooDeep)
     other.removePort(OpenFlowPort(10))
     #expect(rig.dropReason("in_port=2") == .outputPortClosed)
 }
@@ -195,7 +195,7 @@ func actionsBecomeDatapathActions(actions: String, expected: String) {
     #expect(punted("in_port=3").isEmpty)
     rig.bridge.updateSettings { $0.sendsTableMissToController = true }
     let miss = punted("in_port=3")
-    #expect(miss.map(\.reason) == [.noMatch] && miss[0].cookie == .max)
+    #expect(miss.map(\.reason) == [.noMatch] && miss[0].cookie == 0 && miss[0].isImplicitMiss)
     rig.bridge.updatePort(OpenFlowPort(3)) { $0.configuration.insert(.noPacketIn) }
     #expect(punted("in_port=3").isEmpty)
 }

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from Harness.packets import read_pcap
 from Harness.process import run, wait_until
 from Harness.switch import find_binaries
 
@@ -303,3 +304,35 @@ def test_made_up_cpus(folder):
         assert re.findall("numa_id ([0-9]+) core_id ([0-9]+)", suite.appctl("dpif-netdev/pmd-rxq-show")) == [("1", "2"), ("1", "3")]
     finally:
         suite.stop()
+
+
+def test_a_controller_lets_paused_packets_go_on(suite, folder):
+    """The field's client hands a paused packet back, and reads what the switch gave it to go on with, in order to print it."""
+    suite.bridge(1, 2, 3)
+    for port in (2, 3):
+        suite.vsctl("set", "Interface", f"p{port}", f"options:tx_pcap={folder}/p{port}.pcap")
+    for flow in ("table=0,in_port=1,actions=clone(set_field:5->reg1,resubmit(,1)),output:3",
+                 "table=1,reg1=5,actions=controller(pause),resubmit(,2)", "table=2,reg1=5,actions=output:2"):
+        suite.ofctl("-O", "OpenFlow13", "add-flow", "br0", flow)
+    log = f"{folder}/resume.log"
+
+    def said():
+        with open(log) as file:
+            return file.read()
+    with open(log, "w") as out:
+        client = subprocess.Popen(["ovs-ofctl", "-O", "OpenFlow13", "monitor", "br0", "resume"], stdout=out, stderr=out, env=suite.env)
+    try:
+        # Packets that come before the client has asked for them pass it by.
+        wait_until(lambda: resumes(suite, said), 60, said)
+        assert "decode error" not in said() and "reg1=0x5" in said()
+        wait_until(lambda: read_pcap(f"{folder}/p2.pcap"), 60, said)
+        assert read_pcap(f"{folder}/p3.pcap")
+    finally:
+        client.terminate()
+        client.wait()
+
+
+def resumes(suite, said):
+    """Sends a packet; whether one came back."""
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    return "NXT_RESUME" in said()

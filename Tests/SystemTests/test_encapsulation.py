@@ -26,6 +26,9 @@ def vlan(frame, *tags):
     return frame[:12] + b"".join(struct.pack("!HH", *tag) for tag in tags) + frame[12:]
 
 
+NSH = (mac_bytes("02:00:00:00:00:77") + bytes(6) + b"\x89\x4f" + SHIM.pack(63 << 22 | 6 << 16 | 1 << 8 | 3) + SHIM.pack(0x1234 << 8 | 255)
+       + bytes(16) + FRAME)
+FRAME_IN_MPLS = bytes(12) + b"\x88\x47" + SHIM.pack(7 << 12 | 1 << 8 | 64) + FRAME
 TTL9 = ethernet(ipv4(udp(bytes(18)), ttl=9))
 CASES = {
     "push-pbb": ("ip,actions=push_pbb:0x88e7,set_field:0x123456->pbb_isid,set_field:1->pbb_uca,output:2", FRAME, pbb(0x08123456)),
@@ -49,6 +52,13 @@ CASES = {
     "copy-ttl-out": ("mpls,actions=copy_ttl_out,output:2", mpls((5, 3)), mpls((5, 64))),
     "copy-ttl-out-of-labels": ("mpls,actions=copy_ttl_out,output:2", mpls((5, 3), (6, 40)), mpls((5, 40), (6, 40))),
     "copy-ttl-in": ("mpls,actions=copy_ttl_in,pop_mpls:0x0800,output:2", mpls((5, 9)), TTL9),
+    "encap-nsh": ("ip,actions=encap(nsh(md_type=1)),set_field:0x1234->nsh_spi,encap(ethernet),set_field:02:00:00:00:00:77->eth_dst,output:2",
+                  FRAME, NSH),
+    "decap-nsh": ("dl_type=0x894f,nsh_spi=0x1234,actions=decap(),decap(),resubmit(,1)|table=1,udp,tp_dst=2000,actions=output:2", NSH, FRAME),
+    "encap-mpls": ("ip,actions=encap(mpls),set_field:7->mpls_label,encap(ethernet),output:2", FRAME, FRAME_IN_MPLS),
+    "decap-mpls": ("mpls,actions=decap(),decap(packet_type(ns=0,type=0)),output:2", FRAME_IN_MPLS, FRAME),
+    "new-ethernet": ("ip,actions=decap(),encap(ethernet),set_field:02:00:00:00:00:77->eth_dst,dec_ttl,output:2", FRAME,
+                     lambda out: out[:14] == NSH[:12] + b"\x08\x00" and out[22] == 63 and len(out) == len(FRAME)),
     "set-type": ("ip,actions=set_field:0x1234->eth_type,output:2", FRAME, FRAME[:12] + b"\x12\x34" + IP),
     "set-bottom": ("mpls,actions=set_field:0->mpls_bos,output:2", mpls((5, 3)), FRAME[:12] + b"\x88\x47" + SHIM.pack(5 << 12 | 3) + IP),
     "long-packet": ("actions=check_pkt_larger(100)->NXM_NX_REG0[0],resubmit(,1)|table=1,reg0=1,actions=output:2", udp_frame(size=101),

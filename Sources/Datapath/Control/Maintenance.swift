@@ -106,16 +106,32 @@ extension Datapath {
         creditUninstalled()
         maintenance.withLock { _ in
             let all = workers.withLock { $0 }
+            var ordered = OrderedCredits()
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
-                credit(entry, record, all)
+                credit(entry, record, all, &ordered)
             }
+            ordered.handOver(to: translator)
+        }
+    }
+
+    /// What is handed over in the order in which megaflows were last used.
+    private struct OrderedCredits {
+        private var credits: [(effects: any TranslationEffects, delta: FlowStatisticsDelta)] = []
+
+        mutating func add(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) { credits.append((effects, delta)) }
+
+        consuming func handOver(to translator: any PacketTranslator) {
+            credits.sort { $0.delta.lastUsed < $1.delta.lastUsed }
+            for credit in credits { translator.credit(credit.effects, credit.delta) }
         }
     }
 
     /// Takes over what the threads counted for an entry since the last time. Returns the packets.
     @discardableResult
-    private func credit(_ entry: UInt32, _ record: MegaflowRecord, _ all: [WorkerThread]) -> UInt64 {
+    private func credit(
+        _ entry: UInt32, _ record: MegaflowRecord, _ all: [WorkerThread], _ ordered: inout OrderedCredits
+    ) -> UInt64 {
         var packets: UInt64 = 0
         var bytes: UInt64 = 0
         var lastUsed: UInt64 = 0
@@ -136,7 +152,9 @@ extension Datapath {
         record.bytes = bytes
         record.lastUsed = lastUsed
         record.tcpFlags |= delta.tcpFlags
-        if let effects = record.effects { translator.credit(effects, delta) }
+        if let effects = record.effects {
+            if effects.isOrdered { ordered.add(effects, delta) } else { translator.credit(effects, delta) }
+        }
         return newPackets
     }
 
@@ -153,9 +171,10 @@ extension Datapath {
             let end = min(last, first + UInt32(DatapathLimits.maintenanceSlice))
             maintenance.withLock { state in
                 let all = workers.withLock { $0 }
+                var ordered = OrderedCredits()
                 for number in first..<end {
                     guard let record = table.record(number), table.isAlive(number) else { continue }
-                    let packets = credit(number, record, all)
+                    let packets = credit(number, record, all, &ordered)
                     if packets > 0 { hits[UInt64(record.port) << 32 | UInt64(record.subtable), default: 0] += packets }
                     if now > record.lastActivity, now - record.lastActivity >= limit {
                         table.withLock {
@@ -166,6 +185,7 @@ extension Datapath {
                         retranslate(number, record, &state.translation)
                     }
                 }
+                ordered.handOver(to: translator)
             }
             first = end
             deliverPunts()
@@ -255,9 +275,10 @@ extension Datapath {
         while let first = state.reclaims.first, quiescent.hasPassed(first.token) {
             state.reclaims.removeFirst()
             let all = workers.withLock { $0 }
+            var ordered = OrderedCredits()
             for removed in first.removed {
                 guard let record = table.record(removed.entry) else { continue }
-                credit(removed.entry, record, all)
+                credit(removed.entry, record, all, &ordered)
                 if removed.successor != 0, let successor = table.record(removed.successor) {
                     successor.basePackets &+= record.basePackets &+ record.packets
                     successor.baseBytes &+= record.baseBytes &+ record.bytes
@@ -273,6 +294,7 @@ extension Datapath {
                 }
                 table.releaseRecord(removed.entry)
             }
+            ordered.handOver(to: translator)
             first.memory.forEach { $0.deallocate() }
             table.withLock { table.recycleLocked(entries: first.removed.map(\.entry), subtables: first.subtables) }
         }
@@ -284,9 +306,10 @@ extension Datapath {
         maintenance.withLock { _ in
             var result: [MegaflowSnapshot] = []
             let all = workers.withLock { $0 }
+            var ordered = OrderedCredits()
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
-                credit(entry, record, all)
+                credit(entry, record, all, &ordered)
                 var snapshot = MegaflowSnapshot(
                     match: table.match(entry, record), actions: record.compiled.actions, packets: record.basePackets &+ record.packets,
                     bytes: record.baseBytes &+ record.bytes,
@@ -296,6 +319,7 @@ extension Datapath {
                 snapshot.missedBytes = record.missedBytes
                 result.append(snapshot)
             }
+            ordered.handOver(to: translator)
             return result
         }
     }

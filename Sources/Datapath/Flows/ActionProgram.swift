@@ -49,6 +49,11 @@ enum ActionCode {
     static var popPBB: UInt8 { @_noLocks @inline(__always) get { 41 } }
     static var copyTTLOut: UInt8 { @_noLocks @inline(__always) get { 42 } }
     static var copyTTLIn: UInt8 { @_noLocks @inline(__always) get { 43 } }
+    /// `a` bytes to put in front of the packet; `c` points to them.
+    static var prepend: UInt8 { @_noLocks @inline(__always) get { 45 } }
+    /// `a` bytes to take off its front.
+    static var strip: UInt8 { @_noLocks @inline(__always) get { 46 } }
+    static var stripNSH: UInt8 { @_noLocks @inline(__always) get { 47 } }
     /// `b` operations that follow are for packets longer than `a`, the rest of the list for the others.
     static var branch: UInt8 { @_noLocks @inline(__always) get { 44 } }
 }
@@ -67,7 +72,7 @@ struct ActionOp {
     var ttl: UInt8 { @_noLocks @inline(__always) get { UInt8(truncatingIfNeeded: c >> 56) } }
 }
 
-/// What `ActionCode.set` writes.
+/// What `ActionCode.set` writes, or the 32 bytes at most that `ActionCode.prepend` puts where `value` and `mask` are.
 struct SetOperand {
     var value: UInt128
     var mask: UInt128
@@ -111,7 +116,8 @@ struct ActionProgram {
         let memory = UnsafeMutablePointer<ActionOp>.allocate(capacity: builder.ops.count)
         memory.initialize(from: builder.ops, count: builder.ops.count)
         if let operandMemory {
-            for index in 0..<builder.ops.count where memory[index].code == ActionCode.set {
+            for index in 0..<builder.ops.count
+            where memory[index].code == ActionCode.set || memory[index].code == ActionCode.prepend {
                 memory[index].c = UInt64(UInt(bitPattern: operandMemory + Int(memory[index].b)))
             }
         }
@@ -163,6 +169,17 @@ struct ActionProgram {
                     ops.append(ActionOp(code: ActionCode.popMPLS, a: etherType))
                 case .pushPBB(let tag): ops.append(ActionOp(code: ActionCode.pushPBB, b: tag))
                 case .popPBB: ops.append(ActionOp(code: ActionCode.popPBB))
+                case .pushEthernet(let destination, let source, let type):
+                    let parts: [(UInt64, Int)] = [(destination, 6), (source, 6), (UInt64(type), 2)]
+                    emitPrepend(
+                        parts.flatMap { value, count in
+                            (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - $0))) }
+                        })
+                case .pushNSH(let bytes): emitPrepend(bytes)
+                case .addMPLS(_, let entry): emitPrepend((0..<4).map { UInt8(truncatingIfNeeded: entry >> UInt32(24 - 8 * $0)) })
+                case .popEthernet: ops.append(ActionOp(code: ActionCode.strip, a: 14))
+                case .removeMPLS: ops.append(ActionOp(code: ActionCode.strip, a: 4))
+                case .popNSH: ops.append(ActionOp(code: ActionCode.stripNSH))
                 case .copyTTLOut: ops.append(ActionOp(code: ActionCode.copyTTLOut))
                 case .copyTTLIn: ops.append(ActionOp(code: ActionCode.copyTTLIn))
                 case .checkLength(let length, let larger, let other):
@@ -190,6 +207,19 @@ struct ActionProgram {
                 case .drop(let why):
                     reason = why
                 }
+            }
+        }
+
+        /// Puts bytes in front, from their end on, as many at a time as an operand holds.
+        private mutating func emitPrepend(_ bytes: [UInt8]) {
+            var end = bytes.count
+            while end > 0 {
+                let start = max(0, end - 32)
+                var operand = SetOperand(value: 0, mask: 0, field: .ethType)
+                withUnsafeMutableBytes(of: &operand) { $0.copyBytes(from: bytes[start..<end]) }
+                ops.append(ActionOp(code: ActionCode.prepend, a: UInt16(end - start), b: UInt32(operands.count)))
+                operands.append(operand)
+                end = start
             }
         }
 

@@ -88,6 +88,35 @@ enum PacketEdit {
         return cdpdk_mbuf_adj(packet, UInt16(length)) != nil
     }
 
+    /// Puts bytes in front of the packet: of several, the last ones are an Ethernet header without tags. False if there is no room.
+    @_noLocks
+    static func prepend(_ packet: Packet, _ bytes: UnsafeRawPointer?, _ count: UInt16, _ headers: inout ExtractResult) -> Bool {
+        guard let bytes, let start = cdpdk_mbuf_prepend(packet, count) else { return false }
+        UnsafeMutableRawPointer(start).copyMemory(from: bytes, byteCount: Int(count))
+        headers.l3Offset = 14
+        headers.l4Offset = 0
+        headers.markRead()
+        return true
+    }
+
+    /// Takes bytes off the packet's front. False if they are not all in its first segment.
+    @_noLocks
+    static func strip(_ packet: Packet, _ count: UInt16, _ headers: inout ExtractResult) -> Bool {
+        guard packet.pointee.data_len >= count else { return false }
+        headers.l3Offset = 0
+        headers.l4Offset = 0
+        return cdpdk_mbuf_adj(packet, count) != nil
+    }
+
+    /// Takes off the network service header that the packet begins with: its length, in words, is in its second byte.
+    @_noLocks
+    static func stripNSH(_ packet: Packet, _ headers: inout ExtractResult) -> Bool {
+        guard packet.pointee.data_len >= 8 else { return false }
+        let words = UnsafeRawPointer(cdpdk_mbuf_data(packet)).load(fromByteOffset: 1, as: UInt8.self) & 0x3f
+        guard words >= 2 else { return false }
+        return strip(packet, UInt16(words) &* 4, &headers)
+    }
+
     /// Copies a TTL between headers, if the packet has two with one.
     @_noLocks
     static func copyTTL(_ packet: Packet, outwards: Bool, _ headers: ExtractResult) -> Bool {

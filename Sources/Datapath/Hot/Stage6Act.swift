@@ -74,7 +74,7 @@ enum Actions {
                     }
                 }
             case ActionCode.pushVLAN, ActionCode.popVLAN, ActionCode.pushMPLS, ActionCode.popMPLS, ActionCode.pushPBB, ActionCode.popPBB,
-                ActionCode.copyTTLOut, ActionCode.copyTTLIn:
+                ActionCode.copyTTLOut, ActionCode.copyTTLIn, ActionCode.prepend, ActionCode.strip, ActionCode.stripNSH:
                 count = makeExclusive(worker, packets, infos, count)
                 count = edit(worker, op, packets, infos, count)
             case ActionCode.puntMove:
@@ -241,6 +241,10 @@ enum Actions {
                 case ActionCode.pushMPLS: PacketEdit.pushMPLS(packet, etherType: op.a, entry: op.b, &infos[index].headers)
                 case ActionCode.pushPBB: PacketEdit.pushPBB(packet, tag: op.b, &infos[index].headers)
                 case ActionCode.popPBB: PacketEdit.popPBB(packet, &infos[index].headers)
+                case ActionCode.prepend:
+                    PacketEdit.prepend(packet, UnsafeRawPointer(bitPattern: UInt(op.c)), op.a, &infos[index].headers)
+                case ActionCode.strip: PacketEdit.strip(packet, op.a, &infos[index].headers)
+                case ActionCode.stripNSH: PacketEdit.stripNSH(packet, &infos[index].headers)
                 case ActionCode.copyTTLOut: PacketEdit.copyTTL(packet, outwards: true, infos[index].headers)
                 case ActionCode.copyTTLIn: PacketEdit.copyTTL(packet, outwards: false, infos[index].headers)
                 default: PacketEdit.popMPLS(packet, etherType: op.a, &infos[index].headers)

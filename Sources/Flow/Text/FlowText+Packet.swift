@@ -12,7 +12,7 @@ extension FlowText {
             guard mask != 0, mask != field.layout.allOnes, match.meetsPrerequisites(of: field) else { continue }
             // Registers overlay each other: half of an xreg is a whole reg.
             switch field {
-            case .xreg0, .xreg1, .xreg2, .xreg3, .xreg4, .xreg5, .xreg6, .xreg7, .xxreg0, .xxreg1, .xxreg2, .xxreg3: continue
+            case _ where (Field.xreg0.rawValue...Field.xxreg7.rawValue).contains(field.rawValue): continue
             case .vlanVID12, .vlanPCP, .nwECN, .ipDSCP: continue
             default: throw FlowTextError("\(field.name) is masked; a packet has one value for each field")
             }
@@ -58,10 +58,10 @@ extension FlowText {
             .pktMark, .recircID, .dpHash, .conjID, .skbPriority, .ctState, .ctZone, .ctMark, .ctLabel, .ctNWProto, .ctNWSrc, .ctNWDst,
             .ctIPv6Src,
             .ctIPv6Dst, .ctTPSrc, .ctTPDst, .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .metadata, .xxreg0, .xxreg1, .xxreg2,
-            .xxreg3,
+            .xxreg3, .xxreg4, .xxreg5, .xxreg6, .xxreg7,
         ]
         for field in metadata where key[field] != 0 {
-            if field.rawValue >= Field.xxreg0.rawValue, field.rawValue <= Field.xxreg3.rawValue {
+            if field.rawValue >= Field.xxreg0.rawValue, field.rawValue <= Field.xxreg7.rawValue {
                 for part in 0..<4 {
                     let register = Field(rawValue: Field.reg0.rawValue + (field.rawValue - Field.xxreg0.rawValue) * 4 + UInt8(part))!
                     if key[register] != 0 { mask.bits[register] = register.layout.allOnes }
@@ -177,7 +177,10 @@ extension FlowKey {
         let start: Int
         switch (isLater, proto) {
         case (false, IPProtocol.tcp):
-            start = TCPHeader(source: source, destination: destination, flags: UInt16(self[.tcpFlags])).emit(into: &packet)
+            var header = TCPHeader(source: source, destination: destination, flags: UInt16(self[.tcpFlags]))
+            // A flow says nothing of windows.
+            header.window = 0
+            start = header.emit(into: &packet)
         case (false, IPProtocol.udp): start = UDPHeader(source: source, destination: destination).emit(into: &packet)
         case (false, IPProtocol.sctp): start = SCTPHeader(source: source, destination: destination).emit(into: &packet)
         case (false, IPProtocol.icmpv6) where isIPv6 && meetsPrerequisites(of: .ndTarget):

@@ -37,6 +37,16 @@ final class Coverage {
         for port in datapath.ports() {
             for reason in DropReason.allCases { result[reason.counterName, default: 0] &+= port.counters.drops[Int(reason.rawValue)] }
         }
+        // The names by which the field knows some of these.
+        func total(_ reasons: [DropReason]) -> UInt64 { reasons.reduce(0) { $0 &+ (result[$1.counterName] ?? 0) } }
+        result["drop_action_of_pipeline"] = total([.policy, .tableMiss])
+        result["drop_action_recursion_too_deep"] = total([.recursionTooDeep])
+        result["drop_action_too_many_resubmit"] = total([.tooManyResubmits])
+        result["drop_action_stack_too_deep"] = total([.stackTooDeep])
+        result["drop_action_no_recirculation_context"] = total([.recirculationLimit])
+        result["datapath_drop_meter"] = total([.meter])
+        result["datapath_drop_invalid_port"] = total([.outputPortClosed])
+        result["datapath_drop_rx_invalid_packet"] = total([.malformed])
         return result
     }
 

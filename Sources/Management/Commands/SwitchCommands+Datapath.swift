@@ -201,7 +201,9 @@ extension SwitchCommands {
                 names = [:]
             } else if word.hasPrefix("filter=") {
                 do throws(FlowTextError) {
-                    filter = try FlowText.parseMatch(word.dropFirst("filter=".count))
+                    // Values may be in parentheses, as the datapath writes them.
+                    let text = word.dropFirst("filter=".count).map { $0 == "(" ? "=" : $0 }.filter { $0 != ")" }
+                    filter = try FlowText.parseMatch(String(text))
                 } catch {
                     throw CommandError("\(program): Failed to parse filter (\(error.message))")
                 }
@@ -242,6 +244,8 @@ extension SwitchCommands {
                 names = portNames()
             } else if word == "-m" || word == "--more" {
                 showsAll = true
+                // In full means with names, too.
+                if !words.contains("--no-names") { names = portNames() }
             } else if word.hasPrefix("-") {
                 guard word == "--no-names" else { throw CommandError("Unrecognized option \(word)") }
             } else {
@@ -256,17 +260,21 @@ extension SwitchCommands {
         datapath.pushStatistics()
         return lines(
             datapath.megaflows().filter { own.contains(DatapathPort(UInt32(truncatingIfNeeded: $0.match.key[.datapathInPort]))) }, names,
-            showsAll: showsAll)
+            showsAll: showsAll, isBridge: true)
     }
 
     private func lines(
-        _ flows: [MegaflowSnapshot], _ names: [DatapathPort: String], showsAll: Bool = false, layer: String? = nil
+        _ flows: [MegaflowSnapshot], _ names: [DatapathPort: String], showsAll: Bool = false, layer: String? = nil,
+        isBridge: Bool = false
     ) -> String {
         let now = clock.now
-        return flows.map {
-            DatapathText.format(
-                $0, now: now, showsAll: showsAll, layer: layer, portName: { names[$0] },
-                punt: { pipeline.describePunt($0, length: $1) }) + "\n"
+        return flows.map { flow in
+            var text = DatapathText.format(
+                flow, now: now, showsAll: showsAll, layer: layer, portName: { names[$0] },
+                punt: { pipeline.describePunt($0, length: $1) })
+            // Of a bridge's flows the identifier stands apart.
+            if showsAll, isBridge, let comma = text.firstIndex(of: ",") { text.remove(at: comma) }
+            return text + "\n"
         }.joined()
     }
 

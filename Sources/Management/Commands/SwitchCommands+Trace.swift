@@ -131,7 +131,7 @@ extension SwitchCommands {
         var key = FlowKey(packet: bytes, inPort: UInt32(truncatingIfNeeded: described[.datapathInPort]))
         // The packet says what is in its headers; the flow says what is around it.
         for field in [.inPort, .metadata, .tunID, .pktMark, .recircID] as [Field] { key[field] = described[field] }
-        for field in Field.allCases where Field.reg0.rawValue...Field.reg15.rawValue ~= field.rawValue { key[field] = described[field] }
+        for field in Field.allCases where Field.reg0.rawValue...Field.reg31.rawValue ~= field.rawValue { key[field] = described[field] }
         request.key = key
         request.options.isReal = true
         return request

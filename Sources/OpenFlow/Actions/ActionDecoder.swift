@@ -244,10 +244,13 @@ struct ActionDecoder {
     /// A field's header, then where in it.
     func subField(_ body: inout ByteReader, offset: Int, bits: Int) throws(OpenFlowError) -> SubField {
         let field = try field(&body)
-        guard bits > 0, offset >= 0, offset + bits <= field.layout.bits else {
-            throw OpenFlowError(.bacBadSetLen, "bits \(offset) to \(offset + bits - 1) of \(field.name), which has \(field.layout.bits)")
+        // An opcode of ARP has 16 bits on the wire, of which the lower eight are kept.
+        let width = field == .arpOp ? 16 : field.layout.bits
+        guard bits > 0, offset >= 0, offset + bits <= width else {
+            throw OpenFlowError(.bacBadSetLen, "bits \(offset) to \(offset + bits - 1) of \(field.name), which has \(width)")
         }
-        return SubField(field: field, offset: offset, bits: bits)
+        if offset >= field.layout.bits { throw OpenFlowError(.bacBadSetLen, "the upper bits of \(field.name) are always 0") }
+        return SubField(field: field, offset: offset, bits: min(bits, field.layout.bits - offset))
     }
 
     func writable(_ field: SubField) throws(OpenFlowError) -> SubField {
@@ -256,8 +259,11 @@ struct ActionDecoder {
     }
 
     func move(_ body: inout ByteReader, bits: Int, sourceOffset: Int, destinationOffset: Int) throws(OpenFlowError) -> Action {
-        let source = try subField(&body, offset: sourceOffset, bits: bits)
-        let destination = try writable(try subField(&body, offset: destinationOffset, bits: bits))
+        var source = try subField(&body, offset: sourceOffset, bits: bits)
+        var destination = try writable(try subField(&body, offset: destinationOffset, bits: bits))
+        // Where one of them keeps fewer bits than were named, the others are zeros or nobody's.
+        source.bits = min(source.bits, destination.bits)
+        destination.bits = source.bits
         try zeros(&body)
         return .move(from: source, to: destination)
     }

@@ -241,7 +241,9 @@ struct ActionEncoder {
         guard let wire = FieldCatalog.header(of: field, dialect) else { return }
         // NXM's in_port has 16 bits, and is not taken in the masked form.
         let isPort16 = field == .inPort && wire.byteCount == 2
-        let runs = ActionEncoder.runs(of: isPort16 ? mask & 0xffff : mask)
+        // ARP's opcode has 16 bits here, and is written whole.
+        let wide: UInt128 = field == .arpOp && mask == 0xff ? 0xffff : mask
+        let runs = ActionEncoder.runs(of: isPort16 ? mask & 0xffff : wide)
         let needsMaskedForm = !isLoad && !isPort16 && (version >= .v1_2 || runs.count > 1)
         if field == .inPort && !isPort16 || wire.experimenter != 0 || runs.isEmpty || needsMaskedForm {
             nicira(NiciraAction.load2, &writer) {

@@ -103,6 +103,13 @@ extension ActionEncoder {
         OXMCodec.encodeHeader(wire, hasMask: false, to: &writer)
     }
 
+    /// The same for a part: of the input port's upper half only the standard's number knows.
+    private func header(of part: SubField, _ writer: inout ByteWriter) {
+        guard part.field == .inPort, !part.isNarrowPort else { return header(of: part.field, &writer) }
+        guard let wire = FieldCatalog.header(of: part.field, .oxm(.v1_3)) else { return }
+        OXMCodec.encodeHeader(wire, hasMask: false, to: &writer)
+    }
+
     private func encode(_ spec: LearnSpec, _ writer: inout ByteWriter) {
         var word = UInt16(spec.bits)
         switch spec.target {
@@ -115,12 +122,12 @@ extension ActionEncoder {
         switch spec.source {
         case .immediate(let value): writer.integer(value, count: (spec.bits + 15) / 16 * 2)
         case .field(let field):
-            header(of: field.field, &writer)
+            header(of: field, &writer)
             writer.u16(UInt16(field.offset))
         }
         switch spec.target {
         case .match(let field), .load(let field):
-            header(of: field.field, &writer)
+            header(of: field, &writer)
             writer.u16(UInt16(field.offset))
         case .output: break
         }

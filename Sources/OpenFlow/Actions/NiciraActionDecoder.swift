@@ -140,8 +140,8 @@ struct NiciraActionDecoder {
         if bits < 64, value >> UInt64(bits) != 0 {
             throw OpenFlowError(.bacBadArgument, "load of 0x\(String(value, radix: 16)) into \(bits) bits of \(target.field.name)")
         }
-        let mask: UInt128 = (1 << UInt128(bits)) - 1
-        var loaded = UInt128(value)
+        let mask: UInt128 = (1 << UInt128(target.bits)) - 1
+        var loaded = UInt128(value) & mask
         if target.field == .inPort, offset == 0, bits == 16 { loaded = UInt128(OpenFlowPort(wire16: UInt16(value)).rawValue) }
         return .setField(
             target.field, value: loaded << UInt128(offset),

@@ -16,9 +16,12 @@ public struct ConnectionSettings: Equatable, Sendable {
     /// Bytes of a packet that missed. On a bridge's own socket 0 also means "no asynchronous messages", until it is set.
     public var missSendLength: UInt16
 
+    /// `OFP_DEFAULT_MISS_SEND_LEN`.
+    public static let defaultMissSendLength: UInt16 = 128
+
     public init(version: OpenFlowVersion, isService: Bool) {
         asynchronous = AsyncConfig.initial(for: version)
-        missSendLength = isService ? 0 : 128
+        missSendLength = isService ? 0 : ConnectionSettings.defaultMissSendLength
     }
 
     /// The masks that count for the role.

@@ -107,6 +107,7 @@ extension OpenFlowConnection {
         case .flowMod, .groupMod, .portMod, .packetOut: break
         default: throw OpenFlowConnection.notBundled
         }
+        try check(bundled: message)
         // Adding to a bundle that is not open opens it.
         if bundles[add.bundleID] == nil { try open(add.bundleID, add.flags, openRequest: add.message) }
         try checkRoom(for: add)

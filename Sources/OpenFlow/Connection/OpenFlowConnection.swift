@@ -21,6 +21,10 @@ public protocol OpenFlowConnectionHandler: AnyObject {
     /// - Throws: what to answer instead.
     func handle(_ message: Message, xid: UInt32, raw: [UInt8], on connection: OpenFlowConnection) throws(OpenFlowError)
 
+    /// Looks at a message that is to become part of a bundle.
+    /// - Throws: what to answer to a message that can be carried out at no time.
+    func check(bundled message: Message, on connection: OpenFlowConnection) throws(OpenFlowError)
+
     /// Carries out a bundle. Nothing of it may remain if this throws and the bundle is atomic.
     /// - Parameter xid: of the request to commit it.
     func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError)
@@ -30,6 +34,10 @@ public protocol OpenFlowConnectionHandler: AnyObject {
 
     /// The connection is over. Called once, if it was ever opened.
     func connectionClosed(_ connection: OpenFlowConnection)
+}
+
+extension OpenFlowConnectionHandler {
+    public func check(bundled message: Message, on connection: OpenFlowConnection) throws(OpenFlowError) {}
 }
 
 /// A connection.
@@ -359,6 +367,10 @@ public final class OpenFlowConnection {
             handler?.subscriptionChanged(self)
         case .setAsync(let config, _):
             settings.asynchronous = config
+            // Who says what it wants to hear on a bridge's own socket wants to hear something.
+            if configuration.isService, settings.missSendLength == 0 {
+                settings.missSendLength = ConnectionSettings.defaultMissSendLength
+            }
             handler?.subscriptionChanged(self)
         case .getAsyncRequest: send(.getAsyncReply(settings.asynchronous), xid: xid)
         case .bundleControl(let control): try handle(control, xid)
@@ -371,6 +383,9 @@ public final class OpenFlowConnection {
         default: try handler?.handle(message, xid: xid, raw: raw, on: self)
         }
     }
+
+    /// Has the handler look at a message of a bundle.
+    func check(bundled message: Message) throws(OpenFlowError) { try handler?.check(bundled: message, on: self) }
 
     /// Hands a bundle to the handler.
     func commit(_ bundle: Bundle, xid: UInt32) throws(OpenFlowError) { try handler?.commit(bundle, xid: xid, on: self) }

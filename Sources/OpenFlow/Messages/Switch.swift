@@ -139,7 +139,9 @@ public struct AsyncConfig: Equatable, Sendable {
     /// What a connection starts with in `version`: everything to a primary or equal controller (except, before 1.4, what the
     /// action's own reason covers), port changes only to a secondary one.
     public static func initial(for version: OpenFlowVersion) -> AsyncConfig {
-        var primary = Masks(packetIn: 0x3f, portStatus: 0x7, flowRemoved: 0x3f)
+        // Each version knows some more reasons for which flows go.
+        let flowRemoved: UInt32 = version >= .v1_4 ? 0x3f : version == .v1_3 ? 0x0f : 0x07
+        var primary = Masks(packetIn: 0x3f, portStatus: 0x7, flowRemoved: flowRemoved)
         primary.packetIn &= ~(1 << 2)  // an invalid TTL goes up only if asked for
         primary.roleStatus = 0x7
         primary.tableStatus = 0x18

@@ -15,7 +15,9 @@ struct RecirculationContext: Hashable, Sendable {
     var rule: RuleReference?
     var isPacketOut: Bool
     var inActionSet: Bool
-    /// Words of the key's lines 5 and 6: registers, metadata, OpenFlow port.
+    /// The mirrors that have their copy.
+    var mirrored: UInt32
+    /// Words of the key's lines 5 to 7: registers, metadata, OpenFlow port.
     var metadata: [UInt64]
 
     /// A rule by identity.
@@ -25,5 +27,5 @@ struct RecirculationContext: Hashable, Sendable {
         func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(rule)) }
     }
 
-    static let metadataWords = 40..<52
+    static let metadataWords = 40..<64
 }

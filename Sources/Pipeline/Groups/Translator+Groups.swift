@@ -25,7 +25,7 @@ extension Translator {
         }
         lookupCount += 1
         if lookupCount > PipelineLimits.resubmits {
-            fail("more than \(PipelineLimits.resubmits) table lookups")
+            fail("over \(PipelineLimits.resubmits) resubmit actions", .tooManyResubmits)
             return true
         }
         switch group.kind {
@@ -168,7 +168,8 @@ extension Translator {
             let id = pipeline.recirculations.acquire(
                 RecirculationContext(
                     bridge: view.bridge.identifier, group: group.id, bucket: group.buckets[Int(index)].id, table: table,
-                    rule: rule.map { .init(rule: $0) }, isPacketOut: isPacketOut, inActionSet: inActionSet, metadata: metadata))
+                    rule: rule.map { .init(rule: $0) }, isPacketOut: isPacketOut, inActionSet: inActionSet,
+                    mirrored: mirrored, metadata: metadata))
             ids[index] = id
             recirculations.append(id)
         }
@@ -190,6 +191,7 @@ extension Translator {
         rule = context.rule?.rule
         isPacketOut = context.isPacketOut
         inActionSet = context.inActionSet
+        mirrored = context.mirrored
         dependencies.formUnion(.group(bridge: bridge.bridge.identifier, group: context.group))
         guard let group = bridge.bridge.groupTable(at: version).group(context.group), group.kind == .select,
             let index = group.buckets.firstIndex(where: { $0.id == context.bucket })

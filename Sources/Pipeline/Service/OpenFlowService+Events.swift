@@ -20,13 +20,12 @@ extension OpenFlowService {
     // MARK: Packet-in
 
     func send(_ event: PacketInEvent) {
-        // A miss without a rule is for those versions that mean the controller by it; from 1.3 on a miss needs a rule to go there.
-        let isImplicitMiss = event.reason == .noMatch && event.cookie == .max
         for connection in connections where connection.settings.controllerID == event.controllerID {
             let version = connection.version ?? .v1_0
-            if isImplicitMiss, version >= .v1_3 { continue }
+            // A miss without a rule is for those versions that mean the controller by it; from 1.3 on a miss needs a rule to go there.
+            if event.isImplicitMiss, version >= .v1_3 { continue }
             // Before 1.3 a rule that matches everything is a rule, and what it sends up an action's doing.
-            let reason = event.reason == .noMatch && !isImplicitMiss && version < .v1_3 ? .action : event.reason
+            let reason = event.isMissRule && version < .v1_3 ? .action : event.reason
             guard wants(reason, connection) else { continue }
             var metadata = Match()
             for field in OpenFlowService.metadataFields where event.metadata[field] != 0 { metadata.set(field, event.metadata[field]) }
@@ -56,7 +55,8 @@ extension OpenFlowService {
     private static let metadataFields: [Field] = [
         .tunID, .tunSrc, .tunDst, .tunIPv6Src, .tunIPv6Dst, .tunFlags, .tunGBPID, .tunGBPFlags, .metadata, .reg0, .reg1, .reg2, .reg3,
         .reg4,
-        .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15, .pktMark,
+        .reg5, .reg6, .reg7, .reg8, .reg9, .reg10, .reg11, .reg12, .reg13, .reg14, .reg15, .reg16,
+        .reg17, .reg18, .reg19, .reg20, .reg21, .reg22, .reg23, .reg24, .reg25, .reg26, .reg27, .reg28, .reg29, .reg30, .reg31, .pktMark,
     ]
 
     /// Sends a packet of our own to every connection that has not shown yet that its controller takes the switch. One that only
@@ -108,11 +108,20 @@ extension OpenFlowService {
         case .delete: portsSince[port.number] = nil
         case .modify: break
         }
-        let status = PortStatus(reason: PortStatus.Reason(rawValue: reason.rawValue) ?? .modify, port: describe(port))
-        for connection in connections where listens(connection) && connection.settings.masks.portStatus >> UInt32(reason.rawValue) & 1 == 1
-        {
+        var status = PortStatus(reason: PortStatus.Reason(rawValue: reason.rawValue) ?? .modify, port: describe(port))
+        // A port is there before it is found alive; 1.0 has no word for that.
+        let comesAlive = reason == .add && status.port.state.contains(.live)
+        if comesAlive { status.port.state.remove(.live) }
+        send(status, since: .v1_0)
+        if comesAlive { send(PortStatus(reason: .modify, port: describe(port)), since: .v1_1) }
+    }
+
+    private func send(_ status: PortStatus, since oldest: OpenFlowVersion) {
+        for connection in connections
+        where listens(connection) && connection.settings.masks.portStatus >> UInt32(status.reason.rawValue) & 1 == 1 {
+            let version = connection.version ?? .v1_0
             // Until 1.5 a port-mod is not echoed to whoever sent it.
-            if connection === currentSource, (connection.version ?? .v1_0) < .v1_5 { continue }
+            if version < oldest || connection === currentSource && version < .v1_5 { continue }
             connection.sendAsynchronously(.portStatus(status))
         }
     }

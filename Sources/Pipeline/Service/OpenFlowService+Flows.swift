@@ -87,6 +87,11 @@ extension OpenFlowService {
 
     // MARK: Bundles
 
+    /// A flow-mod of a table that is not for controllers never becomes right.
+    public func check(bundled message: Message, on connection: OpenFlowConnection) throws(OpenFlowError) {
+        if case .flowMod(let mod) = message { _ = try modification(mod, connection.version ?? .v1_0) }
+    }
+
     /// Carries a bundle out. Its flow-mods and group-mods become visible together, or none of them does; port-mods and packet-outs,
     /// which cannot be taken back, follow once all of these are in.
     public func commit(_ bundle: Bundle, xid: UInt32, on connection: OpenFlowConnection) throws(OpenFlowError) {

@@ -10,7 +10,7 @@ extension OpenFlowService {
     /// A port as controllers see it.
     func describe(_ port: BridgePort) -> PortDescription {
         var state: PortDescription.State = []
-        if !port.isLinkUp || port.configuration.contains(.down) { state.insert(.linkDown) }
+        if !port.isLinkUp { state.insert(.linkDown) }
         if port.isLinkUp, !port.configuration.contains(.down) { state.insert(.live) }
         return PortDescription(
             number: port.number, hardwareAddress: port.hardwareAddress, name: port.name,

@@ -144,7 +144,7 @@ extension OpenFlowService {
         (stats.durationSeconds, stats.durationNanoseconds) = duration(since: rule.created, now: now)
         stats.idleTimeout = rule.idleTimeoutSeconds
         stats.hardTimeout = rule.hardTimeoutSeconds
-        stats.idleAge = UInt16(clamping: now.milliseconds(since: rule.lastActive) / 1000)
+        stats.idleAge = UInt16(clamping: now.milliseconds(since: rule.lastUse) / 1000)
         stats.hardAge = UInt16(clamping: now.milliseconds(since: rule.lastChanged) / 1000)
         stats.importance = rule.importance
         stats.flags = FlowMod.Flags(rawValue: rule.flags.rawValue)
