@@ -62,6 +62,36 @@ import Testing
         bench.checkAccounting()
     }
 
+    /// After a change that makes decisions coarser, packets of many narrow megaflows, stale all of them, bring one megaflow, not one
+    /// each under the same key.
+    @Test func coarserDecisionsAreInstalledOnce() throws {
+        let bench = try Bench(ports: 2)
+        defer { bench.close() }
+        let table = bench.datapath.table
+        bench.translator.change { state in
+            state.rules = [AccountingTests.rule(1, [.output(DatapathPort(2))])]
+            state.extraMask.add(.nwDst)
+        }
+        func play() {
+            for number in 0..<500 { bench.ports[1]!.inject(frame(number)) }
+            bench.run()
+            _ = bench.sent()
+        }
+        for round in 1...3 {
+            bench.translator.change { $0.extraMask.add(.nwDst) }
+            play()
+            #expect(bench.datapath.flowTableStatistics().flows >= 500)
+            bench.translator.change { $0.extraMask = FlowMask() }
+            play()
+            // Stale ones that no packet met any more are left.
+            let coarse = bench.datapath.megaflows().filter { $0.match.mask.bits[.nwDst] == 0 }
+            #expect(coarse.count == 1, "round \(round)")
+        }
+        table.growTables()
+        #expect(table.withLock { table.subtables.allSatisfy { ($0?.buckets ?? 0) <= 1024 } })
+        bench.checkAccounting()
+    }
+
     /// A port that floods the table leaves room for others, and is the one whose megaflows are evicted.
     @Test func aFloodLeavesRoom() throws {
         var settings = Bench.stillSettings

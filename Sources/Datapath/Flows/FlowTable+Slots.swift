@@ -90,7 +90,7 @@ extension FlowTable {
             if flows + 1 > buckets * 3 { requestGrowth(number) }
             let hash = hash(of: entry, number)
             guard FlowTable.place(table, hash, entry) else {
-                requestGrowth(number)
+                if mayGrow(number) { requestGrowth(number) }
                 return false
             }
             if let migration, migration.subtable == number, !FlowTable.place(migration.table, hash, entry) { abandonMigration() }
@@ -110,14 +110,14 @@ extension FlowTable {
         }
         let hash = hash(of: entry, number)
         while !FlowTable.place(table, hash, entry) {
-            // Both buckets are full. Beyond 64 times the room its flows need, more room does not help: refuse.
-            guard subtables[Int(number)]!.buckets < 64 * (subtables[Int(number)]!.flows + 1), let grown = grow(number, table) else {
-                return false
-            }
+            guard mayGrow(number), let grown = grow(number, table) else { return false }
             table = grown
         }
         return true
     }
+
+    /// Whether more room may help where both buckets are full: beyond 64 times what the flows need it does not.
+    func mayGrow(_ number: UInt32) -> Bool { subtables[Int(number)]!.buckets < 64 * (subtables[Int(number)]!.flows + 1) }
 
     func requestGrowth(_ number: UInt32) {
         if migration?.subtable != number, !growing.contains(number) { growing.append(number) }

@@ -234,6 +234,15 @@ final class FlowTable: @unchecked Sendable {
             statistics.installsRefused += 1
             return .refused
         }
+        if stale != 0, entrySubtable(stale) != subtable {
+            // Decisions of different times overlap: another packet of the stale one's may have brought this very megaflow already.
+            let twin = find(key, in: subtable)
+            if twin != 0 {
+                removeLocked(stale)
+                if isCurrent(twin) { return .existing(twin) }
+                stale = twin
+            }
+        }
         let match = Match(key: key, mask: wanted)
         guard let entry = makeEntry(match, subtable: subtable, port: port, translation, now: now) else {
             dropSubtableIfEmpty(subtable)
@@ -302,6 +311,19 @@ final class FlowTable: @unchecked Sendable {
         var checked: UInt64 = 0
         let shared = shared
         return key.withBytes { FlowReader.find(shared, port: port, $0.baseAddress!, 0x1f, &checked) }
+    }
+
+    /// The same in one subtable only, whatever others have.
+    private func find(_ key: borrowing FlowKey, in subtable: UInt32) -> UInt32 {
+        guard let table = bucketTable(subtable) else { return 0 }
+        var checked: UInt64 = 0
+        let shared = shared
+        let memory = FlowReader.subtable(shared, subtable)
+        let lines = memory.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self)
+        return key.withBytes {
+            let hash = FlowReader.hash(shared, $0.baseAddress!, 0x1f, memory, lines)
+            return FlowReader.probe(shared, table, hash, $0.baseAddress!, 0x1f, &checked)
+        }
     }
 
     /// What readers must match anyway, and no more masks than the port's budgets allow.
