@@ -1,6 +1,6 @@
 // What the files of this folder share: the socket, the front-ends that speak on it, and who may touch what.
 //
-//     front-end (QEMU, ...)  <--- front --->  guard.c, session.c  <--- back --->  rte_vhost  --- callbacks --->  vhost.c  <--->  PMD threads
+//     front-end (QEMU, ...)  <--- front --->  guard.c, session.c  <--- back --->  rte_vhost  --- callbacks --->  vhost.c, burst.c  <--->  PMD threads
 //
 // rte_vhost reads all of its sockets with one thread and blocking calls, and trusts what it reads: one half message would
 // stop every guest's control plane. So front-ends never reach it: the guard owns the real sockets, reads whole messages
@@ -81,6 +81,10 @@ struct queue {
     struct cdpdk_queue_counters counters;
     uint16_t index;            ///< of the virtqueue: even ones we send to, odd ones we receive from
     uint8_t silence;           ///< the guest is to be told not to notify us; done by whoever holds the lock
+    // burst.c, by whoever holds the lock
+    uint8_t dear;              ///< how many bursts of late cost more than they were worth
+    uint8_t empty_polls;       ///< in a row
+    uint64_t rests_until;      ///< TSC; 0: it does not rest
 } __attribute__((aligned(64)));
 
 /// One bit a queue pair.
@@ -148,7 +152,18 @@ struct cvhost_socket {
     char reason[CVHOST_REASON_SIZE];
 };
 
+// registry.c
+#define REGISTRY_TAKEN 1
+#define REGISTRY_NO_FOLDER (-1)
+/// Gives the socket its inner path, in a folder that nobody else may enter, and makes it known. 0, or why not.
+int registry_add(struct cvhost_socket *s, const char *directory);
+void registry_remove(struct cvhost_socket *s);
+/// The socket of a device of rte_vhost's, or null.
+struct cvhost_socket *registry_find(int vid);
+
 // vhost.c
+extern const struct rte_vhost_device_ops cvhost_operations;
+/// Says that something of a socket changed, or (null) that a socket is gone.
 void cvhost_changed(struct cvhost_socket *s);
 /// Keeps the data path away from the device from now on, at the next burst at the latest. Async-signal-safe.
 void cvhost_suspend(struct cvhost_socket *s);
@@ -165,6 +180,10 @@ struct session *session_of(struct cvhost_socket *s, int vid);
 void guard_describe(struct cvhost_socket *s, struct cvhost_state *state);
 /// Makes the guard look at what a fault left. Async-signal-safe.
 void guard_wake(void);
+
+// burst.c
+/// The queue whose burst the calling thread is in.
+extern __thread struct queue *burst_queue;
 
 // fault.c
 void fault_install(void);

@@ -58,6 +58,7 @@ enum {
     CVHOST_EVENT_FAULT,              ///< accesses to guest memory that was not there
     CVHOST_EVENT_SHRUNK,             ///< front-ends cut off for that
     CVHOST_EVENT_STUCK,              ///< ... whose full eventfd held a thread
+    CVHOST_EVENT_DEAR,               ///< bursts that cost much more than their packets are worth, after which the queue rested
     CVHOST_EVENTS
 };
 

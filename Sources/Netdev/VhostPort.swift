@@ -186,6 +186,7 @@ final class VhostPort: Port {
         (Int(CVHOST_EVENT_STALLED), "vhost_stalled_messages"), (Int(CVHOST_EVENT_EVICTED), "vhost_evictions"),
         (Int(CVHOST_EVENT_SLOWED), "vhost_slowed"), (Int(CVHOST_EVENT_FAULT), "vhost_memory_faults"),
         (Int(CVHOST_EVENT_SHRUNK), "vhost_memory_shrunk"), (Int(CVHOST_EVENT_STUCK), "vhost_stuck_eventfds"),
+        (Int(CVHOST_EVENT_DEAR), "vhost_dear_bursts"),
     ]
 
     /// Of guests with several queue pairs: what each one carried.

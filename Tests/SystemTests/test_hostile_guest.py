@@ -654,6 +654,22 @@ def test_a_call_eventfd_that_is_full(site):
     site.wait_counter("vhost_stuck_eventfds")
 
 
+def dear(evil):
+    """Packets of 127 descriptors of a byte each, again and again."""
+    evil.start()
+    for index in range(256):
+        evil.descriptor(1, index, BUFFER, 1, fe.DESC_NEXT if index % 128 != 127 else 0, (index + 1) % 256)
+    for _ in range(40):
+        evil.publish(1, 0, count=100)
+        time.sleep(0.01)
+
+
+def test_packets_in_hundreds_of_descriptors(site):
+    """They are forwarded, or not; their queue pays for them, which is counted."""
+    before = site.counters()["vhost_dear_bursts"]
+    wait_until(lambda: survive(site, dear, rounds=1) or site.counters()["vhost_dear_bursts"] > before, 60, "dear bursts are counted")
+
+
 # The other role
 
 def test_a_hostile_listener(site, folder):
