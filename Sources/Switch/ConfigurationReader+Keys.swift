@@ -7,6 +7,9 @@ internal import OVSDB
 
 extension ConfigurationReader {
     static let globalKeys: Set<String> = [
+        "dpdk-init", "dpdk-lcore-mask", "dpdk-socket-mem", "dpdk-socket-limit", "dpdk-alloc-mem", "dpdk-extra",
+        "pmd-cpu-mask", "pmd-rxq-assign", "pmd-rxq-isolate", "pmd-sleep-max", "pmd-maxsleep", "pmd-auto-lb", "pmd-auto-lb-rebal-interval",
+        "pmd-auto-lb-load-threshold", "pmd-auto-lb-improvement-threshold",
         "vhost-sock-dir", "emc-insert-inv-prob", "n-handler-threads", "n-revalidator-threads", "tx-flush-interval", "max-idle",
         "flow-limit",
         "stats-update-interval",
@@ -15,6 +18,7 @@ extension ConfigurationReader {
 
     /// With the reason.
     static let globalKeysWithoutEffect: [String: String] = [
+        "dpdk-hugepage-dir": "memory is not kept in files unless --huge-dir in dpdk-extra says so",
         "smc-enable": "the flow cache adapts by itself",
         "max-revalidator": "what changed is stamped, not looked for", "min-revalidate-pps": "what changed is stamped, not looked for",
         "hw-offload": "hardware offload is not supported", "tc-policy": "hardware offload is not supported",
@@ -48,7 +52,6 @@ extension ConfigurationReader {
     mutating func complainOfKeys(_ config: OtherConfig, _ known: Set<String>, without: [String: String]) -> [String] {
         var refused: [String] = []
         for (key, value) in config.values.sorted(by: { $0.key < $1.key }) where !known.contains(key) {
-            if key.hasPrefix("dpdk-") || key.hasPrefix("pmd-") && without[key] == nil { continue }
             let family = ConfigurationReader.familiesWithoutEffect.first { key.hasPrefix($0.key) }?.value
             if let reason = without[key] ?? family {
                 if value == "false" { continue }

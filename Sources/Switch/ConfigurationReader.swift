@@ -69,7 +69,14 @@ struct ConfigurationReader {
         case .some(let text):
             complaints.append("dpdk-init=\(text) in \(config.origin) is ignored: it must be true, try or false")
         }
-        result.vhostSockDir = config.values["vhost-sock-dir"]
+        if let text = config.values["vhost-sock-dir"] {
+            if text.split(separator: "/").contains("..") {
+                complaints.append(
+                    "vhost-sock-dir=\(text) in \(config.origin) is ignored: it must be below the run directory, without \"..\"")
+            } else {
+                result.vhostSockDir = text
+            }
+        }
         result.pmdCores = config.coreMask("pmd-cpu-mask", complaints: &complaints)
         result.pmdSleepMaxMicroseconds =
             config.number("pmd-sleep-max", in: 0...10_000, complaints: &complaints)
@@ -111,6 +118,13 @@ struct ConfigurationReader {
         var result = WantedBridge(uuid: row.uuid, name: name)
         result.isSecure = row["fail_mode"].string == "secure"
         result.datapathType = row["datapath_type"].string ?? ""
+        if !["", "netdev", "system", "dummy"].contains(result.datapathType) {
+            refuse(row.uuid, "datapath_type: \(result.datapathType) is not known")
+            complaints.append(
+                "datapath_type=\(result.datapathType) of bridge \(name) has no effect: there is no such type; the bridge is of type netdev, as with netdev and system"
+            )
+        }
+        _ = config.flag("disable-in-band", complaints: &complaints)
         if let text = config.values["datapath-id"] {
             let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
             if let value = UInt64(digits, radix: 16), value != 0, digits.count <= 16 {
@@ -232,6 +246,9 @@ struct ConfigurationReader {
         result.previousOfport = row["ofport"].integer.flatMap { UInt32(exactly: $0) }
         result.mtuRequest = row["mtu_request"].integer.flatMap { Int(exactly: $0) }
         result.macRequest = row["mac"].string.flatMap { HardwareAddress($0) }
+        if let text = row["mac"].string, !text.isEmpty, result.macRequest == nil {
+            complaints.append("mac=\(text) of interface \(result.name) is ignored: it must be an address such as 02:00:00:00:00:01")
+        }
         result.ingressPolicer = ingressPolicer(row)
         return result
     }

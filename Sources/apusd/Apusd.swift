@@ -137,6 +137,12 @@ struct Apusd: ParsableCommand {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    private static var workingDirectory: String {
+        guard let path = getcwd(nil, 0) else { return "." }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
     /// What this program does under the name of the field's database server.
     private static func serveDatabases(_ command: DatabaseServerCommand) {
         let name = DatabaseServerCommand.name
@@ -161,6 +167,7 @@ struct Apusd: ParsableCommand {
         options.otherDatabases = Array(command.databases.dropFirst())
         options.database = DatabaseOptions(remotes: command.remotes, tls: command.tls)
         options.command = command.command
+        options.configurationFile = command.configurationFile.map { $0.hasPrefix("/") ? $0 : Apusd.workingDirectory + "/" + $0 }
         options.take(field, directory)
         if field.hasPidFile, options.pidFile == nil { options.pidFile = "\(directory)/\(name).pid" }
         options.notes += command.notes

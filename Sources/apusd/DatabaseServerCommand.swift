@@ -11,6 +11,8 @@ struct DatabaseServerCommand {
     var databases: [String] = []
     var remotes: [String] = []
     var tls = TLSSettings()
+    /// `--config-file=FILE`.
+    var configurationFile: String?
     /// `--no-dbs`: without arguments there is no database, instead of the default one.
     private var hasNoDatabases = false
     /// `--run=COMMAND`: serve while this shell command runs.
@@ -28,7 +30,7 @@ struct DatabaseServerCommand {
         usage: ovsdb-server [OPTIONS] [DATABASE...]
         where each DATABASE is a database file in ovsdb format (default: conf.db in $OVS_DBDIR, or in $OVS_SYSCONFDIR/openvswitch).
         Options: --remote=REMOTE --private-key=FILE --certificate=FILE --ca-cert=FILE --bootstrap-ca-cert=FILE --peer-ca-cert=FILE
-          --run=COMMAND --no-dbs --monitor
+          --run=COMMAND --no-dbs --config-file=FILE --monitor
           --detach --no-chdir --pidfile[=FILE] --log-file[=FILE] --unixctl=SOCKET -v[SPEC] -V --version -h --help
 
         """
@@ -36,13 +38,13 @@ struct DatabaseServerCommand {
     /// Options with a value that ask for what is not there: replication, clusters, a file of remotes.
     private static let refused = [
         "--sync-from": "replication is not supported", "--sync-exclude-tables": "replication is not supported",
-        "--config-file": "remotes and databases are given on the command line or by ovsdb-server/add-remote and add-db",
     ]
     /// Options with a value that have no effect.
     private static let ignored: Set<String> = ["--ssl-protocols", "--ssl-ciphers", "--ssl-ciphersuites", "--record", "--replay"]
     private static let short: [String: String] = ["-p": "--private-key", "-c": "--certificate", "-C": "--ca-cert"]
     private static let long: Set<String> = refused.keys.reduce(into: ignored) { $0.insert($1) }.union([
         "--remote", "--run", "--private-key", "--certificate", "--ca-cert", "--bootstrap-ca-cert", "--peer-ca-cert", "--no-dbs",
+        "--config-file",
         "--version",
         "--help", "--disable-file-column-diff", "--disable-file-no-data-conversion", "--active",
     ])
@@ -91,13 +93,17 @@ struct DatabaseServerCommand {
                 take(name, value)
             }
         }
-        if databases.isEmpty, !hasNoDatabases { databases = [DatabaseServerCommand.defaultDatabase] }
+        if configurationFile != nil, !databases.isEmpty || !remotes.isEmpty {
+            fault = "--config-file is mutually exclusive with --remote and with databases on the command line"
+        }
+        if databases.isEmpty, !hasNoDatabases, configurationFile == nil { databases = [DatabaseServerCommand.defaultDatabase] }
     }
 
     private mutating func take(_ name: String, _ value: String) {
         switch name {
         case "--remote": remotes.append(value)
         case "--run": command = value
+        case "--config-file": configurationFile = value
         case "--private-key": tls.privateKey = value
         case "--certificate": tls.certificate = value
         case "--ca-cert": tls.caCertificate = value

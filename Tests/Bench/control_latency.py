@@ -1,4 +1,5 @@
-"""How long unixctl takes to answer while the database server is kept busy: everything asked for, again and again, durable changes, compactions.
+"""How long unixctl takes to answer while the database server is kept busy: everything asked for, again and again, durable changes,
+compactions, conversions to another schema.
 
     python3 -m Tests.Bench.control_latency [--rows 100000] [--seconds 10] [--bin DIR]
 """
@@ -55,6 +56,7 @@ def main():
 
         def busy(*requests):
             connection = Connection(server.socket)
+            connection.ask({"id": 0, "method": "set_db_change_aware", "params": [True]})
             while not ending.is_set():
                 for request in requests:
                     connection.ask(request)
@@ -65,6 +67,7 @@ def main():
             "scans": [[transact({"op": "select", "table": "Row", "where": [["n", "==", -1]]})]],
             "durable changes": [[transact({"op": "update", "table": "Row", "where": [["_uuid", "==", ["uuid", row_uuid(1)]]], "row": {"n": n}}, {"op": "commit", "durable": True}) for n in range(2)]],
             "compactions": [],
+            "conversions": [[{"id": 1, "method": "convert", "params": ["db", dict(SCHEMA, version=f"{n}.0.0")]} for n in (2, 3)]],
         }
         print(f"{options.rows} rows; milliseconds\n\n{'while the server is busy with':32}{'command':26}{'median':>9}{'99 %':>9}{'longest':>9}")
         for name, clients in loads.items():

@@ -54,6 +54,27 @@ def test_what_has_no_status_column_is_said_elsewhere(bridge):
     bridge.vsctl("remove", "Open_vSwitch", ".", "other_config", "vlan-limit", "max-revalidator")
 
 
+WRONG = [
+    ("Bridge", "datapath_type=nosuch", "datapath_type=nosuch of bridge br0"), ("Bridge", "other_config:disable-in-band=maybe", "disable-in-band=maybe"),
+    ("Bridge", "other_config:hwaddr=banana", "hwaddr=banana"), ("Bridge", "other_config:mac-table-size=-4", "mac-table-size=-4"),
+    ("Interface", "mac=\"zz\"", "mac=zz of interface br0"), ("Interface", "other_config:pmd-rxq-affinity=banana", "pmd-rxq-affinity=banana"),
+    ("Port", "other_config:priority-tags=sometimes", "priority-tags=sometimes"),
+    ("Open_vSwitch", "other_config:dpdk-nosuch=1", "dpdk-nosuch=1"), ("Open_vSwitch", "other_config:pmd-nosuch=1", "pmd-nosuch=1"),
+    ("Open_vSwitch", "other_config:dpdk-hugepage-dir=/x", "dpdk-hugepage-dir=/x"), ("Open_vSwitch", "other_config:vhost-sock-dir=../x", "vhost-sock-dir=../x"),
+    ("Open_vSwitch", "other_config:max-idle=abc", "max-idle=abc"), ("Open_vSwitch", "other_config:pmd-cpu-mask=xyz", "pmd-cpu-mask=xyz"),
+]
+
+
+def test_wrong_values_are_named(bridge):
+    """What cannot be is said, with what it was, and the switch goes on."""
+    for table, setting, sentence in WRONG:
+        row = "." if table == "Open_vSwitch" else "br0"
+        bridge.vsctl("set", table, row, setting)
+        assert sentence in bridge.log(), f"{table} {setting}: nothing in the log"
+        column, _, key = setting.split("=")[0].partition(":")
+        bridge.vsctl(*(("remove", table, row, column, key) if key else ("set", table, row, f"{column}=\"\"") if table == "Bridge" else ("clear", table, row, column)))
+
+
 def test_refused_columns_say_so(bridge):
     bridge.add_port("t1", "tap")
     rows = {"Bridge": "br0", "Port": "t1", "Interface": "t1"}

@@ -1,4 +1,5 @@
 """What runs under the name of the field's database server: its command line, roles of clients, the process that watches it."""
+import json
 import os
 import signal
 
@@ -118,3 +119,49 @@ def test_roles(tmp_path):
         done = run([*client, '["mydb",{"op":"delete","table":"Color","where":[]}]']).stdout
         assert 'prohibit row deletion from table \\"Color\\".' in done
         assert '"count":1' in run([*client, '["mydb",{"op":"delete","table":"Color","where":[["creator","==","client"]]}]']).stdout
+
+
+def configure(path, remotes, databases):
+    with open(path, "w") as file:
+        json.dump({"remotes": remotes, "databases": databases}, file)
+
+
+def test_a_configuration_file(tmp_path):
+    create(tmp_path, "a", dict(SCHEMA, name="first"))
+    create(tmp_path, "b", dict(SCHEMA, name="second"))
+    path = str(tmp_path / "config.json")
+    first, second = str(tmp_path / "a"), str(tmp_path / "b")
+    configure(path, {"punix:s": {"read-only": True}}, {first: None})
+    with FieldServer(tmp_path, f"--config-file={path}") as server:
+        assert server.appctl("ovsdb-server/list-dbs") == "_Server\nfirst\n"
+        refused = run(["ovsdb-client", "transact", f"unix:{tmp_path}/s", '["first",{"op":"insert","table":"Root","row":{}}]']).stdout
+        assert "read only" in refused
+        assert server.appctl("ovsdb-server/add-db", second) is None and server.appctl("ovsdb-server/remove-remote", "punix:s") is None
+        configure(path, {"punix:t": {}}, {second: {"service-model": "standalone"}})
+        assert server.appctl("ovsdb-server/reload") == ""
+        assert server.appctl("ovsdb-server/list-dbs") == "_Server\nsecond\n" and server.appctl("ovsdb-server/list-remotes") == "punix:t\n"
+        for databases in ({second: {"service-model": "relay"}}, {second: {"nosuch": 1}}, {str(tmp_path / "none"): {}}):
+            configure(path, {"punix:t": {}}, {second: None, **databases})
+            assert server.appctl("ovsdb-server/reload") is None
+        configure(path, {"punix:t": {"role": 5}}, {second: None})
+        assert server.appctl("ovsdb-server/reload") is None
+        assert server.appctl("ovsdb-server/list-dbs") == "_Server\nsecond\n" and server.appctl("ovsdb-server/list-remotes") == "punix:t\n"
+    done = run([server.program, "--config-file", path, "--remote=punix:x"], check=False)
+    assert done.returncode == 1 and "mutually exclusive" in done.stderr
+    with open(path, "w") as file:
+        file.write("{")
+    done = run([server.program, "--config-file", path, f"--unixctl={tmp_path}/c2"], check=False)
+    assert done.returncode == 1 and "not valid JSON" in done.stderr and "server configuration failed" in done.stderr
+
+
+def test_what_commands_have_changed_survives_a_crash(tmp_path):
+    create(tmp_path, "a", dict(SCHEMA, name="first"))
+    create(tmp_path, "b", dict(SCHEMA, name="second"))
+    with FieldServer(tmp_path, "--monitor", "--remote=punix:s", str(tmp_path / "a")) as server:
+        assert server.appctl("ovsdb-server/add-db", str(tmp_path / "b")) == "" and server.appctl("ovsdb-server/add-remote", "punix:t") == ""
+        assert server.appctl("ovsdb-server/remove-remote", "punix:s") == ""
+        first = server.pid()
+        os.kill(first, signal.SIGSEGV)
+        wait_until(lambda: server.pid() not in (0, first) and server.appctl("version"), 60, server.child.output, alive=server.child)
+        assert server.appctl("ovsdb-server/list-dbs") == "_Server\nfirst\nsecond\n"
+        assert server.appctl("ovsdb-server/list-remotes") == "punix:t\n"

@@ -209,6 +209,45 @@ def test_our_switch_with_the_fields_server(tmp_path, fields_server):
         assert child.stop() == 0, child.tail()
 
 
+def test_our_switch_with_the_fields_server_over_tls(tmp_path):
+    for name in ("good", "bad", "run"):
+        (tmp_path / name).mkdir()
+    make_certificates(tmp_path / "good")
+    make_certificates(tmp_path / "bad")
+    run(["ovsdb-tool", "create", str(tmp_path / "conf.db"), OVS_SCHEMA])
+    socket = str(tmp_path / "ovs.sock")
+
+    def files(directory, name):
+        return [word for option, file in (("private-key", f"{name}.key"), ("certificate", f"{name}.pem"), ("ca-cert", "ca.pem"))
+                for word in (f"--{option}", str(tmp_path / directory / file))]
+
+    server = Child(["ovsdb-server", str(tmp_path / "conf.db"), f"--remote=punix:{socket}", "--remote=pssl:0:127.0.0.1", f"--unixctl={tmp_path}/ovsdb.ctl",
+                    *files("good", "server")], str(tmp_path / "ovsdb.out"), env=dict(os.environ, OVS_RUNDIR=str(tmp_path)))
+    switch = None
+
+    def start(certificates):
+        return Child([f"{find_binaries()}/apusd", "--rundir", str(tmp_path / "run"), "--enable-dummy", *files(certificates, "client"), f"ssl:127.0.0.1:{port}"],
+                     str(tmp_path / f"{certificates}.out"), name="apusd")
+
+    try:
+        wait_until(lambda: "listening on port" in server.output(), 60, server.output, alive=server)
+        port = server.output().split("listening on port ")[1].split()[0]
+        vsctl(socket, "--no-wait", "init")
+        vsctl(socket, "--no-wait", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
+        # Of an authority that the server does not know: it is not let in, says so, and goes on trying.
+        switch = start("bad")
+        wait_until(lambda: "certificate" in switch.output().lower(), 60, switch.output, alive=switch)
+        assert not os.path.exists(tmp_path / "run/br0.mgmt")
+        assert switch.stop() == 0
+        switch = start("good")
+        vsctl(socket, "add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dummy", "ofport_request=7", timeout=60)
+        assert vsctl(socket, "get", "interface", "p1", "ofport") == "7"
+    finally:
+        if switch:
+            assert switch.stop() == 0, switch.tail()
+        server.stop()
+
+
 def test_the_fields_switch_with_our_server(tmp_path):
     database = str(tmp_path / "conf.db")
     run(["ovsdb-tool", "create", database, OVS_SCHEMA])

@@ -30,6 +30,8 @@ public struct DaemonOptions: Sendable {
     /// Serve databases only: no switch, no schema of its own.
     public var hasSwitch = true
     public var database = DatabaseOptions()
+    /// A file that says which databases and remotes there are, in the place of `databasePath`, `otherDatabases` and `database.remotes`.
+    public var configurationFile: String?
     /// Be what the field's database server is: no sockets but those asked for, no lock on the run directory, no pid file unless asked for.
     public var isOnlyServer = false
     /// A shell command to serve for: the daemon ends when that does.
@@ -194,10 +196,23 @@ public final class Daemon {
         // The database first: without it nothing else makes sense, and its lock says whether another server has it.
         var configuration: (any ConfigurationSource)?
         if options.hasSwitch { configuration = try external?.configuration ?? openConfiguration(options, databases, log) }
-        for path in (options.hasSwitch ? [] : [options.databasePath]) + options.otherDatabases where !path.isEmpty {
+        let state = options.isMonitored ? ProcessMonitor.stateDescriptor : nil
+        let kept = options.hasSwitch ? nil : state.flatMap { DatabaseService.kept(in: $0) }
+        if let file = options.configurationFile {
+            databases.configurationFile = file
+            do throws(CommandError) { try databases.load(file) } catch {
+                throw DaemonError("\(error.description)\nserver configuration failed")
+            }
+        }
+        if let kept {
+            // A database that cannot be opened any more is missed, and said; the others are served.
+            do throws(CommandError) { try databases.apply(kept) } catch { log.error("\(error.description)") }
+        }
+        for path in (options.hasSwitch || kept != nil ? [] : [options.databasePath]) + options.otherDatabases where !path.isEmpty {
             try databases.open(path)
         }
-        try serve(options, databases, directory, log)
+        if kept == nil { try serve(options, databases, directory, log) }
+        if !options.hasSwitch, options.configurationFile == nil, let state { databases.keepConfiguration(in: state) }
         let control: ControlServer
         let controlPath = options.controlSocket ?? directory + "/\(options.program).\(getpid()).ctl"
         do throws(UnixSocketError) {

@@ -9,6 +9,12 @@ internal import Glibc
 enum ProcessMonitor {
     /// Tells the child that it is the daemon.
     private static let variable = "APUSD_MONITORED"
+    /// Tells the child where it keeps what it would need to know after a crash.
+    private static let stateVariable = "APUSD_STATE_FD"
+
+    /// In the daemon: a file, without a name, that outlives it as long as the monitor lives; nil without a monitor.
+    static let stateDescriptor: Int32? = getenv(stateVariable).flatMap { Int32(String(cString: $0)) }
+
     /// Seconds between two starts, unless the first one served longer.
     private static let restartSeconds = 10
     /// Signals by which a program ends that has gone wrong.
@@ -25,6 +31,12 @@ enum ProcessMonitor {
             return nil
         }
         setenv(variable, "1", 1)
+        var template = Array("/tmp/apusd-XXXXXX".utf8CString)
+        let state = mkstemp(&template)
+        if state >= 0 {
+            unlink(template)
+            setenv(stateVariable, String(state), 1)
+        }
         var count = 0
         while true {
             var started = timespec()

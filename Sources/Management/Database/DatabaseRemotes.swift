@@ -26,7 +26,9 @@ final class DatabaseRemotes {
     /// As the command line has it, perhaps naming columns.
     private let tlsNames: TLSSettings
     let tls = TLSContext()
-    private(set) var names: Set<String> = []
+    /// By name, with what their clients get unless a row says otherwise.
+    private(set) var given: [String: RemoteOptions] = [:]
+    var names: Set<String> { Set(given.keys) }
     private var remotes: [String: DatabaseRemote] = [:]
     private var complaints: Set<String> = []
     private var isScheduled = false
@@ -51,13 +53,22 @@ final class DatabaseRemotes {
     /// - Throws: what is wrong with a `db:` name, in the field's words
     func add(_ name: String) throws(CommandError) {
         if name.hasPrefix("db:") { _ = try column(name) }
-        names.insert(name)
+        if given[name] == nil { given[name] = RemoteOptions() }
+        reconfigure()
+    }
+
+    /// Has these remotes and no others.
+    ///
+    /// - Throws: what is wrong with a `db:` name; those that were there before stay then
+    func set(_ remotes: [String: RemoteOptions]) throws(CommandError) {
+        for name in remotes.keys.sorted() where name.hasPrefix("db:") && given[name] == nil { _ = try column(name) }
+        given = remotes
         reconfigure()
     }
 
     /// - Returns: whether there was one of that name
     func remove(_ name: String) -> Bool {
-        guard names.remove(name) != nil else { return false }
+        guard given.removeValue(forKey: name) != nil else { return false }
         reconfigure()
         return true
     }
@@ -146,7 +157,7 @@ final class DatabaseRemotes {
         tls.settings.peerCACertificate = tlsNames.peerCACertificate
         for name in names.sorted() {
             guard name.hasPrefix("db:") else {
-                if wanted[name] == nil { wanted[name] = RemoteOptions() }
+                if wanted[name] == nil { wanted[name] = given[name] ?? RemoteOptions() }
                 continue
             }
             do throws(CommandError) {

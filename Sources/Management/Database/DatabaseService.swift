@@ -24,12 +24,16 @@ final class DatabaseService {
     let remotes: DatabaseRemotes
     private let loop: ControlLoop
     private let log: LogRegistry
-    private let logger: Logger
+    let logger: Logger
     /// The daemon's own socket.
     private var own: StreamServer?
     private let background: BackgroundThreads
     /// Files by database name, with what tells whether two paths are one file.
     private var files: [String: (path: String, device: dev_t, inode: ino_t)] = [:]
+    /// The file that says what is served, which commands therefore do not change.
+    var configurationFile: String?
+    /// Where what is served is kept for a restart.
+    var stateDescriptor: Int32?
 
     /// - Parameter directory: what relative socket names are relative to
     init(loop: ControlLoop, directory: String, tls: TLSSettings, log: LogRegistry) {
@@ -91,20 +95,26 @@ final class DatabaseService {
         registry.register("ovsdb-server/list-dbs", arguments: 0...0) { [server] _ in
             server.databaseNames.map { $0 + "\n" }.joined()
         }
-        registry.register("ovsdb-server/add-db", usage: "DB", arguments: 1...1) { [weak self] (arguments) throws(CommandError) in
-            try self?.addDatabase(arguments[0])
-            return ""
+        /// A command that changes what is served.
+        func registerChange(_ name: String, usage: String, _ body: @escaping (DatabaseService, String) throws(CommandError) -> Void) {
+            registry.register(name, usage: usage, arguments: 1...1) { [weak self] (arguments) throws(CommandError) in
+                guard let self else { return "" }
+                if let file = configurationFile { throw CommandError("Update the \(file) and use ovsdb-server/reload instead") }
+                try body(self, arguments[0])
+                saveConfiguration()
+                return ""
+            }
         }
-        registry.register("ovsdb-server/remove-db", usage: "DB", arguments: 1...1) { [weak self] (arguments) throws(CommandError) in
-            try self?.removeDatabase(arguments[0])
-            return ""
+        registerChange("ovsdb-server/add-db", usage: "DB") { (me, name) throws(CommandError) in try me.addDatabase(name) }
+        registerChange("ovsdb-server/remove-db", usage: "DB") { (me, name) throws(CommandError) in try me.removeDatabase(name) }
+        registerChange("ovsdb-server/add-remote", usage: "REMOTE") { (me, name) throws(CommandError) in try me.remotes.add(name) }
+        registerChange("ovsdb-server/remove-remote", usage: "REMOTE") { (me, name) throws(CommandError) in
+            guard me.remotes.remove(name) else { throw CommandError("no such remote") }
         }
-        registry.register("ovsdb-server/add-remote", usage: "REMOTE", arguments: 1...1) { [remotes] (arguments) throws(CommandError) in
-            try remotes.add(arguments[0])
-            return ""
-        }
-        registry.register("ovsdb-server/remove-remote", usage: "REMOTE", arguments: 1...1) { [remotes] (arguments) throws(CommandError) in
-            guard remotes.remove(arguments[0]) else { throw CommandError("no such remote") }
+        registry.register("ovsdb-server/reload", arguments: 0...0) { [weak self] (_) throws(CommandError) in
+            guard let self else { return "" }
+            guard let file = configurationFile else { throw CommandError("Configuration file was not specified on command line") }
+            try load(file)
             return ""
         }
         registry.register("ovsdb-server/list-remotes", arguments: 0...0) { [remotes] _ in
@@ -137,7 +147,14 @@ final class DatabaseService {
         }
     }
 
-    private func addDatabase(_ path: String) throws(CommandError) {
+    /// Files in the order of their databases' names.
+    var paths: [String] { files.sorted { $0.key < $1.key }.map(\.value.path) }
+
+    func removeFile(_ path: String) {
+        for (name, file) in files where file.path == path && server.remove(name) { files[name] = nil }
+    }
+
+    func addDatabase(_ path: String) throws(CommandError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw CommandError("I/O error: \(path): open failed (\(String(cString: strerror(errno))))")
