@@ -352,7 +352,15 @@ class Server:
         else:
             command = [f"{binaries}/apusd", "--no-switch", "--db", database, "--remote", f"punix:{self.socket}", "--rundir", self.directory, "--log-level", "warn"]
         self.child = Child(command, os.path.join(self.directory, "out"), env=dict(os.environ, OVS_RUNDIR=self.directory))
-        wait_until(lambda: os.path.exists(self.socket), 20, f"{kind} listens", alive=self.child)
+        wait_until(self.listens, 60, f"{kind} listens", alive=self.child)
+
+    def listens(self):
+        """The name is there before connections are taken."""
+        try:
+            JsonRpc(self.socket, 20).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self):
         self.child.stop()

@@ -60,6 +60,8 @@ import Testing
         #expect(try refusal(update(mine, ["fixed": 5])) != nil)
         let mutation: JSON = ["op": "mutate", "table": "Own", "where": [], "mutations": [["n", "+=", 1]]]
         #expect(try refusal(mutation) == .string(begin + "mutate operation on table \"Own\"."))
+        #expect(
+            try transact(client, ["op": "mutate", "table": "Own", "where": [], "mutations": []])?[0]?["count"] == 2, "a count, as ever")
         #expect(try refusal(["op": "delete", "table": "Own", "where": []]) == .string(begin + "row deletion from table \"Own\"."))
         #expect(try transact(client, ["op": "delete", "table": "Own", "where": mine])?[0]?["count"] == 1)
         #expect(try transact(client, ["op": "select", "table": "Other", "where": []])?[0]?["rows"]?.array?.count == 1)

@@ -79,6 +79,8 @@ def test_a_crashed_server_is_started_again(tmp_path):
         with open(tmp_path / "log") as file:
             assert f"|daemon_unix(monitor)|ERR|1 crashes: pid {first} died, killed (Segmentation fault), restarting" in file.read()
         second = server.pid()
+        with open(f"/proc/{second}/comm") as file:
+            assert file.read() == "ovsdb-server\n"
     assert not os.path.exists(f"/proc/{second}") and server.pid() == 0
 
 
@@ -157,7 +159,9 @@ def test_a_configuration_file(tmp_path):
 def test_what_commands_have_changed_survives_a_crash(tmp_path):
     create(tmp_path, "a", dict(SCHEMA, name="first"))
     create(tmp_path, "b", dict(SCHEMA, name="second"))
-    with FieldServer(tmp_path, "--monitor", "--remote=punix:s", str(tmp_path / "a")) as server:
+    create(tmp_path, "c", dict(SCHEMA, name="third"))
+    with FieldServer(tmp_path, "--monitor", "--remote=punix:s", str(tmp_path / "a"), str(tmp_path / "c")) as server:
+        assert server.appctl("ovsdb-server/remove-db", "third") == ""
         assert server.appctl("ovsdb-server/add-db", str(tmp_path / "b")) == "" and server.appctl("ovsdb-server/add-remote", "punix:t") == ""
         assert server.appctl("ovsdb-server/remove-remote", "punix:s") == ""
         first = server.pid()

@@ -1,6 +1,7 @@
 // The daemon: everything put together, started in order, stopped in reverse.
 
 internal import Base
+internal import CLinux
 internal import Datapath
 internal import Glibc
 internal import Logging
@@ -99,6 +100,8 @@ public final class Daemon {
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD] { sigaddset(&signals, signal) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
+        // One that was started by way of /proc/self/exe would be called after that.
+        _ = clinux_set_thread_name(options.program)
         DescriptorLimit.raise()
 
         let clock = Clock()
@@ -208,9 +211,8 @@ public final class Daemon {
             // A database that cannot be opened any more is missed, and said; the others are served.
             do throws(CommandError) { try databases.apply(kept) } catch { log.error("\(error.description)") }
         }
-        for path in (options.hasSwitch || kept != nil ? [] : [options.databasePath]) + options.otherDatabases where !path.isEmpty {
-            try databases.open(path)
-        }
+        let paths = (options.hasSwitch ? [] : [options.databasePath]) + options.otherDatabases
+        for path in kept == nil ? paths : [] where !path.isEmpty { try databases.open(path) }
         if kept == nil { try serve(options, databases, directory, log) }
         if !options.hasSwitch, options.configurationFile == nil, let state { databases.keepConfiguration(in: state) }
         let control: ControlServer

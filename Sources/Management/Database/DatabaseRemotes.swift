@@ -59,9 +59,9 @@ final class DatabaseRemotes {
 
     /// Has these remotes and no others.
     ///
-    /// - Throws: what is wrong with a `db:` name; those that were there before stay then
+    /// - Throws: what is wrong with a `db:` name; those that were there before stay then, and no other comes
     func set(_ remotes: [String: RemoteOptions]) throws(CommandError) {
-        for name in remotes.keys.sorted() where name.hasPrefix("db:") && given[name] == nil { _ = try column(name) }
+        for name in remotes.keys.sorted() where name.hasPrefix("db:") { _ = try column(name) }
         given = remotes
         reconfigure()
     }

@@ -111,8 +111,8 @@ extension Transaction {
         var mutations: [Mutation] = []
         for element in mutationsJSON.array! { mutations.append(try Mutation(element, table.schema, symbols)) }
         let matches = rows(table, try Condition(whereJSON, table.schema, symbols))
-        try checkPermission("mutate operation on", table, matches, columns: mutations.map { table.schema.columns[$0.column] })
         guard !mutations.isEmpty else { return count(matches.count) }
+        try checkPermission("mutate operation on", table, matches, columns: mutations.map { table.schema.columns[$0.column] })
         for match in matches {
             let row = writable(match, table)
             for mutation in mutations {
