@@ -36,7 +36,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case malformed
     /// The upcall queue or the port's upcall quota was exhausted.
     case upcallOverload
-    /// The pipeline failed to translate for another reason than the last three: too many datapath actions.
+    /// The pipeline failed to translate for another reason than the last four: too many datapath actions.
     case translationError
     /// No mbuf for a copy.
     case noBuffer
@@ -60,6 +60,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case tooManyResubmits
     /// The actions push more than the stack holds.
     case stackTooDeep
+    /// The actions push more labels than the field's switches know, where what they do is asked for.
+    case tooManyLabels
 
     /// The name counters carry: `drop_` and words joined by underscores.
     public var counterName: String {
@@ -84,6 +86,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .recursionTooDeep: "drop_recursion_too_deep"
         case .tooManyResubmits: "drop_too_many_resubmits"
         case .stackTooDeep: "drop_stack_too_deep"
+        case .tooManyLabels: "drop_too_many_mpls_labels"
         }
     }
 }

@@ -26,7 +26,7 @@ extension DatapathText {
             fields = []
         }
         for action in actions {
-            if case .set(let field, let value, let bits) = action {
+            if case .set(let field, let value, let bits) = action, field != .skbPriority {
                 let name = groupName(of: field, context)
                 if name != group || group.isEmpty { finish() }
                 // A label that was just pushed is pushed as it shall be.

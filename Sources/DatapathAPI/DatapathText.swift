@@ -122,6 +122,7 @@ public enum DatapathText {
     }
 
     private static func formatSet(_ field: Field, _ value: UInt128, _ mask: UInt128) -> String {
+        if field == .skbPriority { return "skb_priority(\(hex(value)))" }
         let (group, name) = MatchWriter.datapathName(of: field)
         let text = "\(name)=\(MatchWriter.value(field, name, value & mask, mask))"
         return group.isEmpty ? text : "\(group)(\(text))"

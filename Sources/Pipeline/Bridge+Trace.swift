@@ -75,7 +75,8 @@ extension Bridge {
         }
         var text = "Flow: \(before)\n\(root.render())\nFinal flow: \(before == after ? "unchanged" : after)\n"
         let changes = pipeline.matchesWhatIsSet ? [] : translation.actions
-        text += "Megaflow: \(TraceText.megaflow(key, translation.mask, changes))\nDatapath actions: \(actions)\n"
+        let megaflow = TraceText.megaflow(key, translation.mask, changes, setsQueue: TraceText.setsQueue(translation.actions))
+        text += "Megaflow: \(megaflow)\nDatapath actions: \(actions)\n"
         if let failure { text += "Translation failed (\(TraceText.reason(failure))), packet is dropped.\n" }
         if isSlow, failure == nil {
             // As it is where the actions are not this datapath's: whoever tests against that reads it.

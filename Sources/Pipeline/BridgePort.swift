@@ -85,6 +85,8 @@ public struct BridgePort: Equatable, Sendable {
     public var priorityTags = PriorityTags.never
     /// Nothing goes from one protected port to another.
     public var isProtected = false
+    /// DSCPs that IP packets get for some of the port's queues.
+    public var queueMarks: [UInt32: UInt8] = [:]
     public var configuration: PortConfiguration
     public var isLinkUp: Bool
     /// Whether the device counts packets and bytes only, and has one queue for sending: a device for tests.

@@ -50,11 +50,21 @@ enum TraceText {
         return failure
     }
 
+    static func setsQueue(_ actions: [DatapathAction]) -> Bool {
+        actions.contains { action in
+            switch action {
+            case .set(.skbPriority, _, _): true
+            case .clone(let inner): setsQueue(inner)
+            default: false
+            }
+        }
+    }
+
     /// Fields whose change makes the field's switch look at the protocol too.
     private static let protocolFields: Set<Field> = [.nwSrc, .nwDst, .nwTTL, .ipv6Src, .ipv6Dst, .ipv6Label]
 
     /// What the decision rests on. What is set counts too, as the field's switch has it: it looks at what it changes.
-    static func megaflow(_ key: FlowKey, _ mask: FlowMask, _ actions: [DatapathAction]) -> String {
+    static func megaflow(_ key: FlowKey, _ mask: FlowMask, _ actions: [DatapathAction], setsQueue: Bool = false) -> String {
         var looked = mask
         var isForeign = false
         var isRetagged = false
@@ -80,6 +90,7 @@ enum TraceText {
         }
         add(actions)
         var match = Match(key: key, mask: looked)
+        if setsQueue { match.set(.skbPriority, key[.skbPriority]) }
         // The input port is shown by its OpenFlow number; what every megaflow matches anyway is not shown.
         match.clear(.datapathInPort)
         match.set(.inPort, key[.inPort])

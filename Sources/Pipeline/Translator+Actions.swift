@@ -62,7 +62,11 @@ extension Translator {
             report(.detail, "output port is \(port)")
             output(to: OpenFlowPort(Translator.wide(port)), maxLength: length)
         case .outputTruncated(let port, let length): outputTruncated(to: port, length)
-        case .enqueue(let port, _): output(to: port, maxLength: 0)
+        case .enqueue(let port, let queue):
+            let outer = load32(FlowOffset.skbPriority)
+            store32(FlowOffset.skbPriority, queue)
+            output(to: port, maxLength: 0)
+            store32(FlowOffset.skbPriority, outer)
         case .controller(let controller): punt(controller, cookie: currentCookie)
         case .setQueue(let queue): RawField.store(key, .skbPriority, UInt128(queue), mask: .max)
         case .popQueue: RawField.store(key, .skbPriority, 0, mask: .max)

@@ -66,6 +66,7 @@ extension Translator {
             isInnerKnown = true
             staleness = .none
         default:
+            if refusesLabels("an encap MPLS") { return }
             let count = Int(load8(FlowOffset.mplsCount))
             let isLabelled = !isFrame && Translator.isMPLS(packetType.type)
             // A label on a label is like it, but not at the bottom of the stack.
@@ -137,6 +138,9 @@ extension Translator {
             guard let next = Translator.nextProtocols.first(where: { $0.number == number })?.type else { return refuse("decap") }
             take(.popNSH)
             becomes(next)
+        case .mpls where isNarrow && hasNoBottom, .mplsMulticast where isNarrow && hasNoBottom:
+            lookAtBottoms()
+            failOfLabels("a decap MPLS")
         case .mpls where isInnerKnown, .mplsMulticast where isInnerKnown:
             lookBytes(FlowOffset.mplsLSE0, 12)
             let isBottom = load8(FlowOffset.mplsLSE0 + 2) & 1 != 0
@@ -151,6 +155,32 @@ extension Translator {
             settle(FlowOffset.mplsLSE0..<FlowOffset.mplsLSE0 + 12)
         default: refuse("decap")
         }
+    }
+
+    // MARK: Labels that the field's switches do not know
+
+    /// Whether more labels are refused: in the key there are three, and the field's switches go no further.
+    func refusesLabels(_ what: String) -> Bool {
+        guard isNarrow, Translator.isMPLS(load16(FlowOffset.etherType)), load8(FlowOffset.mplsCount) >= 3 else { return false }
+        failOfLabels(what)
+        return true
+    }
+
+    private func failOfLabels(_ what: String) {
+        fail(
+            "dropping packet on which \(what) action can't be performed as it would have more MPLS LSEs than the 3 supported.",
+            .tooManyLabels)
+    }
+
+    private static let bottoms = [FlowOffset.mplsLSE0 + 2, FlowOffset.mplsLSE1 + 2, FlowOffset.mplsLSE2 + 2]
+
+    /// Whether there are more labels than the key has.
+    private var hasNoBottom: Bool { Translator.bottoms.allSatisfy { load8($0) & 1 == 0 } }
+
+    private func lookAtBottoms() {
+        let all = UnsafeMutableRawPointer(looked).assumingMemoryBound(to: UInt8.self)
+        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
+        for index in Translator.bottoms { all[index] |= 1 & ~own[index] }
     }
 
     private func take(_ action: DatapathAction) {
@@ -175,7 +205,7 @@ extension Translator {
     }
 
     /// Bytes of `key` that are the datapath's too, and known.
-    private func settle(_ range: Range<Int>) {
+    func settle(_ range: Range<Int>) {
         let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
         let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
         let now = UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt8.self)

@@ -5,8 +5,8 @@ internal import Flow
 
 extension Translator {
     static let vlanOffsets = [FlowOffset.vlanTCI, FlowOffset.vlanTCI2, FlowOffset.vlanTPID, FlowOffset.vlanTPID2]
-    private static let etherTypeIPv4: UInt16 = 0x0800
-    private static let etherTypeIPv6: UInt16 = 0x86dd
+    static let etherTypeIPv4: UInt16 = 0x0800
+    static let etherTypeIPv6: UInt16 = 0x86dd
     private static let etherTypeARP: UInt16 = 0x0806
     private static let etherTypeRARP: UInt16 = 0x8035
     private static let etherTypeNSH: UInt16 = 0x894f
@@ -100,16 +100,7 @@ extension Translator {
 
     /// All tags of `key` are the datapath's too, and known.
     private func settleTags() {
-        let known = UnsafeMutableRawPointer(committed).assumingMemoryBound(to: UInt8.self)
-        let own = UnsafeMutableRawPointer(written).assumingMemoryBound(to: UInt8.self)
-        let now = UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt8.self)
-        for offset in Translator.vlanOffsets {
-            for index in offset..<offset + 2 {
-                now[index] = memory.load(fromByteOffset: index, as: UInt8.self)
-                known[index] = 0xff
-                own[index] = 0xff
-            }
-        }
+        for offset in Translator.vlanOffsets { settle(offset..<offset + 2) }
     }
 
     /// The tags of `key`, in words: outer TCI and TPID, inner TCI and TPID.
@@ -168,6 +159,7 @@ extension Translator {
 
     /// Labels are pushed and popped at once: what the packet is afterwards depends on it.
     func pushMPLS(_ etherType: UInt16) {
+        if refusesLabels("an MPLS push") { return }
         commit()
         let count = Int(load8(FlowOffset.mplsCount))
         let old = load16(FlowOffset.etherType)
@@ -341,7 +333,20 @@ extension Translator {
     func commit() {
         pushPending()
         if isVLANStructureDirty { commitTags() }
-        guard isDirty else { return }
+        if isDirty { commitFields() }
+        commitQueue()
+    }
+
+    /// The queue goes beside the packet.
+    private func commitQueue() {
+        let queue = load32(FlowOffset.skbPriority)
+        if UInt32(truncatingIfNeeded: RawField.load(base, .skbPriority)) == queue { return }
+        RawField.store(base, .skbPriority, UInt128(queue), mask: .max)
+        actions.append(.set(.skbPriority, value: UInt128(queue), mask: 0xffff_ffff))
+        changeCount += 1
+    }
+
+    private func commitFields() {
         isDirty = false
         commit(Translator.etherFields)
         switch load16(FlowOffset.etherType) {

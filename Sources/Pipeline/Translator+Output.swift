@@ -98,12 +98,25 @@ extension Translator {
             if port.destinationMirrors != 0, failure == nil { mirror(port, port.destinationMirrors) }
             return
         }
+        let marked = markForQueue(of: port)
         commit()
         if snapLength != 0 { actions.append(.truncate(maxLength: UInt32(snapLength))) }
         actions.append(.output(port.datapathPort))
+        if let marked { write(.ipDSCP, marked, bits: 0x3f) }
         outputCount += 1
         if actions.count > PipelineLimits.datapathActions { fail("more than \(PipelineLimits.datapathActions) datapath actions") }
         if port.destinationMirrors != 0, failure == nil { mirror(port, port.destinationMirrors) }
+    }
+
+    /// Gives an IP packet the DSCP that the port's queue wants. Returns what it had; nil if it stays as it is.
+    private func markForQueue(of port: PortView) -> UInt128? {
+        guard !port.port.queueMarks.isEmpty, let mark = port.port.queueMarks[load32(FlowOffset.skbPriority)] else { return nil }
+        let etherType = load16(FlowOffset.etherType)
+        guard etherType == Translator.etherTypeIPv4 || etherType == Translator.etherTypeIPv6, staleness == .none else { return nil }
+        look(.ipDSCP, bits: 0x3f)
+        let old = RawField.load(key, .ipDSCP)
+        write(.ipDSCP, UInt128(mark), bits: 0x3f)
+        return old
     }
 
     /// Goes on in the bridge at the other end of a patch port, and comes back.

@@ -26,6 +26,17 @@ extension ConfigurationReader {
         return bytes == nil && packets == nil ? nil : .ingress(bytes: bytes, packets: packets)
     }
 
+    /// The DSCPs that a port's queues give their packets; whatever the QoS row's type, that is the pipeline's to do.
+    func queueMarks(_ port: ConfigurationRow) -> [UInt32: UInt8] {
+        guard let row = port["qos"].uuids.first.flatMap({ table("QoS")[$0] }) else { return [:] }
+        let queues = table("Queue")
+        var marks: [UInt32: UInt8] = [:]
+        for (number, uuid) in row["queues"].uuidsByInteger {
+            if let mark = queues[uuid]?["dscp"].integer { marks[UInt32(clamping: number)] = UInt8(clamping: mark) & 63 }
+        }
+        return marks
+    }
+
     /// What a `QoS` row asks for; nil, with a complaint, if it cannot be done.
     mutating func qos(_ row: ConfigurationRow, of port: String, port uuid: UUID) -> WantedQoS? {
         let type = row["type"].string ?? ""

@@ -226,6 +226,7 @@ struct ConfigurationReader {
         default: result.vlanMode = tag != nil ? .access : .trunk
         }
         readVLANOptions(row, &result)
+        result.queueMarks = queueMarks(row)
         result.qos = row["qos"].uuids.first.flatMap { table("QoS")[$0] }.flatMap { qos($0, of: result.name, port: row.uuid) }
         result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }
             .map { interface($0) }

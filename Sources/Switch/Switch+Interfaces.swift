@@ -368,6 +368,7 @@ extension Switch {
         port.tunnelEtherType = interface.port.tunnelEtherType
         port.priorityTags = interface.port.priorityTags
         port.isProtected = interface.port.isProtected
+        port.queueMarks = interface.port.queueMarks
         port.isDummy = interface.netdev is DummyPort
         return port
     }

@@ -107,7 +107,7 @@ public final class Switch {
         isStarted = true
         writeOnce()
         let tables = [
-            "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS",
+            "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS", "Queue",
             "Flow_Sample_Collector_Set",
         ]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in

@@ -73,6 +73,8 @@ struct WantedPort: Equatable {
     var priorityTags = PriorityTags.never
     var isProtected = false
     var qos: WantedQoS?
+    /// `Queue.dscp` by queue.
+    var queueMarks: [UInt32: UInt8] = [:]
     var interfaces: [WantedInterface] = []
     /// Why the port as a whole is refused, in one sentence.
     var refusal: String?

@@ -89,6 +89,28 @@ import Testing
         #expect(rig.actions(packet + ",recirc_id=1") == "2")
     }
 
+    @Test func queuesGoBesideThePacketAndMayMarkIt() {
+        let rig = Rig()
+        rig.change(2) { $0.queueMarks = [1: 1, 2: 2] }
+        rig.flows("actions=enqueue:2:1,enqueue:2:2,output:2,set_queue:7,output:3,pop_queue,output:4")
+        #expect(
+            rig.actions("in_port=1,ip,nw_tos=252")
+                == "set(ip(tos=0x4/0xfc)),set(skb_priority(0x1)),2,set(ip(tos=0x8/0xfc)),set(skb_priority(0x2)),2,"
+                + "set(ip(tos=0xfc/0xfc)),set(skb_priority(0)),2,set(skb_priority(0x7)),3,set(skb_priority(0)),4")
+        #expect(rig.translate(Rig.key("in_port=1,ip,nw_tos=252")).mask.bits[.ipDSCP] == 0x3f)
+        #expect(rig.actions("in_port=1,arp").hasPrefix("set(skb_priority(0x1)),2,set(skb_priority(0x2)),2,"))
+    }
+
+    @Test func fourLabelsAreTooManyForTheFieldsSwitches() {
+        let rig = Rig()
+        let pushes = Array(repeating: "push_mpls:0x8847", count: 4).joined(separator: ",")
+        rig.flows("ip,actions=\(pushes),output:2", "arp,actions=encap(mpls),encap(mpls),encap(mpls),encap(mpls),encap(ethernet),output:2")
+        #expect(rig.actions(packet).hasSuffix("bos=0,eth_type=0x8847),2"))
+        #expect(rig.actions("in_port=1,arp").hasSuffix(",2"))
+        rig.pipeline.matchesWhatIsSet = true
+        #expect(rig.dropReason(packet) == .tooManyLabels && rig.dropReason("in_port=1,arp") == .tooManyLabels)
+    }
+
     @Test func headersWithoutAProtocolStayWhereTheFieldsDo() {
         let rig = Rig()
         rig.flows("ip,actions=mod_nw_dst:1.2.3.4,output:2")

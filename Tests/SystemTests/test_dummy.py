@@ -306,6 +306,15 @@ def test_made_up_cpus(folder):
         suite.stop()
 
 
+def test_queues_mark_packets(suite):
+    suite.bridge(1, 2)
+    suite.vsctl("set", "Port", "p2", "qos=@n", "--", "--id=@n", "create", "QoS", "type=linux-htb", "queues=1=@q", "--", "--id=@q", "create", "Queue", "dscp=1")
+    suite.ofctl("add-flow", "br0", "actions=enqueue:2:1,output:2")
+    trace = suite.appctl("ofproto/trace", "br0", "in_port=1,icmp,nw_tos=252").splitlines()
+    assert trace[-1] == "Datapath actions: set(ipv4(tos=0x4/0xfc)),set(skb_priority(0x1)),2,set(ipv4(tos=0xfc/0xfc)),set(skb_priority(0)),2"
+    assert "skb_priority=0," in trace[-2]
+
+
 def test_a_controller_lets_paused_packets_go_on(suite, folder):
     """The field's client hands a paused packet back, and reads what the switch gave it to go on with, in order to print it."""
     suite.bridge(1, 2, 3)

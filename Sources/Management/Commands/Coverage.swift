@@ -43,6 +43,7 @@ final class Coverage {
         result["drop_action_recursion_too_deep"] = total([.recursionTooDeep])
         result["drop_action_too_many_resubmit"] = total([.tooManyResubmits])
         result["drop_action_stack_too_deep"] = total([.stackTooDeep])
+        result["drop_action_too_many_mpls_labels"] = total([.tooManyLabels])
         result["drop_action_no_recirculation_context"] = total([.recirculationLimit])
         result["datapath_drop_meter"] = total([.meter])
         result["datapath_drop_invalid_port"] = total([.outputPortClosed])
