@@ -67,14 +67,19 @@ enum FlowStatsCodec {
         stats.importance = try body.u16()
         stats.cookie = try body.u64()
         stats.match = try OXMCodec.decodeStandardMatch(&body)
+        try decodeFields(&body, into: &stats)
+        stats.actions = try InstructionCodec.decode(&body, version: .v1_5)
+        return stats
+    }
+
+    /// What is counted of a flow, as 1.5 has it.
+    private static func decodeFields(_ body: inout ByteReader, into stats: inout FlowStats) throws(OpenFlowError) {
         let fields = try StatisticsTLV.decode(&body)
         stats.durationSeconds = fields.durationSeconds
         stats.durationNanoseconds = fields.durationNanoseconds
         stats.idleAge = fields.idleSeconds.map { UInt16(clamping: $0) }
         stats.packetCount = fields.packetCount
         stats.byteCount = fields.byteCount
-        stats.actions = try InstructionCodec.decode(&body, version: .v1_5)
-        return stats
     }
 
     static func decodeNX(_ reader: inout ByteReader) throws(OpenFlowError) -> FlowStats {
@@ -170,12 +175,7 @@ enum FlowStatsCodec {
         try body.skip(1)
         stats.priority = try body.u16()
         stats.match = try OXMCodec.decodeStandardMatch(&body)
-        let fields = try StatisticsTLV.decode(&body)
-        stats.durationSeconds = fields.durationSeconds
-        stats.durationNanoseconds = fields.durationNanoseconds
-        stats.idleAge = fields.idleSeconds.map { UInt16(clamping: $0) }
-        stats.packetCount = fields.packetCount
-        stats.byteCount = fields.byteCount
+        try decodeFields(&body, into: &stats)
         return stats
     }
 
