@@ -7,30 +7,50 @@ internal import Synchronization
 
 extension FlowTable {
     func addUse(_ port: UInt32, _ subtable: UInt32, _ entry: UInt32) {
-        let mask = subtables[Int(subtable)]!.mask
-        let knowsProtocol = mask.bits.load(at: FlowOffset.nwProto, count: 1) == 0xff
+        let knowsProtocol = subtables[Int(subtable)]!.mask.bits.load(at: FlowOffset.nwProto, count: 1) == 0xff
         let bit = knowsProtocol ? FlowReader.summaryBit(FlowReader.entry(shared, entry)) : UInt64.max
-        if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) {
-            uses[port]![position].flows += 1
-            if uses[port]![position].summary & bit != bit {
-                uses[port]![position].summary |= bit
+        let flows = flows(of: port)
+        if let position = flows.uses.firstIndex(where: { $0.subtable == subtable }) {
+            flows.uses[position].flows += 1
+            if flows.uses[position].summary & bit != bit {
+                flows.uses[position].summary |= bit
                 let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)!
                 let place = list + FlowLayout.listEntries + position * FlowLayout.listEntryBytes
-                place.atomicWord(8).pointee.store(uses[port]![position].summary, ordering: .releasing)
+                place.atomicWord(8).pointee.store(flows.uses[position].summary, ordering: .releasing)
             }
         } else {
-            uses[port, default: []].append(PortUse(subtable: subtable, flows: 1, summary: bit))
+            flows.uses.append(PortUse(subtable: subtable, flows: 1, summary: bit))
             publishList(port)
         }
     }
 
+    func removeUse(_ port: UInt32, _ subtable: UInt32) {
+        guard let flows = ports[Int(port)], let position = flows.uses.firstIndex(where: { $0.subtable == subtable }) else { return }
+        flows.uses[position].flows -= 1
+        if flows.uses[position].flows == 0 {
+            flows.uses.remove(at: position)
+            publishList(port)
+        }
+    }
+
+    private func flows(of port: UInt32) -> PortFlows {
+        if let flows = ports[Int(port)] { return flows }
+        let made = PortFlows()
+        ports[Int(port)] = made
+        portsInUse += 1
+        return made
+    }
+
     /// A port's megaflow came (`old` 0), went (`new` 0) or was replaced.
     func changeDirect(_ port: UInt32, _ old: UInt32, _ new: UInt32) {
-        var direct = directs[port] ?? DirectEntries()
-        direct.flows += (new == 0 ? 0 : 1) - (old == 0 ? 0 : 1)
-        direct.exchange(old, new)
-        directs[port] = direct.flows == 0 ? nil : direct
-        if let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed) { publish(direct, list) }
+        let flows = flows(of: port)
+        flows.direct.flows += (new == 0 ? 0 : 1) - (old == 0 ? 0 : 1)
+        flows.direct.exchange(old, new)
+        if let list = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed) { publish(flows.direct, list) }
+        if flows.direct.flows == 0, flows.uses.isEmpty {
+            ports[Int(port)] = nil
+            portsInUse -= 1
+        }
     }
 
     /// Readers take an entry that is gone already for none, and look elsewhere for one that is not there yet.
@@ -44,9 +64,9 @@ extension FlowTable {
     /// Publishes a port's list anew.
     func publishList(_ port: UInt32) {
         let old = shared.pointee.portFlows[Int(port)].load(ordering: .relaxed)
-        let entries = uses[port] ?? []
+        let flows = ports[Int(port)]
+        let entries = flows?.uses ?? []
         if entries.isEmpty {
-            uses[port] = nil
             shared.pointee.portFlows[Int(port)].store(nil, ordering: .releasing)
         } else {
             let bytes = FlowLayout.listEntries + entries.count * FlowLayout.listEntryBytes
@@ -64,7 +84,7 @@ extension FlowTable {
             memory.storeBytes(of: entries.count <= directProbeMasks ? 1 : 0, toByteOffset: 5, as: UInt8.self)
             let words = (memory + FlowLayout.listUnion).assumingMemoryBound(to: UInt64.self)
             for word in 0..<FlowLayout.keyWords { words[word] = union.bits.words[word] }
-            if let direct = directs[port] { publish(direct, memory) }
+            if let flows { publish(flows.direct, memory) }
             shared.pointee.portFlows[Int(port)].store(memory, ordering: .releasing)
         }
         if let old { retired.append(old) }
@@ -75,19 +95,20 @@ extension FlowTable {
         for (name, packets) in hits {
             let port = UInt32(truncatingIfNeeded: name >> 32)
             let subtable = UInt32(truncatingIfNeeded: name)
-            if let position = uses[port]?.firstIndex(where: { $0.subtable == subtable }) { uses[port]![position].hits += packets }
+            guard Int(port) < ports.count, let flows = ports[Int(port)] else { continue }
+            if let position = flows.uses.firstIndex(where: { $0.subtable == subtable }) { flows.uses[position].hits += packets }
         }
     }
 
     /// Puts each port's most hit subtables first, and halves what was counted. Locked.
     func orderSubtablesLocked() {
-        for (port, old) in uses {
-            var ordered = old
-            ordered.sort { $0.hits > $1.hits }
-            let changed = zip(old, ordered).contains { $0.subtable != $1.subtable }
-            for position in ordered.indices { ordered[position].hits /= 2 }
-            uses[port] = ordered
-            if changed { publishList(port) }
+        for port in ports.indices {
+            guard let flows = ports[port] else { continue }
+            let ordered = flows.uses.sorted { $0.hits > $1.hits }
+            let changed = zip(flows.uses, ordered).contains { $0.subtable != $1.subtable }
+            flows.uses = ordered
+            for position in flows.uses.indices { flows.uses[position].hits /= 2 }
+            if changed { publishList(UInt32(port)) }
         }
     }
 }

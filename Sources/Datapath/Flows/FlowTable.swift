@@ -32,45 +32,6 @@ final class FlowTable: @unchecked Sendable {
         var successor: UInt32
     }
 
-    struct Subtable {
-        var mask: FlowMask
-        var flows = 0
-        var buckets = 0
-        let summary: MaskSummary
-
-        init(mask: FlowMask, buckets: Int, links: EntryLinks, shared: UnsafePointer<SharedState>) {
-            self.mask = mask
-            self.buckets = buckets
-            summary = MaskSummary(mask, links: links, shared: shared)
-        }
-    }
-
-    struct PortUse {
-        var subtable: UInt32
-        var flows = 0
-        var summary: UInt64 = 0
-        /// Packets since the last ordering.
-        var hits: UInt64 = 0
-    }
-
-    /// A port's first few megaflows, and how many there are in all.
-    struct DirectEntries {
-        var flows = 0
-        var slots = InlineArray<4, UInt32>(repeating: 0)
-
-        mutating func exchange(_ old: UInt32, _ new: UInt32) {
-            for index in 0..<FlowLayout.directEntries where slots[index] == old {
-                slots[index] = new
-                return
-            }
-        }
-        var areAll: Bool {
-            var count = 0
-            for index in 0..<FlowLayout.directEntries where slots[index] != 0 { count += 1 }
-            return count == flows
-        }
-    }
-
     let shared: UnsafePointer<SharedState>
     let watch = FlowWatch()
     /// `Unmanaged<MegaflowRecord>` by entry number.
@@ -92,9 +53,13 @@ final class FlowTable: @unchecked Sendable {
     var subtables: [Subtable?] = [nil]
     private var freeSubtables: [UInt32] = []
     private var subtablesByHash: [UInt64: [UInt32]] = [:]
-    var uses: [UInt32: [PortUse]] = [:]
-    /// By port: all its megaflows, as long as they are few.
-    var directs: [UInt32: DirectEntries] = [:]
+    /// The subtable that was chosen last: flows that come in a row mostly have one of a few masks.
+    private var latestSubtable: UInt32 = 0
+    /// The mask that is looked for. A place of its own, because 512 bytes are not copied for nothing.
+    private var wanted = FlowMask()
+    /// By port number; nil for those without megaflows.
+    var ports: [PortFlows?] = Array(repeating: nil, count: DatapathLimits.ports)
+    var portsInUse = 0
     private var removed: [Removed] = []
     var retired: [UnsafeMutableRawPointer] = []
     private var retiredSubtables: [UInt32] = []
@@ -130,7 +95,7 @@ final class FlowTable: @unchecked Sendable {
         for entry in 0..<nextUnused {
             if let pointer = records[Int(entry)].load(ordering: .acquiring) { Unmanaged<MegaflowRecord>.fromOpaque(pointer).release() }
         }
-        for port in uses.keys { shared.pointee.portFlows[Int(port)].load(ordering: .acquiring)?.deallocate() }
+        for port in ports.indices where ports[port] != nil { shared.pointee.portFlows[port].load(ordering: .acquiring)?.deallocate() }
         for number in subtables.indices where subtables[number] != nil { bucketTable(UInt32(number))?.deallocate() }
         abandonMigration()
         retired.forEach { $0.deallocate() }
@@ -229,8 +194,7 @@ final class FlowTable: @unchecked Sendable {
             statistics.installsRefused += 1
             return .refused
         }
-        let wanted = boundedMask(translation.mask, port: port, lines: lines)
-        guard let subtable = subtable(for: wanted) else {
+        guard let subtable = chooseSubtable(translation.mask, port: port, lines: lines) else {
             statistics.installsRefused += 1
             return .refused
         }
@@ -243,8 +207,7 @@ final class FlowTable: @unchecked Sendable {
                 stale = twin
             }
         }
-        let match = Match(key: key, mask: wanted)
-        guard let entry = makeEntry(match, subtable: subtable, port: port, translation, now: now) else {
+        guard let entry = makeEntry(key, subtable: subtable, port: port, translation, now: now) else {
             dropSubtableIfEmpty(subtable)
             statistics.installsRefused += 1
             return .refused
@@ -280,8 +243,8 @@ final class FlowTable: @unchecked Sendable {
     /// gone already. A new decision is no use: the new one is as idle as the old one.
     func replaceLocked(_ old: UInt32, _ record: MegaflowRecord, _ translation: Translation) -> Bool {
         guard self.record(old) === record, isAlive(old) else { return false }
-        let match = match(old, record)
-        guard let entry = makeEntry(match, subtable: record.subtable, port: record.port, translation, now: record.lastActivity) else {
+        let key = match(old, record).key
+        guard let entry = makeEntry(key, subtable: record.subtable, port: record.port, translation, now: record.lastActivity) else {
             return false
         }
         self.record(entry)?.packet = record.packet
@@ -302,8 +265,8 @@ final class FlowTable: @unchecked Sendable {
 
     /// Whether a port has more megaflows than the limit divided by the ports that have any. Locked.
     func isOverShare(_ port: UInt32) -> Bool {
-        guard let flows = directs[port]?.flows else { return false }
-        return flows * max(1, directs.count) > flowLimit
+        guard let flows = ports[Int(port)]?.direct.flows else { return false }
+        return flows * max(1, portsInUse) > flowLimit
     }
 
     private func find(_ key: borrowing FlowKey, port: UInt32) -> UInt32 {
@@ -326,12 +289,13 @@ final class FlowTable: @unchecked Sendable {
         }
     }
 
-    /// What readers must match anyway, and no more masks than the port's budgets allow.
-    private func boundedMask(_ mask: FlowMask, port: UInt32, lines: FlowLine) -> FlowMask {
-        var wanted = mask
+    /// The subtable for a decision that looked at these bits: with what readers must match anyway, and no more masks than the port's
+    /// budgets allow. Nil if there cannot be another one.
+    private func chooseSubtable(_ mask: borrowing FlowMask, port: UInt32, lines: FlowLine) -> UInt32? {
+        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
         wanted.addStructural()
-        for word in FlowLayout.keyWords..<FlowKey.wordCount { wanted.bits.words[word] = 0 }
-        let uses = uses[port] ?? []
+        let flows = ports[Int(port)]
+        let count = flows?.uses.count ?? 0
         // However many ports there are: from half of all masks on a port may add a few only, and from three quarters on only
         // exact ones, of which there are few in all.
         let all = subtables.count - freeSubtables.count - retiredSubtables.count
@@ -339,23 +303,28 @@ final class FlowTable: @unchecked Sendable {
             all < DatapathLimits.masks / 2
             ? (ladderMaskBudget, exactMaskBudget)
             : all < DatapathLimits.masks / 4 * 3 ? (min(ladderMaskBudget, 4), min(exactMaskBudget, 8)) : (0, 0)
-        if uses.count < ladder || isUsed(wanted, uses) { return wanted }
-        let laddered = MaskLadder.rounded(wanted)
-        if uses.count < exact || isUsed(laddered, uses) {
+        var existing = existingSubtable()
+        if count < ladder || isUsed(existing, flows) { return existing ?? makeSubtable() }
+        wanted = MaskLadder.rounded(wanted)
+        existing = existingSubtable()
+        if count < exact || isUsed(existing, flows) {
             statistics.laddered += 1
-            return laddered
+            return existing ?? makeSubtable()
         }
         statistics.exact += 1
-        return MaskLadder.exact(wanted, lines: lines)
+        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
+        wanted.addStructural()
+        wanted = MaskLadder.exact(wanted, lines: lines)
+        return existingSubtable() ?? makeSubtable()
     }
 
-    private func isUsed(_ mask: FlowMask, _ uses: [PortUse]) -> Bool {
-        guard let number = existingSubtable(mask) else { return false }
-        return uses.contains { $0.subtable == number }
+    private func isUsed(_ number: UInt32?, _ flows: PortFlows?) -> Bool {
+        guard let number, let flows else { return false }
+        return flows.uses.contains { $0.subtable == number }
     }
 
     private func makeEntry(
-        _ match: borrowing Match, subtable: UInt32, port: UInt32, _ translation: Translation, now: UInt64
+        _ key: borrowing FlowKey, subtable: UInt32, port: UInt32, _ translation: borrowing Translation, now: UInt64
     ) -> UInt32? {
         let entry: UInt32
         if let reused = free.popLast() {
@@ -370,14 +339,15 @@ final class FlowTable: @unchecked Sendable {
         let program = compiled.program
         let memory = FlowReader.entry(shared, entry)
         let words = memory.assumingMemoryBound(to: UInt64.self)
-        for word in 0..<8 { words[word] = match.key.words[word] }
         let subtableMemory = FlowReader.subtable(shared, subtable)
+        let bits = subtableMemory.assumingMemoryBound(to: UInt64.self)
+        for word in 0..<8 { words[word] = key.words[word] & bits[word] }
         let further = subtableMemory.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self) & 0x1e
         var keyExtension: UnsafeMutableRawPointer?
         if further != 0 {
             let memory = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 64)
             let words = memory.assumingMemoryBound(to: UInt64.self)
-            for word in 0..<32 { words[word] = match.key.words[8 + word] }
+            for word in 0..<32 { words[word] = key.words[8 + word] & bits[8 + word] }
             keyExtension = memory
         }
         memory.storeBytes(of: translation.sequence, toByteOffset: FlowLayout.sequence, as: UInt64.self)
@@ -400,8 +370,9 @@ final class FlowTable: @unchecked Sendable {
         records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
         // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
         changes.note(entry, translation)
-        subtables[Int(subtable)]?.summary.count(entry, rewritten: translation.rewrittenWords, 1)
-        let isConcerned = changes.hasConcerned(entry, mask: match.mask, port: port, translation, shared)
+        let owner = subtables[Int(subtable)]!
+        owner.summary.count(entry, rewritten: translation.rewrittenWords, 1)
+        let isConcerned = changes.hasConcerned(entry, mask: owner.mask, port: port, translation, shared)
         memory.atomicWord(FlowLayout.checked).pointee.store(
             isConcerned ? FlowLayout.stale : max(translation.sequence, 1), ordering: .releasing)
         return entry
@@ -425,16 +396,10 @@ final class FlowTable: @unchecked Sendable {
         guard isAlive(entry), let record = record(entry) else { return }
         clearSlot(entry)
         noteRemoved(entry, successor: 0)
-        changeDirect(record.port, entry, 0)
         flowCount -= 1
         subtables[Int(record.subtable)]!.flows -= 1
-        if let position = uses[record.port]?.firstIndex(where: { $0.subtable == record.subtable }) {
-            uses[record.port]![position].flows -= 1
-            if uses[record.port]![position].flows == 0 {
-                uses[record.port]!.remove(at: position)
-                publishList(record.port)
-            }
-        }
+        removeUse(record.port, record.subtable)
+        changeDirect(record.port, entry, 0)
         dropSubtableIfEmpty(record.subtable)
     }
 
@@ -470,19 +435,29 @@ final class FlowTable: @unchecked Sendable {
 
     // MARK: Subtables
 
-    private func hashOfMask(_ mask: borrowing FlowMask) -> UInt64 {
+    /// Of the mask that is wanted.
+    private func hashOfMask() -> UInt64 {
         var hash: UInt64 = 0
         let secrets = shared.pointee.secrets
-        for word in 0..<FlowLayout.keyWords { hash = KeyedHash.fold(hash ^ mask.bits.words[word] ^ secrets[word & 7], secrets[8]) }
+        for word in 0..<FlowLayout.keyWords { hash = KeyedHash.fold(hash ^ wanted.bits.words[word] ^ secrets[word & 7], secrets[8]) }
         return hash
     }
 
-    private func existingSubtable(_ mask: FlowMask) -> UInt32? {
-        subtablesByHash[hashOfMask(mask)]?.first { subtables[Int($0)]?.mask == mask }
+    private func isWanted(_ number: UInt32) -> Bool {
+        guard let subtable = subtables[Int(number)] else { return false }
+        var difference: UInt64 = 0
+        for word in 0..<FlowLayout.keyWords { difference |= subtable.mask.bits.words[word] ^ wanted.bits.words[word] }
+        return difference == 0
     }
 
-    private func subtable(for mask: FlowMask) -> UInt32? {
-        if let number = existingSubtable(mask) { return number }
+    private func existingSubtable() -> UInt32? {
+        if isWanted(latestSubtable) { return latestSubtable }
+        guard let found = subtablesByHash[hashOfMask()]?.first(where: isWanted) else { return nil }
+        latestSubtable = found
+        return found
+    }
+
+    private func makeSubtable() -> UInt32? {
         let number: UInt32
         if let reused = freeSubtables.popLast() {
             number = reused
@@ -493,19 +468,20 @@ final class FlowTable: @unchecked Sendable {
             return nil
         }
         maskGeneration += 1
-        subtables[Int(number)] = Subtable(mask: mask, buckets: 4, links: links, shared: shared)
-        subtablesByHash[hashOfMask(mask), default: []].append(number)
+        let hash = hashOfMask()
+        subtables[Int(number)] = Subtable(wanted, hash: hash, buckets: 4, links: links, shared: shared)
+        subtablesByHash[hash, default: []].append(number)
         let memory = FlowReader.subtable(shared, number)
         let words = memory.assumingMemoryBound(to: UInt64.self)
-        for word in 0..<FlowLayout.keyWords { words[word] = mask.bits.words[word] }
-        memory.storeBytes(of: mask.bits.lines.rawValue & 0x1f, toByteOffset: FlowLayout.subtableLines, as: UInt8.self)
+        for word in 0..<FlowLayout.keyWords { words[word] = wanted.bits.words[word] }
+        memory.storeBytes(of: wanted.bits.lines.rawValue & 0x1f, toByteOffset: FlowLayout.subtableLines, as: UInt8.self)
         memory.atomicPointer(FlowLayout.subtableTable).pointee.store(FlowTable.makeBuckets(4), ordering: .releasing)
         return number
     }
 
     private func dropSubtableIfEmpty(_ number: UInt32) {
         guard let subtable = subtables[Int(number)], subtable.flows == 0 else { return }
-        let hash = hashOfMask(subtable.mask)
+        let hash = subtable.hash
         subtablesByHash[hash]?.removeAll { $0 == number }
         if subtablesByHash[hash]?.isEmpty == true { subtablesByHash[hash] = nil }
         if migration?.subtable == number { abandonMigration() }

@@ -20,7 +20,7 @@ final class MaskSummary {
         let mask: UInt32
         /// Megaflows whose decision saw the piece rewritten.
         var blind = 0
-        var counts: [UInt32: Int] = [:]
+        var counts: ValueMap
         /// The value that came last, whose count is kept here: most pieces hardly change.
         var latest: UInt32 = 0
         var latestCount = 0
@@ -35,8 +35,7 @@ final class MaskSummary {
 
         mutating func flush() {
             if latestCount == 0 { return }
-            let count = counts[latest, default: 0] + latestCount
-            counts[latest] = count == 0 ? nil : count
+            counts[latest] = UInt32(Int(counts[latest]) + latestCount)
             latestCount = 0
         }
     }
@@ -70,7 +69,7 @@ final class MaskSummary {
 
     /// The piece that lists, and the first entry of each value's list.
     private var listing = 0
-    private var heads: [UInt32: UInt32] = [:]
+    private var heads: ValueMap
     private var flows = 0
     /// Megaflows at which the listing piece is chosen anew: then they tell more of themselves than before.
     private var nextChoice = 64
@@ -80,12 +79,14 @@ final class MaskSummary {
     init(_ mask: borrowing FlowMask, links: EntryLinks, shared: UnsafePointer<SharedState>) {
         self.links = links
         self.shared = shared
+        let secrets = (shared.pointee.secrets[10], shared.pointee.secrets[11])
+        heads = ValueMap(secrets: secrets)
         for offset in stride(from: 0, to: 64, by: 4) {
             // Ports are two things.
             let size = offset == FlowOffset.tpSrc ? 2 : 4
             for place in stride(from: offset, to: offset + 4, by: size) {
                 let bits = MaskSummary.part(mask.bits.words[place / 8], place, size)
-                if bits != 0 { pieces.append(Piece(offset: place, size: size, mask: bits)) }
+                if bits != 0 { pieces.append(Piece(offset: place, size: size, mask: bits, counts: ValueMap(secrets: secrets))) }
             }
         }
     }
@@ -128,7 +129,7 @@ final class MaskSummary {
 
     private func list(_ entry: UInt32) {
         let value = listed(entry)
-        let head = heads[value] ?? 0
+        let head = heads[value]
         links.set(entry, previous: 0, next: head)
         if head != 0 { links.setPrevious(head, entry) }
         heads[value] = entry
@@ -140,7 +141,7 @@ final class MaskSummary {
         if previous != 0 {
             links.setNext(previous, next)
         } else {
-            heads[listed(entry)] = next == 0 ? nil : next
+            heads[listed(entry)] = next
         }
     }
 
@@ -150,10 +151,10 @@ final class MaskSummary {
         for index in pieces.indices { pieces[index].flush() }
         let best = pieces.indices.max { pieces[$0].counts.count < pieces[$1].counts.count } ?? 0
         if best == listing { return }
-        let old = heads
-        heads = [:]
+        let old = heads.numbers
+        heads = ValueMap(secrets: (shared.pointee.secrets[10], shared.pointee.secrets[11]))
         listing = best
-        for head in old.values {
+        for head in old {
             var entry = head
             while entry != 0 {
                 let next = links.get(entry).next
@@ -170,7 +171,7 @@ final class MaskSummary {
         guard MaskSummary.part(requirement.mask[offset / 8], offset, size) & bits == bits else { return nil }
         let value = MaskSummary.part(requirement.key[offset / 8], offset, size) & bits
         pieces[listing].flush()
-        return (heads[value] ?? 0, pieces[listing].counts[value] ?? 0)
+        return (heads[value], Int(pieces[listing].counts[value]))
     }
 
     /// Whether no megaflow of the mask can be concerned by a change that requires this.
@@ -182,9 +183,9 @@ final class MaskSummary {
             let value = MaskSummary.part(requirement.key[offset / 8], offset, size) & bits
             pieces[index].flush()
             if required == bits {
-                if pieces[index].counts[value] == nil { return true }
+                if pieces[index].counts[value] == 0 { return true }
             } else if pieces[index].counts.count <= MaskSummary.triedValues {
-                if !pieces[index].counts.keys.contains(where: { ($0 ^ value) & required == 0 }) { return true }
+                if !pieces[index].counts.contains(where: { ($0 ^ value) & required == 0 }) { return true }
             }
         }
         return false
