@@ -59,6 +59,8 @@ public enum DatapathLimits {
     @inlinable public static var upcallWindowMicroseconds: UInt64 { @_noLocks get { 1000 } }
     /// Cycles by which a port may be ahead of the slowest busy port of its thread before it is passed over: some 10 us.
     @inlinable public static var shareSlackCycles: UInt64 { @_noLocks get { 25_000 } }
+    /// Cycles after which a queue that has more packets leaves the thread to the next one: some 3 us.
+    @inlinable public static var turnCycles: UInt64 { @_noLocks get { 8_000 } }
     /// A guest's queue that gave a burst of several packets, but of fewer than these, rests for so many cycles (some 1.2 us): a look at it
     /// costs as much as five packets, and slows the guest, which writes what is looked at.
     @inlinable public static var smallBurst: Int { @_noLocks get { 24 } }

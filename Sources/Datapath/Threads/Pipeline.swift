@@ -136,8 +136,8 @@ enum Burst {
         while index < count {
             let entry = PollList.entry(list, index)
             index &+= 1
-            let turn = worker.pointee.portCounter(entry.pointee.port, PortCounter.turn)
-            let clock = turn.pointee.load(ordering: .relaxed)
+            let clockWord = worker.pointee.portCounter(entry.pointee.port, PortCounter.turn)
+            let clock = clockWord.pointee.load(ordering: .relaxed)
             if clock > floor &+ DatapathLimits.shareSlackCycles {
                 slowest = min(slowest, clock)
                 passesOver = true
@@ -149,33 +149,52 @@ enum Burst {
                 rests = true
                 continue
             }
-            worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
             // Receiving counts too, but several queues' empty polls are nobody's: a port is timed from before its poll if it had
             // packets the last time. With one queue there are no others' polls in between.
-            let isTimed = worker.pointee.isSampled || count > 1 && clock >= floor
-            let polled = isTimed ? clinux_tsc() : 0
+            let turn = takeTurn(entry, worker, isTimed: count > 1 && clock >= floor, isAlone: count == 1)
+            if turn.received == 0 { continue }
+            total &+= turn.received
+            let after = max(clock, floor) &+ turn.cycles
+            clockWord.pointee.store(after, ordering: .relaxed)
+            slowest = min(slowest, after)
+        }
+        if slowest != .max { worker.pointee.shareFloor = max(floor, slowest) }
+        isAnyoneAhead = passesOver && !rests
+        return total
+    }
+
+    /// Bursts of one queue: as many as it has, for a limited time, because each change of ports costs what the caches and predictors
+    /// have to learn anew. Returns the packets received, and the cycles they took.
+    @inline(__always)
+    private static func takeTurn(
+        _ entry: UnsafeMutablePointer<PollEntry>, _ worker: Worker, isTimed: Bool, isAlone: Bool
+    ) -> (received: Int, cycles: UInt64) {
+        var total = 0
+        var cycles: UInt64 = 0
+        var isTimed = isTimed
+        while true {
+            worker.pointee.isSampled = worker.pointee.bursts & 63 == 0
+            let polled = isTimed || worker.pointee.isSampled ? clinux_tsc() : 0
             let received = Int(entry.pointee.handle.receive(into: worker.pointee.packets, limit: UInt16(DatapathLimits.burst)))
-            if received == 0 { continue }
+            if received == 0 { break }
             worker.pointee.bursts &+= 1
             if worker.pointee.isSampled { bump(worker.pointee.statistics + WorkerCounter.stageReceive, clinux_tsc() &- polled) }
-            let start = count == 1 ? worker.pointee.lastCycles : isTimed ? polled : clinux_tsc()
+            let start = isAlone || total > 0 ? worker.pointee.lastCycles : polled != 0 ? polled : clinux_tsc()
             process(worker, received, port: entry.pointee.port)
             total &+= received
             bump(entry.pointee.counters + QueueCounter.packets, UInt64(received))
             let end = clinux_tsc()
             bump(entry.pointee.counters + QueueCounter.cycles, end &- start)
             worker.pointee.lastCycles = end
+            cycles &+= end &- start
             if entry.pointee.handle.kind == .vhost {
                 let isSmall = received > 1 && received < DatapathLimits.smallBurst
                 entry.pointee.restsUntil = isSmall ? end &+ DatapathLimits.restCycles : 0
             }
-            let after = max(clock, floor) &+ (end &- start)
-            turn.pointee.store(after, ordering: .relaxed)
-            slowest = min(slowest, after)
+            if isAlone || received < DatapathLimits.burst || cycles > DatapathLimits.turnCycles { break }
+            isTimed = false
         }
-        if slowest != .max { worker.pointee.shareFloor = max(floor, slowest) }
-        isAnyoneAhead = passesOver && !rests
-        return total
+        return (total, cycles)
     }
 }
 
