@@ -162,8 +162,8 @@ class Bed:
         return resident_bytes(self.switch.daemon.pid)
 
     def masks(self):
-        text = self.switch.appctl("dpctl/show")
-        found = re.search(r"masks: .*?total:(\d+)", text, re.S)
+        """Masks in use, the port's own and the victim's; the reference does not say how many it has."""
+        found = re.search(r"masks\s*: \(current (\d+)\)", self.switch.appctl("upcall/show"))
         return int(found.group(1)) if found else None
 
 
