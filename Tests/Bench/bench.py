@@ -13,12 +13,9 @@ switched. Before each measurement of Apus a finite capture goes through, and rec
 
 Needs root, 2 cores, hugepages (asks for them), openvswitch-switch-dpdk, dpdk. Prints a table, writes all runs as JSON.
 """
-import argparse
-import json
 import os
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,13 +23,14 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report  # noqa: E402
 import workloads  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
 from Harness.process import HarnessError, ensure_hugepages, wait_until  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
 from Harness.testpmd import Testpmd  # noqa: E402
+from report import median, number  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEMORY_MEBIBYTES = 1024
 
 # The reference's own cache settings. It is compared at its best: which one that is depends on the number of flows.
@@ -179,15 +177,7 @@ def limit(arguments):
     return {"switch": "limit", "workload": "limit", "rx_mpps": rate / 1e6, "cycles": arguments.hz / rate}
 
 
-def median(runs, key):
-    values = [run[key] for run in runs if key in run]
-    return statistics.median(values) if values else None
-
-
 def table(results, names):
-    def number(value, digits=0):
-        return "-" if value is None else f"{value:,.{digits}f}"
-
     lines = [f"{'workload':<16}{'OVS Mpps':>10}{'cycles':>10}  {'cache':<8}{'Apus Mpps':>10}{'cycles':>10}{'lost':>8}{'ratio':>8}   (ratio: OVS cycles / Apus cycles)"]
     for name in names:
         ovs = [run for run in results if run["workload"] == name and run["switch"] == "ovs"]
@@ -211,9 +201,7 @@ def table(results, names):
 
 def main():
     every = list(workloads.WORKLOADS) + list(GUESTS)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--switches", default="apus,ovs,limit", help="which of apus, ovs, limit (default: all)")
-    parser.add_argument("--bin", default=None, help="folder of apusd")
+    parser = report.Arguments(__doc__, every, switches="apus,ovs,limit", known=("apus", "ovs", "limit"))
     parser.add_argument("--ovs-cache", default="best", choices=["best", "all", *OVS_CACHES],
                         help="best: the setting known to be the fastest for the workload; all: try each, report the fastest")
     parser.add_argument("--apus-config", action="append", default=[], metavar="KEY=VALUE", help="other_config of Apus")
@@ -223,45 +211,28 @@ def main():
     parser.add_argument("--warm", type=float, default=3, help="seconds before the first sample")
     parser.add_argument("--seed", type=int, default=3, help="changes rules and addresses, not their statistical shape")
     parser.add_argument("--core", type=int, default=1, help="the PMD thread's core")
-    parser.add_argument("--json", default=None, help="where to write all runs (default: .build/bench/TIME.json)")
-    parser.add_argument("workload", nargs="*", help=", ".join(every))
-    arguments = parser.parse_args()
-    if arguments.bin:
-        arguments.bin = os.path.abspath(arguments.bin)
-    names = arguments.workload or every
-    for name in names:
-        if name not in every and name not in workloads.SWEEP_WORKLOADS:
-            parser.error(f"no workload {name!r}; there are {', '.join([*every, *workloads.SWEEP_WORKLOADS])}")
-    switches = arguments.switches.split(",")
-    for name in switches:
-        if name not in ("apus", "ovs", "limit"):
-            parser.error(f"no switch {name!r}; there are apus, ovs, limit")
+    arguments = parser.parse(further=workloads.SWEEP_WORKLOADS)
+    names = arguments.names or every
     arguments.hz = tsc_hz()
-    if os.getloadavg()[0] > 0.5:
-        print(f"the machine is not idle (load {os.getloadavg()[0]:.1f}): what follows is worth little", file=sys.stderr)
-
+    report.warn_if_busy()
     isolate()
     results = []
 
     def record(run):
         results.append(run)
-        print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in run.items()}), flush=True)
+        report.show(run)
 
     for pair in range(arguments.pairs):
-        if "limit" in switches:
+        if "limit" in arguments.switches:
             record(limit(arguments))
         for name in names:
-            for kind in ("ovs", "apus") if pair % 2 else ("apus", "ovs"):
-                if kind not in switches:
-                    continue
+            for kind in report.order(pair, arguments.switches):
                 caches = [None]
                 if kind == "ovs":
                     caches = list(OVS_CACHES) if arguments.ovs_cache == "all" else [best_cache(name) if arguments.ovs_cache == "best" else arguments.ovs_cache]
                 for cache in caches:
                     record(Run(arguments, kind, name, cache).measure() | {"pair": pair})
-    path = pathlib.Path(arguments.json or ROOT / ".build" / "bench" / time.strftime("%Y%m%d-%H%M%S.json"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"tsc_hz": arguments.hz, "seed": arguments.seed, "seconds": arguments.seconds, "runs": results}, indent=1) + "\n")
+    path = report.save(arguments.json, {"tsc_hz": arguments.hz, "seed": arguments.seed, "seconds": arguments.seconds, "runs": results}, "bench")
     print("\n" + table(results, names) + f"\n{len(results)} runs, medians; all of them in {path}")
     if any("failed" in run for run in results):
         sys.exit(1)

@@ -15,9 +15,6 @@ Then, with the same traffic, a flow is changed from output to drop and back, wit
 go the old way (`late` counts those that did). Needs root, 2 cores, hugepages, dpdk; where others use the machine, `nice -n -20` helps,
 while a real-time priority lets the switch's own threads keep each other waiting.
 """
-import argparse
-import json
-import os
 import pathlib
 import statistics
 import struct
@@ -26,6 +23,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report  # noqa: E402
 import workloads  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
 from Harness.openflow import OpenFlow, message  # noqa: E402
@@ -176,30 +174,20 @@ class Churn:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--switches", default="apus", help="which of apus, ovs (default: apus)")
-    parser.add_argument("--bin", default=None, help="folder of apusd")
+    parser = report.Arguments(__doc__, WORKLOADS, switches="apus")
     parser.add_argument("--rate", type=int, default=10_000, help="changes a second")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of a phase")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--core", type=int, default=1, help="the PMD thread's core")
-    parser.add_argument("--json", default=None, help="where to write the results")
-    parser.add_argument("workload", nargs="*", help=", ".join(WORKLOADS))
-    arguments = parser.parse_args()
-    for name in arguments.workload:
-        if name not in WORKLOADS:
-            parser.error(f"no workload {name!r}; there are {', '.join(WORKLOADS)}")
-    if arguments.bin:
-        arguments.bin = os.path.abspath(arguments.bin)
+    arguments = parser.parse()
     isolate()
     results = []
-    for name in arguments.workload or ["other-1k", "same-1k", "other-10k", "same-10k", "other-60k", "same-60k", "wide-100k"]:
-        for kind in arguments.switches.split(","):
+    for name in arguments.names or ["other-1k", "same-1k", "other-10k", "same-10k", "other-60k", "same-60k", "wide-100k"]:
+        for kind in arguments.switches:
             results.append(Churn(arguments, kind, name).run())
-            print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in results[-1].items()}), flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+            report.show(results[-1])
+    report.save(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ one barrier or commit: what the daemon itself costs), `dump` and `delete` (ovs-o
 For each: rules a second, processor time of the daemon a rule, and the longest time that another connection waited for
 an echo meanwhile, which is how long the daemon's control loop was held up. Needs root and openvswitch-switch.
 """
-import argparse
-import json
 import multiprocessing
 import os
 import pathlib
@@ -22,6 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
 from Harness.process import processor_seconds, resident_bytes  # noqa: E402
 from Harness.openflow import OpenFlow, message  # noqa: E402
@@ -148,8 +147,7 @@ class Bench:
                 out.writelines(text(rule) + "\n" for rule in self.rules)
             for test in tests:
                 results[test] = getattr(self, test.replace("-", "_"))()
-                print(json.dumps({"switch": self.kind, "set": self.rule_set, "test": test, **{
-                    key: round(value, 3) if isinstance(value, float) else value for key, value in results[test].items()}}), flush=True)
+                report.show({"switch": self.kind, "set": self.rule_set, "test": test, **results[test]})
         finally:
             self.switch.stop()
             self.switch.remove()
@@ -251,28 +249,20 @@ class Bench:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--switches", default="apus,ovs", help="which of apus, ovs (default: both)")
-    parser.add_argument("--bin", default=None, help="folder of apusd")
+    parser = report.Arguments(__doc__, TESTS, what="test")
     parser.add_argument("--rules", type=int, default=100_000)
     parser.add_argument("--sets", default="exact,acl", help="which of exact (one mask) and acl (mixed prefixes)")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--unwatched", action="store_true", help="without the second connection")
-    parser.add_argument("--json", default=None, help="where to write the results")
-    parser.add_argument("test", nargs="*", help=", ".join(TESTS))
-    arguments = parser.parse_args()
-    for test in arguments.test:
-        if test not in TESTS:
-            parser.error(f"no test {test!r}; there are {', '.join(TESTS)}")
+    arguments = parser.parse()
     isolate()
     results = []
     for rule_set in arguments.sets.split(","):
-        for kind in arguments.switches.split(","):
+        for kind in arguments.switches:
             # Listing and deleting need what was loaded before.
-            tests = arguments.test or ["memory", "dump", "delete", "raw", "unbundled", "raw-bundled", "bundled"]
+            tests = arguments.names or ["memory", "dump", "delete", "raw", "unbundled", "raw-bundled", "bundled"]
             results.append({"switch": kind, "set": rule_set, "results": Bench(arguments, kind, rule_set).run(tests)})
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    report.save(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,21 @@ the kernel counts them).
 
 Needs root, two cores, hugepages and openvswitch-switch-dpdk.
 """
-import argparse
 import contextlib
-import json
 import os
 import pathlib
 import signal
 import socket
-import statistics
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
 from Harness.process import HarnessError, processor_seconds, run, wait_until  # noqa: E402
 from Harness.switch import Switch  # noqa: E402
+from report import median, number  # noqa: E402
 
 WORKLOADS = {
     "system-64": ("system", 64),
@@ -142,14 +141,7 @@ def measure(arguments, kind, name):
     return result
 
 
-def median(runs, key):
-    values = [run[key] for run in runs if run.get(key) is not None]
-    return statistics.median(values) if values else None
-
-
 def table(results, names):
-    def number(value, digits=0):
-        return "-" if value is None else f"{value:,.{digits}f}"
     lines = [f"{'workload':<14}{'OVS kpps':>10}{'us/packet':>11}{'Apus kpps':>11}{'us/packet':>11}{'offered':>9}{'ratio':>7}"]
     for name in names:
         ovs = [r for r in results if r["workload"] == name and r["switch"] == "ovs"]
@@ -158,39 +150,27 @@ def table(results, names):
         lines.append(f"{name:<14}{number(theirs):>10}{number(median(ovs, 'us_per_packet'), 2):>11}{number(ours):>11}"
                      f"{number(median(apus, 'us_per_packet'), 2):>11}{number(median(apus, 'offered_kpps')):>9}"
                      f"{number(ours / theirs if ours and theirs else None, 2):>7}")
-        lines += [f"    {r['switch']} failed: {r['failed'].splitlines()[0]}" for r in apus + ovs if "failed" in r]
+        lines += report.failures(apus + ovs)
     return "\n".join(lines)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", default=None, help="folder of apusd")
-    parser.add_argument("--switches", default="apus,ovs")
+    parser = report.Arguments(__doc__, WORKLOADS)
     parser.add_argument("--pairs", type=int, default=3, help="runs of each switch and workload")
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2, help="length of a sample")
     parser.add_argument("--warm", type=float, default=2, help="seconds before the first sample")
     parser.add_argument("--perf", default=None, help="file for perf's record of apusd")
-    parser.add_argument("--json", default=None, help="where to write all runs")
-    parser.add_argument("workload", nargs="*", help=", ".join(WORKLOADS))
-    arguments = parser.parse_args()
-    if arguments.bin:
-        arguments.bin = os.path.abspath(arguments.bin)
-    names = arguments.workload or list(WORKLOADS)
-    for name in names:
-        if name not in WORKLOADS:
-            parser.error(f"no workload {name!r}; there are {', '.join(WORKLOADS)}")
+    arguments = parser.parse()
+    names = arguments.names or list(WORKLOADS)
     isolate()
     results = []
     for pair in range(arguments.pairs):
         for name in names:
-            for kind in ("ovs", "apus") if pair % 2 else ("apus", "ovs"):
-                if kind not in arguments.switches.split(","):
-                    continue
+            for kind in report.order(pair, arguments.switches):
                 results.append(measure(arguments, kind, name) | {"pair": pair})
-                print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in results[-1].items()}), flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+                report.show(results[-1])
+    report.save(arguments.json, results)
     print("\n" + table(results, names))
     if any("failed" in r for r in results):
         sys.exit(1)

@@ -13,13 +13,10 @@
 A victim's rate is compared with its rate beside the same neighbour whose traffic is harmless, because two ports of one PMD
 thread take turns anyway. Needs what bench.py needs. Prints a table, writes all runs as JSON.
 """
-import argparse
 import json
-import os
 import pathlib
 import random
 import re
-import statistics
 import struct
 import subprocess
 import sys
@@ -27,8 +24,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report  # noqa: E402
 import workloads  # noqa: E402
-from bench import OVS_CACHES, ROOT, tsc_hz  # noqa: E402
+from bench import OVS_CACHES, tsc_hz  # noqa: E402
 from Harness.netns import isolate  # noqa: E402
 from Harness.process import HarnessError, ensure_hugepages, resident_bytes, wait_until  # noqa: E402
 from Harness.switch import Switch, find_binaries  # noqa: E402
@@ -305,7 +303,7 @@ def measure(arguments, name, kind, pair, **more):
         run |= SCENARIOS[name][0](arguments, kind, **more)
     except (HarnessError, subprocess.TimeoutExpired) as error:
         run["failed"] = str(error)
-    print(json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in run.items()}), flush=True)
+    report.show(run)
     return run
 
 
@@ -313,46 +311,33 @@ def table(results, names):
     lines = [f"{'scenario':<18}{'compared':<22}{'OVS':>14}{'Apus':>14}{'ratio':>9}   (above 1: Apus is ahead)"]
     for name in names:
         _, key, more = SCENARIOS[name]
-        values = {kind: [run[key] for run in results if run["workload"] == name and run["switch"] == kind and run.get(key)] for kind in ("ovs", "apus")}
-        ovs, apus = (statistics.median(values[kind]) if values[kind] else None for kind in ("ovs", "apus"))
+        ovs, apus = (report.median([run for run in results if (run["workload"], run["switch"]) == (name, kind)], key) for kind in ("ovs", "apus"))
         ratio = (apus / ovs if more else ovs / apus) if ovs and apus else None
-        lines.append(f"{name:<18}{key:<22}" + "".join(f"{'-' if value is None else f'{value:,.2f}':>{width}}" for value, width in ((ovs, 14), (apus, 14), (ratio, 9))))
-        lines += [f"    {run['switch']} failed: {run['failed'].splitlines()[0]}" for run in results if run["workload"] == name and "failed" in run]
+        lines.append(f"{name:<18}{key:<22}" + "".join(f"{report.number(value, 2):>{width}}" for value, width in ((ovs, 14), (apus, 14), (ratio, 9))))
+        lines += report.failures(run for run in results if run["workload"] == name)
     return "\n".join(lines)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--switches", default="apus,ovs", help="which of apus, ovs (default: both)")
-    parser.add_argument("--bin", default=None, help="folder of apusd")
+    parser = report.Arguments(__doc__, SCENARIOS, what="scenario")
     parser.add_argument("--pairs", type=int, default=1, help="runs of each switch and scenario")
     parser.add_argument("--seconds", type=float, default=2, help="length of a sample")
     parser.add_argument("--warm", type=float, default=2, help="seconds before a sample")
     parser.add_argument("--seed", type=int, default=3, help="changes addresses and orders, not their shape")
-    parser.add_argument("--json", default=None, help="where to write all runs (default: .build/bench/stress-TIME.json)")
-    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
-    arguments = parser.parse_args()
-    arguments.bin = os.path.abspath(arguments.bin) if arguments.bin else None
+    arguments = parser.parse()
     arguments.hz = tsc_hz()
-    names = arguments.scenario or list(SCENARIOS)
-    for name in names:
-        if name not in SCENARIOS:
-            parser.error(f"no scenario {name!r}; there are {', '.join(SCENARIOS)}")
-    kinds = arguments.switches.split(",")
-    if os.getloadavg()[0] > 0.5:
-        print(f"the machine is not idle (load {os.getloadavg()[0]:.1f}): what follows is worth little", file=sys.stderr)
+    names = arguments.names or list(SCENARIOS)
+    report.warn_if_busy()
     isolate()
     results = []
     for pair in range(arguments.pairs):
         for name in names:
-            order = [kind for kind in (("ovs", "apus") if pair % 2 else ("apus", "ovs")) if kind in kinds]
+            order = report.order(pair, arguments.switches)
             more = {}
             if name == "latency":
                 more["maximum"] = min((run["mpps"] * 1e6 for run in (measure(arguments, name, kind, pair) for kind in order) if "mpps" in run), default=1e6)
             results += [measure(arguments, name, kind, pair, **more) for kind in order]
-    path = pathlib.Path(arguments.json or ROOT / ".build" / "bench" / time.strftime("stress-%Y%m%d-%H%M%S.json"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"tsc_hz": arguments.hz, "seed": arguments.seed, "runs": results}, indent=1) + "\n")
+    path = report.save(arguments.json, {"tsc_hz": arguments.hz, "seed": arguments.seed, "runs": results}, "stress")
     print("\n" + table(results, names) + f"\n{len(results)} runs, medians; all of them in {path}")
     return 1 if any("failed" in run for run in results) else 0
 
