@@ -6,6 +6,8 @@
 // interrupts. A queue several of whose late bursts took more rests for a multiple of the excess, and is then asked for a few
 // packets at a time: it has some sixteenth of a thread at most. Where the thread was interrupted nobody can tell, and nobody pays.
 //
+// All of that is about what guests send. Packets for a guest would be lost if its queue rested; what they may take is bounded by the burst.
+//
 // A queue that had nothing for many polls in a row rests for up to some microseconds, too: an empty look at a packed ring costs as much
 // as ten packets, which the other ports would pay for.
 #include "internal.h"
@@ -14,12 +16,12 @@
 #include <rte_mbuf.h>
 #include <rte_vhost.h>
 
-/// What a burst is worth, in cycles: for itself, for each packet, and one for each byte; if the guest was interrupted (a system call that
-/// wakes its thread); and for itself in the other direction, where a guest's memory is often cold.
+/// What a burst is worth, in cycles: for itself, for each packet and byte (a page that is touched for the first time costs a thousand and
+/// more), and if the guest was interrupted: that is a system call, which wakes its thread.
 #define BURST_WORTH 2500
 #define PACKET_WORTH 500
+#define BYTE_WORTH 2
 #define INTERRUPT_WORTH 40000
-#define SENDING_WORTH 10000
 /// A queue that owes rests for so many times the excess, at most so long.
 #define REST_FACTOR 16
 #define LONGEST_REST_MICROSECONDS 10000
@@ -57,7 +59,7 @@ static bool was_interrupted(void) {
 /// A burst of `n` packets, worth `worth` without their bytes, ended at `now` after so many cycles. Under the queue's lock.
 static inline void pay(
     struct cvhost_socket *s, struct queue *ring, uint64_t now, uint64_t cycles, uint64_t worth, struct cdpdk_mbuf *const *packets, uint16_t n) {
-    if (__builtin_expect(cycles <= worth, 1) || cycles <= (worth += bytes_of(packets, n))) {
+    if (__builtin_expect(cycles <= worth, 1) || cycles <= (worth += BYTE_WORTH * bytes_of(packets, n))) {
         if (ring->dear > 0) ring->dear--;
         return;
     }
@@ -155,7 +157,6 @@ uint16_t cvhost_tx_burst(struct cvhost_socket *s, uint32_t queue, struct cdpdk_m
     unsigned pair = __atomic_load_n(&s->tx_map[queue % pairs], __ATOMIC_RELAXED);
     if (!bit(&s->tx_enabled, pair)) return 0;
     struct queue *ring = &s->tx[pair];
-    if (rests(ring)) return 0;
     cdpdk_spin_lock(&ring->counters.lock);
     enter(s, ring);
     uint16_t sent = 0;
@@ -165,8 +166,6 @@ uint16_t cvhost_tx_burst(struct cvhost_socket *s, uint32_t queue, struct cdpdk_m
     if (vid != NO_DEVICE && n > 0) {
         if (__atomic_load_n(&ring->silence, __ATOMIC_RELAXED)) silence(ring, vid);
         unsigned retries = __atomic_load_n(&s->tx_retries, __ATOMIC_RELAXED);
-        uint64_t begun = cdpdk_tsc(), kicks = ring->counters.kicks;
-        if (ring->dear >= DEAR_ENOUGH && n > DEAR_BURST) n = DEAR_BURST;
         for (unsigned attempt = 0;; attempt++) {
             uint16_t now = rte_vhost_enqueue_burst(vid, ring->index, (struct rte_mbuf **)packets + sent, (uint16_t)(n - sent));
             sent = (uint16_t)(sent + now);
@@ -174,9 +173,6 @@ uint16_t cvhost_tx_burst(struct cvhost_socket *s, uint32_t queue, struct cdpdk_m
             if (sent == n || now == 0 || attempt == retries) break;
             cdpdk_counter_add(&ring->counters.retries, 1);
         }
-        uint64_t now = cdpdk_tsc(), worth = SENDING_WORTH + (uint64_t)sent * PACKET_WORTH;
-        if (kicks != ring->counters.kicks) worth += INTERRUPT_WORTH;
-        pay(s, ring, now, now - begun, worth, packets, sent);
         if (sent > 0) cdpdk_count_burst(&ring->counters, packets, sent, true);
     }
     leave(ring);

@@ -122,7 +122,10 @@ static uint64_t tick(struct cvhost_socket *s, uint64_t time, bool library_faulte
         struct session *e = &s->sessions[i];
         if (!e->used || e->front < 0) continue;
         if (e->deadline != 0 && time >= e->deadline) {
-            session_refuse(s, e, CVHOST_EVENT_STALLED, e->out_size > 0 ? "it did not take a reply for 5 s" : "a message of it was not whole after 5 s");
+            session_refuse(s, e, CVHOST_EVENT_STALLED,
+                           e->out_size > 0              ? "it did not take a reply for 5 s"
+                           : e->known.owes_answer ? "it did not acknowledge where its memory is for 5 s"
+                                                  : "a message of it was not whole after 5 s");
             continue;
         }
         if (e->deadline != 0 && e->deadline < next) next = e->deadline;

@@ -38,6 +38,9 @@ struct message {
 /// What a front-end has said about itself, as far as later messages are checked against it.
 struct knowledge {
     uint64_t features;
+    bool may_postcopy;               ///< its port offers post-copy migration
+    bool listens;                    ///< it migrates so: from now on each memory table is answered, and it acknowledges the answer
+    bool owes_answer;                ///< rte_vhost waits for that, and does nothing else meanwhile
     struct region {
         uint64_t guest, user, size;
     } regions[MAX_REGIONS];

@@ -32,7 +32,7 @@ static const struct shape {
     [SET_FEATURES] = {"SET_FEATURES", 8, 8, 0, 0},
     [SET_OWNER] = {"SET_OWNER", 0, 0, 0, 0},
     [RESET_OWNER] = {"RESET_OWNER", 0, 0, 0, 0},
-    [SET_MEM_TABLE] = {"SET_MEM_TABLE", 8 + 32, MAX_PAYLOAD, 1, MAX_REGIONS},
+    [SET_MEM_TABLE] = {"SET_MEM_TABLE", 8, MAX_PAYLOAD, 0, MAX_REGIONS},
     [SET_LOG_BASE] = {"SET_LOG_BASE", 16, 16, 1, 1},
     [SET_VRING_NUM] = {"SET_VRING_NUM", 8, 8, 0, 0},
     [SET_VRING_ADDR] = {"SET_VRING_ADDR", 40, 40, 0, 0},
@@ -184,6 +184,10 @@ static void watch(struct file *file, int fd, uint64_t bytes) {
 
 static bool check_memory(struct message *m, struct knowledge *k, char *reason, size_t reason_size) {
     uint32_t count = payload32(m, 0), size = word32(m, 8);
+    if (size == 8 && m->fd_count == 0 && k->owes_answer) {
+        k->owes_answer = false;
+        return true;
+    }
     if (count == 0 || count > MAX_REGIONS) {
         snprintf(reason, reason_size, "a memory table of %u regions; 1 to %d are possible", count, MAX_REGIONS);
         return false;
@@ -213,6 +217,7 @@ static bool check_memory(struct message *m, struct knowledge *k, char *reason, s
         regions[i] = r;
         ends[i] = offset + r.size;
     }
+    k->owes_answer = k->listens;
     memcpy(k->regions, regions, sizeof *regions * count);
     k->region_count = count;
     for (unsigned i = 0; i < MAX_REGIONS; i++) {
@@ -329,6 +334,15 @@ bool message_check(struct message *m, struct knowledge *k, char *reason, size_t 
         watch(&k->files[INFLIGHT_FILE], m->fds[0], payload64(m, 8) + payload64(m, 0));
         return true;
     }
+    case POSTCOPY_ADVISE:
+    case POSTCOPY_LISTEN:
+    case POSTCOPY_END:
+        if (!k->may_postcopy) {
+            snprintf(reason, reason_size, "%s, but post-copy migration is not offered to it", shape->name);
+            return false;
+        }
+        k->listens = request == POSTCOPY_LISTEN || (request == POSTCOPY_ADVISE && k->listens);
+        return true;
     default: return true;
     }
 }

@@ -43,6 +43,7 @@ int cvhost_replay(int front) {
     atomic_store(&s->awaiting, -1);
     struct session *e = &s->sessions[0];
     knowledge_init(&e->known);
+    e->known.may_postcopy = true;
     e->used = true;
     e->front = front;
     e->back = pair[0];

@@ -88,6 +88,7 @@ bool session_begin(struct cvhost_socket *s, int front, uint64_t time) {
     e->back = -1;
     atomic_store(&e->vid, NO_DEVICE);
     knowledge_init(&e->known);
+    e->known.may_postcopy = s->options.postcopy;
     e->tokens = MESSAGE_BURST;
     e->refilled = time;
     e->serial = ++s->serial;
@@ -179,6 +180,7 @@ void session_read_front(struct cvhost_socket *s, struct session *e, uint64_t tim
         resume_append(&e->in, &e->known);
         e->whole = true;
         if (!session_hand_on(s, e)) return;
+        if (e->known.owes_answer && !e->whole) e->deadline = time + MESSAGE_DEADLINE;
         refill(e, time);
         if (e->tokens > 0) e->tokens--;
         if (e->tokens == 0) {
@@ -219,5 +221,5 @@ void session_read_back(struct cvhost_socket *s, struct session *e, uint64_t time
     e->out_size = (uint32_t)n;
     if (e->deadline == 0) e->deadline = time + MESSAGE_DEADLINE;
     session_write_front(s, e);
-    if (e->out_size == 0 && e->in.have == 0) e->deadline = 0;
+    if (e->out_size == 0 && e->in.have == 0 && !e->known.owes_answer) e->deadline = 0;
 }

@@ -56,13 +56,16 @@ class Site:
         run(["ip", "link", "set", "br0", "up"])
         wait_until(lambda: self.guests[0].ping(GUESTS[1], 1) and self.guests[0].ping(HOST, 1), 60, "all reach each other", alive=self.switch.daemon)
 
+    def send(self, address, port, megabytes):
+        # dd itself writes to the socket, 64 KiB at once: nc would copy a KiB at a time, and an emulated guest would do little else
+        self.guests[0].run(f"nc {address} {port} -e dd if=/dev/zero bs=65536 count={16 * megabytes} 2>/dev/null", seconds=300)
+
     def between_guests(self, megabytes):
         taker = self.guests[1]
-        taker.run("rm -f /tmp/done; test -p /tmp/never || mkfifo /tmp/never; "
-                  "(nc -l -p 5001 <>/tmp/never >/dev/null; touch /tmp/done) </dev/null >/dev/null 2>&1 &")
+        taker.run("rm -f /tmp/done; (nc -l -p 5001 -e dd of=/dev/null bs=65536; touch /tmp/done) </dev/null >/dev/null 2>&1 &")
         wait_until(lambda: ":5001 " in taker.run("netstat -ltn"), 10, "the guest listens")
         begun = time.monotonic()
-        self.guests[0].run(f"dd if=/dev/zero bs=65536 count={16 * megabytes} 2>/dev/null | nc -w 60 {GUESTS[1]} 5001", seconds=300)
+        self.send(GUESTS[1], 5001, megabytes)
         # the sender ends when the last byte is in its socket; the listener's end is the stream's
         wait_until(lambda: taker.run("test -e /tmp/done", check=False)[0] == 0, 60, "the stream's end", interval=0.02)
         return megabytes * 8 * 1.048576 / (time.monotonic() - begun)
@@ -72,7 +75,7 @@ class Site:
         thread = threading.Thread(target=sink, args=(5002, done))
         thread.start()
         wait_until(lambda: done, 5, "the host listens", interval=0.01)
-        self.guests[0].run(f"dd if=/dev/zero bs=65536 count={16 * megabytes} 2>/dev/null | nc -w 60 {HOST} 5002", seconds=300)
+        self.send(HOST, 5002, megabytes)
         thread.join(60)
         total, seconds = done[1]
         return total * 8 / 1e6 / seconds

@@ -11,6 +11,7 @@ taken away: sent + dropped = received, to the packet, over all ports; buffers al
 memory as after the first round; no error in the log that a healthy run has not. Exit status 0 if all of it holds.
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import random
@@ -248,7 +249,11 @@ class Soak:
         with open(f"/proc/{pid}/status") as status:
             lines = dict(line.split(":", 1) for line in status)
         # DPDK's pages have a descriptor each; pools come at need, and stay
-        files = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+        files = []
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            # the guard may close one meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                files.append(os.readlink(f"/proc/{pid}/fd/{name}"))
         return {"descriptors": sum("memfd:seg_" not in file for file in files), "threads": int(lines["Threads"]), "memory": int(lines["RssAnon"].split()[0]),
                 "buffers": self.buffers(), "sockets": len(os.listdir(self.switch.directory))}
 

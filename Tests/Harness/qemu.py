@@ -176,10 +176,20 @@ class Guest:
                     raise HarnessError(f"{self.name}: {name}: {answer['error']}")
             return answer["return"]
 
-    def migrate_to(self, other, seconds=60):
-        """Moves the running machine to `other`, which was started with `incoming`. Returns what QEMU tells about it."""
+    def migrate_to(self, other, seconds=60, postcopy=False):
+        """Moves the running machine to `other`, which was started with `incoming`; with `postcopy` it runs there before its memory has come.
+        Returns what QEMU tells about it."""
         wait_until(lambda: os.path.exists(other.incoming), 20, f"{other.name} waits for a machine", alive=other.child)
-        self.qmp(("migrate-set-parameters", {"max-bandwidth": 1 << 32}), ("migrate", {"uri": f"unix:{other.incoming}"}))
+        start = [("migrate-set-parameters", {"max-bandwidth": 1 << 32}), ("migrate", {"uri": f"unix:{other.incoming}"})]
+        if postcopy:
+            capability = ("migrate-set-capabilities", {"capabilities": [{"capability": "postcopy-ram", "state": True}]})
+            other.qmp(capability)
+            # slow enough for pages to be left
+            start = [capability, ("migrate-set-parameters", {"max-bandwidth": 8 << 20}), start[1]]
+        self.qmp(*start)
+        if postcopy:
+            wait_until(lambda: self.qmp("query-migrate").get("status") == "active", 20, "the migration has begun", alive=self.child)
+            self.qmp("migrate-start-postcopy", ("migrate-set-parameters", {"max-postcopy-bandwidth": 0}))
 
         def result():
             info = self.qmp("query-migrate")

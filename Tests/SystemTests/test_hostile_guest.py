@@ -216,6 +216,8 @@ CUT_OFF = {
     "crypto sessions": plain(message(26, b"\0" * 64)),
     "garbage": plain(b"\xff" * 4096),
     "text": plain(b"GET / HTTP/1.1\r\n\r\n"),
+    "post-copy that was not offered": plain(message(fe.POSTCOPY_LISTEN)),
+    "an answer to no question": after_memory(message(fe.SET_MEM_TABLE, struct.pack("<Q", 0))),
     "features never offered": lambda evil: (evil.ask(fe.GET_FEATURES), evil.say(fe.SET_FEATURES, struct.pack("<Q", 2**64 - 1))),
 }
 
@@ -693,6 +695,27 @@ def test_a_hostile_listener(site, folder):
     finally:
         listener.close()
         site.switch.vsctl("--if-exists", "del-port", "client")
+
+
+def test_a_listener_that_keeps_the_library_waiting(make_switch, folder):
+    """In post-copy migration DPDK's library waits for a front-end to acknowledge its memory, and serves nobody meanwhile."""
+    switch = make_switch(other_config={"vhost-postcopy-support": "true"})
+    switch.add_bridge(secure=True)
+    switch.add_port("good", "dpdkvhostuser")
+    listener = Listener(f"{folder}/late")
+    try:
+        switch.add_port("late", "dpdkvhostuserclient", vhost_server_path=f"{folder}/late")
+        with listener.accept() as front:
+            front.negotiate()
+            front.send(message(fe.POSTCOPY_LISTEN))
+            front.share()
+            assert front.is_cut_off(20)
+        wait_until(lambda: switch.statistics("late")["vhost_stalled_messages"] == 1, 20, "it is counted", alive=switch.daemon)
+        with FrontEnd(switch.path("good")) as guest:
+            guest.start()
+            switch.wait_link("good")
+    finally:
+        listener.close()
 
 
 def test_counters_say_what_happened(site):

@@ -10,11 +10,14 @@ pytestmark = pytest.mark.apus
 ADDRESSES = {"vm": "198.18.8.1", "peer": "198.18.8.2"}
 
 
-def migrate(here, there, folder, qemu):
-    """A guest moves from port `from` of one switch to port `to` of the same or another, while `peer`, on the first, talks to it."""
+def migrate(here, there, folder, qemu, paths=None, postcopy=False):
+    """A guest moves from port `from` of one switch to port `to` of the same or another, while `peer`, on the first, talks to it. With
+    `paths` QEMU listens there, and the ports connect."""
     mac = ["52:54:00:00:08:01"]
-    vm = qemu("vm", [here.path("from")], mac, wait=False)
-    peer = qemu("peer", [here.path("peer")], ["52:54:00:00:08:02"], wait=False)
+    listens = {"server": paths is not None}
+    paths = paths or {"from": here.path("from"), "peer": here.path("peer"), "to": there.path("to")}
+    vm = qemu("vm", [paths["from"]], mac, wait=False, **listens)
+    peer = qemu("peer", [paths["peer"]], ["52:54:00:00:08:02"], wait=False, **listens)
     for name, guest in (("vm", vm), ("peer", peer)):
         guest.wait_ready().address(f"{ADDRESSES[name]}/24")
     wait_until(lambda: peer.ping(ADDRESSES["vm"], 1) == 1, 20, "the guests reach each other", alive=here.daemon)
@@ -24,10 +27,11 @@ def migrate(here, there, folder, qemu):
     sent = peer.make_file("/tmp/sent", 8192)
     vm.listen(5001, "/tmp/got")
     peer.run(f"(nc -w 30 {ADDRESSES['vm']} 5001 < /tmp/sent) </dev/null >/dev/null 2>&1 < /tmp/sent &")
-    arrived = qemu("vm-there", [there.path("to")], mac, wait=False, incoming=f"{folder}/migration")
+    arrived = qemu("vm-there", [paths["to"]], mac, wait=False, incoming=f"{folder}/migration", **listens)
     begun = time.monotonic()
-    info = vm.migrate_to(arrived)
+    info = vm.migrate_to(arrived, postcopy=postcopy)
     took = time.monotonic() - begun
+    assert (info["ram"]["postcopy-bytes"] > 0) == postcopy, info
     vm.kill()
     assert arrived.run("cat /tmp/mark").strip() == "moved"
     arrived.run("md5sum -c /tmp/sum")
@@ -50,6 +54,17 @@ def test_a_guest_migrates_under_traffic(bridge, folder, qemu):
     for number, name in enumerate(("from", "to", "peer"), 1):
         bridge.add_port(name, "dpdkvhostuser", ofport=number)
     migrate(bridge, bridge, folder, qemu)
+
+
+def test_a_guest_migrates_before_its_memory_does(make_switch, folder, qemu):
+    """Post-copy: the guest runs at its new place while its pages still come, and the switch waits for those it touches."""
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2", "vhost-postcopy-support": "true"})
+    switch.add_bridge(secure=True)
+    switch.ofctl("add-flow", "priority=1,actions=NORMAL")
+    paths = {name: f"{folder}/{name}.sock" for name in ("from", "to", "peer")}
+    for number, name in enumerate(paths, 1):
+        switch.add_port(name, "dpdkvhostuserclient", ofport=number, vhost_server_path=paths[name])
+    migrate(switch, switch, folder, qemu, paths, postcopy=True)
 
 
 def test_a_guest_migrates_to_another_daemon(make_switch, folder, qemu):
