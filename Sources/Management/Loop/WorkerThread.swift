@@ -32,6 +32,9 @@ final class WorkerThread: Sendable {
             { argument in
                 let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
                 _ = clinux_set_thread_name(start.name)
+                // Whatever priority the process was given: nobody waits for this thread.
+                var none = sched_param()
+                if start.niceness != 0 { _ = pthread_setschedparam(pthread_self(), SCHED_OTHER, &none) }
                 if start.niceness != 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, start.niceness) }
                 start.worker.run()
                 return nil

@@ -78,6 +78,7 @@ struct RowStore {
         struct Iterator: IteratorProtocol {
             /// How many rows ahead memory is asked for.
             private static let distance = 16
+            private static let headerBytes = 16
 
             private let slots: [Slot]
             /// Where, behind the beginning of a row's values, the one is that is looked at.
@@ -94,7 +95,11 @@ struct RowStore {
                 let ahead = place &+ Iterator.distance
                 if ahead < slots.count {
                     prefetch(UnsafeRawPointer(Unmanaged.passUnretained(slots[ahead].row).toOpaque()))
-                    prefetch(slots[ahead].contents.map { $0 + offset })
+                    if let contents = slots[ahead].contents {
+                        // The array's own header, which says how many there are, and the value: often in two lines.
+                        prefetch(contents - Iterator.headerBytes)
+                        prefetch(contents + offset)
+                    }
                 }
                 defer { place &+= 1 }
                 return slots[place].row
