@@ -197,6 +197,8 @@ class Guest:
                 raise HarnessError(f"{self.name}: migration {info}; {self.child.tail(5)}; {other.child.tail(5)}")
             return info if info.get("status") == "completed" else None
         info = wait_until(result, seconds, lambda: f"{self.name} has migrated: {self.qmp('query-migrate')}", alive=self.child)
+        # what is written to its serial port before its state is loaded is lost
+        wait_until(lambda: other.qmp("query-status").get("status") == "running", seconds, f"{other.name} runs", alive=other.child)
         other.number, other.pending = self.number, self.pending
         return info
 
