@@ -59,7 +59,8 @@ extension Translator {
         var next = Next.table(first, port: firstPort, canMissToController: firstCanMiss)
         while case .table(let number, let port, let canMiss) = next, failure == nil {
             next = .end
-            if number <= table {
+            // The first table of a bridge is where the walk begins.
+            if number <= table, rule != nil {
                 depth += 1
                 deepened += 1
                 if depth > PipelineLimits.translationDepth {

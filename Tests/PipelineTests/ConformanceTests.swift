@@ -37,6 +37,14 @@ import Testing
         #expect(rig.actions(packet).hasPrefix("2,3,3"))
     }
 
+    @Test func sixtyFourWaysBackAreNotTooDeep() {
+        let rig = Rig()
+        for port in 1..<66 { rig.flows("in_port=\(port),actions=\(port == 65 ? "output:2" : "resubmit:\(port + 1)")") }
+        #expect(rig.actions(packet) == "2")
+        rig.flows("in_port=65,actions=resubmit:66", "in_port=66,actions=output:2")
+        #expect(rig.dropReason(packet) == .recursionTooDeep)
+    }
+
     @Test func aStackThatOverflowsIsItsOwnReason() {
         let rig = Rig()
         let pushes = Array(repeating: "push:NXM_NX_REG0[]", count: 1000).joined(separator: ",")

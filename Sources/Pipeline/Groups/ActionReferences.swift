@@ -10,13 +10,15 @@ enum ActionReferences {
     }
 
     /// Calls `body` for each reference, nested actions' ones included.
-    static func forEach(_ actions: [Action], _ body: (Reference) -> Void) {
+    ///
+    /// - Parameter countsControllers: whether a meter that limits what goes to controllers counts: a flow is not that meter's.
+    static func forEach(_ actions: [Action], countsControllers: Bool = true, _ body: (Reference) -> Void) {
         for action in actions {
             switch action {
             case .group(let id): body(.group(id))
             case .meter(let id): body(.meter(id))
-            case .controller(let controller): if let id = controller.meter { body(.meter(id)) }
-            case .clone(let nested), .writeActions(let nested): forEach(nested, body)
+            case .controller(let controller) where countsControllers: if let id = controller.meter { body(.meter(id)) }
+            case .clone(let nested), .writeActions(let nested): forEach(nested, countsControllers: countsControllers, body)
             default: break
             }
         }

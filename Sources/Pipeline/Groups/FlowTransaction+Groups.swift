@@ -23,11 +23,13 @@ extension FlowTransaction {
     }
 
     static func addReferences(of rule: FlowRule, _ state: inout Bridge.Writer) {
-        ActionReferences.forEach(rule.actions) { state.referrers[$0, default: [:]][ObjectIdentifier(rule)] = rule }
+        ActionReferences.forEach(rule.actions, countsControllers: false) {
+            state.referrers[$0, default: [:]][ObjectIdentifier(rule)] = rule
+        }
     }
 
     static func removeReferences(of rule: FlowRule, _ state: inout Bridge.Writer) {
-        ActionReferences.forEach(rule.actions) { reference in
+        ActionReferences.forEach(rule.actions, countsControllers: false) { reference in
             state.referrers[reference]?[ObjectIdentifier(rule)] = nil
             if state.referrers[reference]?.isEmpty == true { state.referrers[reference] = nil }
         }
