@@ -77,6 +77,4 @@ public enum DatapathLimits {
     @inlinable public static var descriptorsWaitedFor: UInt32 { @_noLocks get { 64 } }
     /// How long a PMD thread sleeps if all of its queues wake it.
     @inlinable public static var longestWaitNanoseconds: UInt64 { @_noLocks get { 100_000_000 } }
-    /// Rounds of an idle poll loop before its thread begins to sleep.
-    @inlinable public static var idleRoundsBeforeSleep: UInt32 { @_noLocks get { 64 } }
 }

@@ -1,3 +1,4 @@
+import Flow
 import OVSDB
 import TestSupport
 import Testing

@@ -214,7 +214,7 @@ func checksumsAreValid(_ bytes: [UInt8]) -> Bool {
         let headers = bytes.withUnsafeBytes { key.extract($0, inPort: 3) }
         #expect(headers.isSourceRouted)
         let old = Array(bytes.suffix(13))
-        bytes.withUnsafeMutableBytes {
+        _ = bytes.withUnsafeMutableBytes {
             PacketRewriter.set(.ipv6Dst, value: 1, mask: .max, packet: $0.baseAddress!, length: $0.count, headers: headers)
         }
         #expect(FlowKey(packet: bytes, inPort: 3)[.ipv6Dst] == 1)

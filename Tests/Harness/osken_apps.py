@@ -102,11 +102,13 @@ class Bundle(Base):
     def script(self, datapath):
         parser, protocol = datapath.ofproto_parser, datapath.ofproto
         flags = protocol.OFPBF_ATOMIC | protocol.OFPBF_ORDERED
-        for bundle, last in ((1, 5), (2, 254)):
+        for bundle in (1, 2):
             datapath.send_msg(parser.OFPBundleCtrlMsg(datapath, bundle, protocol.OFPBCT_OPEN_REQUEST, flags, []))
             yield
-            for table in (bundle * 10, bundle * 10 + 1, last):
-                mod = parser.OFPFlowMod(datapath=datapath, table_id=table, priority=7, instructions=[])
+            for table in (bundle * 10, bundle * 10 + 1, 5):
+                # In table 5 the second one overlaps the first one's, which no switch can know before it commits.
+                match = parser.OFPMatch(in_port=1) if (bundle, table) == (2, 5) else parser.OFPMatch()
+                mod = parser.OFPFlowMod(datapath=datapath, table_id=table, priority=7, flags=protocol.OFPFF_CHECK_OVERLAP, match=match, instructions=[])
                 datapath.set_xid(mod)
                 add = parser.OFPBundleAddMsg(datapath, bundle, flags, mod, [])
                 add.set_xid(mod.xid)

@@ -148,7 +148,6 @@ final class WorkerThread: @unchecked Sendable {
         let worker = memory.state
         let statistics = worker.pointee.statistics
         worker.pointee.quiescent.online(slot)
-        var idleRounds: UInt32 = 0
         var round: UInt32 = 0
         var sleepNanoseconds: UInt64 = 0
         // How long it goes on polling without finding anything, in cycles: a sleep takes some 60 us at least, which no packet of a
@@ -166,7 +165,6 @@ final class WorkerThread: @unchecked Sendable {
                 bump(statistics + WorkerCounter.busyCycles, after &- before)
                 bump(statistics + WorkerCounter.busyIterations, 1)
                 before = after
-                idleRounds = 0
                 latestPacket = after
                 // Traffic shortens the next sleep, much traffic ends sleeping for now.
                 sleepNanoseconds = received >= DatapathLimits.burst / 2 ? 0 : sleepNanoseconds / 4
@@ -179,15 +177,12 @@ final class WorkerThread: @unchecked Sendable {
             }
             bump(statistics + WorkerCounter.idleCycles, after &- before)
             before = after
-            idleRounds &+= 1
-            if idleRounds & 63 == 0 || round & 63 == 0 {
+            if round & 63 == 0 {
                 housekeep(worker)
                 if stopping.load(ordering: .relaxed) { break }
             }
             let longest = maximumSleep.load(ordering: .relaxed)
-            if longest == 0 || worker.pointee.dirtyCount > 0 || idleRounds < DatapathLimits.idleRoundsBeforeSleep
-                || after &- latestPacket < spin
-            {
+            if longest == 0 || worker.pointee.dirtyCount > 0 || after &- latestPacket < spin {
                 clinux_pause()
                 continue
             }
