@@ -8,8 +8,8 @@
 //
 // All of that is about what guests send. Packets for a guest would be lost if its queue rested; what they may take is bounded by the burst.
 //
-// A queue that had nothing for many polls in a row rests for up to some microseconds, too: an empty look at a packed ring costs as much
-// as ten packets, which the other ports would pay for.
+// A packed ring that had nothing for many polls in a row rests for up to some microseconds, too: an empty look at it costs as much as ten
+// packets, which the other ports would pay for. (A look at a split ring costs little, unless the guest is just writing there.)
 #include "internal.h"
 
 #include <sys/resource.h>
@@ -31,7 +31,7 @@
 #define DEAR_MOST 64
 /// Packets that a queue which owes is asked for at once.
 #define DEAR_BURST 4
-/// Empty polls in a row from which on the queue rests between them, and the longest such rest.
+/// Empty polls in a row from which on a packed ring rests between them, and the longest such rest.
 #define EMPTY_POLLS 64
 #define LONGEST_EMPTY_REST_CYCLES 16000
 /// A packet makes up for so many of them.
@@ -79,7 +79,7 @@ static inline bool rests(struct queue *ring) {
     return false;
 }
 
-/// Counts a poll that found nothing.
+/// Counts a poll of a packed ring that found nothing.
 static inline void note_empty(struct queue *ring, uint64_t now, uint64_t cycles) {
     if (ring->empty_polls < EMPTY_POLLS) {
         ring->empty_polls++;
@@ -130,7 +130,7 @@ uint16_t cvhost_rx_burst(struct cvhost_socket *s, uint16_t pair, struct cdpdk_mb
             unsigned made_up = (unsigned)received * EMPTY_POLLS_A_PACKET;
             ring->empty_polls = ring->empty_polls > made_up ? (uint8_t)(ring->empty_polls - made_up) : 0;
             cdpdk_count_burst(&ring->counters, out, received, true);
-        } else {
+        } else if (s->packed) {
             note_empty(ring, now, now - begun);
         }
     }

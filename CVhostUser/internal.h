@@ -127,6 +127,7 @@ struct cvhost_socket {
     uint32_t offloads;         ///< CDPDK_OFFLOAD_*: what the guest takes
     struct cdpdk_mempool *pool;
     uint8_t tx_retries;
+    bool packed;               ///< its rings are
     struct bits rx_enabled;    ///< of the running device
     struct bits tx_enabled;
     uint8_t tx_map[CVHOST_MAX_QUEUE_PAIRS]; ///< from a queue number to an enabled pair

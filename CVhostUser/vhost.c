@@ -96,6 +96,7 @@ static int new_device(int vid) {
     take_over(s, e, vid);
     uint64_t features = 0;
     rte_vhost_get_negotiated_features(vid, &features);
+    s->packed = (features & FEATURE_PACKED) != 0;
     uint32_t offloads = offloads_of(features);
     __atomic_store_n(&s->offloads, offloads, __ATOMIC_RELAXED);
     for (unsigned q = 0; q < CVHOST_MAX_QUEUE_PAIRS; q++) {

@@ -62,9 +62,11 @@ public enum DatapathLimits {
     /// Cycles after which a queue that has more packets leaves the thread to the next one: some 3 us.
     @inlinable public static var turnCycles: UInt64 { @_noLocks get { 8_000 } }
     /// A guest's queue that gave a burst of several packets, but of fewer than these, rests for so many cycles (some 1.2 us): a look at it
-    /// costs as much as five packets, and slows the guest, which writes what is looked at.
+    /// costs as much as five packets, and slows the guest, which writes what is looked at. Only where a packet comes in less than so many
+    /// cycles (more than 6.5 millions a second): of slower guests none would wait for company.
     @inlinable public static var smallBurst: Int { @_noLocks get { 24 } }
     @inlinable public static var restCycles: UInt64 { @_noLocks get { 3_000 } }
+    @inlinable public static var restingPacketCycles: UInt64 { @_noLocks get { 400 } }
     /// How long a PMD thread goes on polling after the latest packet before it begins to sleep, in microseconds.
     @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
     /// Entries that maintenance looks at between two looks at its other duties.

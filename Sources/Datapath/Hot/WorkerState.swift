@@ -189,8 +189,9 @@ struct PollEntry {
     var handle: RxQueueHandle
     var port: UInt32
     var counters: AtomicWord
-    /// When (TSC) it is polled again. Of the thread that polls.
+    /// When (TSC) it is polled again, and when its latest burst was over. Of the thread that polls.
     var restsUntil: UInt64 = 0
+    var latestBurst: UInt64 = 0
 }
 
 /// A list of queues to poll: word 0 their number, from byte 64 on the entries.

@@ -188,8 +188,10 @@ enum Burst {
             worker.pointee.lastCycles = end
             cycles &+= end &- start
             if entry.pointee.handle.kind == .vhost {
+                let isFast = end &- entry.pointee.latestBurst < UInt64(received) &* DatapathLimits.restingPacketCycles
                 let isSmall = received > 1 && received < DatapathLimits.smallBurst
-                entry.pointee.restsUntil = isSmall ? end &+ DatapathLimits.restCycles : 0
+                entry.pointee.restsUntil = isFast && isSmall ? end &+ DatapathLimits.restCycles : 0
+                entry.pointee.latestBurst = end
             }
             if isAlone || received < DatapathLimits.burst || cycles > DatapathLimits.turnCycles { break }
             isTimed = false
