@@ -292,8 +292,7 @@ final class FlowTable: @unchecked Sendable {
     /// The subtable for a decision that looked at these bits: with what readers must match anyway, and no more masks than the port's
     /// budgets allow. Nil if there cannot be another one.
     private func chooseSubtable(_ mask: borrowing FlowMask, port: UInt32, lines: FlowLine) -> UInt32? {
-        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
-        wanted.addStructural()
+        want(mask)
         let flows = ports[Int(port)]
         let count = flows?.uses.count ?? 0
         // However many ports there are: from half of all masks on a port may add a few only, and from three quarters on only
@@ -312,10 +311,14 @@ final class FlowTable: @unchecked Sendable {
             return existing ?? makeSubtable()
         }
         statistics.exact += 1
-        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
-        wanted.addStructural()
+        want(mask)
         wanted = MaskLadder.exact(wanted, lines: lines)
         return existingSubtable() ?? makeSubtable()
+    }
+
+    private func want(_ mask: borrowing FlowMask) {
+        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
+        wanted.addStructural()
     }
 
     private func isUsed(_ number: UInt32?, _ flows: PortFlows?) -> Bool {

@@ -79,14 +79,13 @@ final class MaskSummary {
     init(_ mask: borrowing FlowMask, links: EntryLinks, shared: UnsafePointer<SharedState>) {
         self.links = links
         self.shared = shared
-        let secrets = (shared.pointee.secrets[10], shared.pointee.secrets[11])
-        heads = ValueMap(secrets: secrets)
+        heads = ValueMap(shared)
         for offset in stride(from: 0, to: 64, by: 4) {
             // Ports are two things.
             let size = offset == FlowOffset.tpSrc ? 2 : 4
             for place in stride(from: offset, to: offset + 4, by: size) {
                 let bits = MaskSummary.part(mask.bits.words[place / 8], place, size)
-                if bits != 0 { pieces.append(Piece(offset: place, size: size, mask: bits, counts: ValueMap(secrets: secrets))) }
+                if bits != 0 { pieces.append(Piece(offset: place, size: size, mask: bits, counts: ValueMap(shared))) }
             }
         }
     }
@@ -152,7 +151,7 @@ final class MaskSummary {
         let best = pieces.indices.max { pieces[$0].counts.count < pieces[$1].counts.count } ?? 0
         if best == listing { return }
         let old = heads.numbers
-        heads = ValueMap(secrets: (shared.pointee.secrets[10], shared.pointee.secrets[11]))
+        heads = ValueMap(shared)
         listing = best
         for head in old {
             var entry = head

@@ -17,6 +17,9 @@ struct ValueMap {
         slots = Array(repeating: 0, count: ValueMap.smallest)
     }
 
+    /// Keyed by the datapath's secrets.
+    init(_ shared: UnsafePointer<SharedState>) { self.init(secrets: (shared.pointee.secrets[10], shared.pointee.secrets[11])) }
+
     /// 0 if there is none; setting it to 0 removes the value.
     subscript(value: UInt32) -> UInt32 {
         get { UInt32(truncatingIfNeeded: slots[place(of: value)]) }
