@@ -193,12 +193,7 @@ struct NiciraActionDecoder {
         var padding = try body.sub(6)
         try base.zeros(&padding)
         while !body.isAtEnd {
-            let type = try body.u16()
-            let length = Int(try body.u16())
-            guard length >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(length) bytes") }
-            var value = try body.sub(length - 4, lengthError: .bpcBadLen)
-            // The last property's padding may be cut by nothing: actions are multiples of eight.
-            try body.skip((8 - length % 8) % 8)
+            var (type, value) = try body.property()
             switch type {
             case ControllerProperty.maxLength: action.maxLength = try value.u16()
             case ControllerProperty.controllerID: action.controllerID = try value.u16()

@@ -89,11 +89,7 @@ extension StatsCodec {
         let entries = try body.u32()
         var properties: [TableFeatureProperty] = []
         while !body.isAtEnd {
-            let kind = try body.u16()
-            let size = Int(try body.u16())
-            guard size >= 4 else { throw OpenFlowError(.bpcBadLen, "property of \(size) bytes") }
-            var content = try body.sub(size - 4, lengthError: .bpcBadLen)
-            try body.skip((8 - size % 8) % 8)
+            var (kind, content) = try body.property()
             properties.append(TableFeatureProperty(kind: kind, content: content.rest()))
         }
         var features = TableFeatures(
