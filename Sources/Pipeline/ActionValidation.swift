@@ -68,6 +68,7 @@ enum ActionValidation {
             if depth > 0 { throw .badConjunction }
         case .learn(let learn): try check(learn, state)
         case .encapsulate(let header):
+            try checkOptions(header)
             if header.packetType == .ethernet {
                 state.known.clear(.vlanTCI)
             } else {
@@ -186,6 +187,24 @@ enum ActionValidation {
         default:
             // NONE, which shares ANY's number, is legal as an output and does nothing; 0 is a number no port has.
             if port.rawValue >= OpenFlowPort.max16.rawValue, port != .any { throw .badOutPort(port) }
+        }
+    }
+
+    /// The longest option of a network service header, and all of them together: the header says its length in 63 words at most,
+    /// two of which are its own (RFC 8300 sections 2.2 and 2.5.1).
+    private static let optionBytes = 127
+    private static let optionsBytes = 61 * 4
+
+    private static func checkOptions(_ header: EncapsulateAction) throws(FlowModError) {
+        var bytes = 0
+        for case .tlv(_, let type, let data) in header.properties {
+            if data.count > optionBytes {
+                throw .badArgument("option \(type) of \(data.count) bytes: one of a network service header has at most \(optionBytes)")
+            }
+            bytes += 4 + (data.count + 3) / 4 * 4
+        }
+        if bytes > optionsBytes {
+            throw .badArgument("options of \(bytes) bytes; a network service header has room for \(optionsBytes)")
         }
     }
 

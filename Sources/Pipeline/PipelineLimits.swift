@@ -12,7 +12,7 @@ public enum PipelineLimits {
     public static let translationDepth = 64
     /// Tables that one translation is to come back to: each takes a thread's stack.
     public static let translationNesting = 512
-    /// Table lookups within one translation: 64 levels of 64.
+    /// Table lookups, groups and questions for the packet's length within one translation: 64 levels of 64.
     public static let resubmits = 4096
     /// Values on the `push`/`pop` stack: 64 KiB at 16 bytes each.
     public static let stackDepth = 4096
@@ -41,6 +41,8 @@ public enum PipelineLimits {
     public static let bucketsPerGroup = 65_535
     /// How deep groups may watch groups.
     public static let livenessDepth = 128
+    /// Groups that one translation asks whether they are alive; what is watched beyond that counts as dead.
+    public static let livenessChecks = 65_536
     /// Slots of the table by which the datapath chooses a bucket.
     public static let selectSlotsMinimum = 256
     public static let selectSlotsMaximum = 4096

@@ -150,7 +150,8 @@ extension Translator {
             if isBottom { return becomes(next) }
             store32(FlowOffset.mplsLSE0, load32(FlowOffset.mplsLSE1))
             store32(FlowOffset.mplsLSE1, load32(FlowOffset.mplsLSE2))
-            store8(FlowOffset.mplsCount, load8(FlowOffset.mplsCount) - 1)
+            // The type may promise labels that the packet, cut short, does not have.
+            store8(FlowOffset.mplsCount, max(load8(FlowOffset.mplsCount), 1) - 1)
             isInnerKnown = load8(FlowOffset.mplsCount) > 0
             settle(FlowOffset.mplsLSE0..<FlowOffset.mplsLSE0 + 12)
         default: refuse("decap")

@@ -129,9 +129,11 @@ extension Translator {
 
     /// Carries out what is left once for packets longer than `length`, and once for the others.
     private func branch(_ length: UInt16, _ target: SubField, _ state: FrozenState) {
+        // Each question doubles what is left to do.
+        guard takesStep() else { return }
         commit()
         var lists: [[DatapathAction]] = []
-        for isLarger in [true, false] {
+        for isLarger in [true, false] where failure == nil {
             let mark = actions.count
             isolated(wrapping: false) {
                 report(.action, isLarger ? "-- if the packet is longer than \(length):" : "-- else:")
@@ -146,6 +148,7 @@ extension Translator {
             Translator.trim(&list)
             lists.append(list)
         }
+        if failure != nil { return }
         if lists[0] == lists[1] {
             actions += lists[0]
         } else {

@@ -69,11 +69,7 @@ extension Translator {
                 }
             }
             table = number
-            lookupCount += 1
-            if lookupCount > PipelineLimits.resubmits {
-                fail("over \(PipelineLimits.resubmits) resubmit actions", .tooManyResubmits)
-                return
-            }
+            guard takesStep() else { return }
             guard let found = lookup(number, port: port) else {
                 if canMiss, view.settings.tableMisses[number] == .nextTable, Int(number) + 1 < PipelineLimits.tableCount {
                     _ = trace?.add(.table, "\(number < 10 ? " " : "")\(number). No match.")
@@ -94,6 +90,14 @@ extension Translator {
             }
             next = run(found.actions, isTail: true)
         }
+    }
+
+    /// Counts a step that may lead to further ones; false, with the translation failed, if there were too many.
+    func takesStep() -> Bool {
+        lookupCount += 1
+        if lookupCount <= PipelineLimits.resubmits { return true }
+        fail("over \(PipelineLimits.resubmits) resubmit actions", .tooManyResubmits)
+        return false
     }
 
     /// The rule that the packet meets in a table; `port` stands in for the input port during the lookup.

@@ -68,6 +68,7 @@ final class Translator: @unchecked Sendable {
     /// Tables that the walk is to come back to.
     var nesting = 0
     var lookupCount = 0
+    var livenessCount = 0
     var hasExited = false
     var failure: String?
     var failureReason = DropReason.translationError
@@ -181,6 +182,7 @@ final class Translator: @unchecked Sendable {
         depth = 0
         nesting = 0
         lookupCount = 0
+        livenessCount = 0
         hasExited = false
         failure = nil
         inActionSet = false

@@ -39,15 +39,21 @@ extension ConfigurationReader {
 
     /// The shortest probe there is, in milliseconds.
     private static let minimumProbe: Int64 = 5_000
+    /// The longest probe and the longest wait, in milliseconds: 24 days, so that sums and multiples of them mean something.
+    private static let maximumInterval = Int64(Int32.max)
 
     private mutating func controller(_ row: ConfigurationRow, isOutOfBand: Bool) -> ControllerSettings {
         var result = ControllerSettings(uuid: row.uuid, target: row["target"].string ?? "")
         result.isPrimary = row["type"].string.map { $0 == "primary" }
         if let probe = row["inactivity_probe"].integer {
             // Whole seconds, as the field counts them.
-            result.probeMilliseconds = probe < 1000 ? 0 : UInt64(max(probe / 1000 * 1000, ConfigurationReader.minimumProbe))
+            result.probeMilliseconds =
+                probe < 1000
+                ? 0 : UInt64(max(min(probe, ConfigurationReader.maximumInterval) / 1000 * 1000, ConfigurationReader.minimumProbe))
         }
-        if let backoff = row["max_backoff"].integer { result.maximumBackoffMilliseconds = UInt64(max(backoff, 1000)) }
+        if let backoff = row["max_backoff"].integer {
+            result.maximumBackoffMilliseconds = UInt64(max(min(backoff, ConfigurationReader.maximumInterval), 1000))
+        }
         result.wantsInBand = row["connection_mode"].string == "in-band" && !isOutOfBand
         result.enablesAsynchronous = row["enable_async_messages"].boolean ?? true
         if let rate = row["controller_rate_limit"].integer, rate > 0 {

@@ -62,6 +62,14 @@ private func instant(_ milliseconds: UInt64) -> Instant { Instant(nanoseconds: 1
         #expect(passed == 25)
     }
 
+    @Test func anyRateAndBurstWillDo() {
+        var scheduler = PacketInScheduler(rate: .max, burst: .max, queueSize: .max, now: instant(0))
+        #expect(scheduler.admit(packet(1, 1), now: instant(0)) != nil)
+        #expect(scheduler.admit(packet(1, 2), now: instant(3_600_000)) != nil)
+        scheduler.set(rate: .min, burst: .min, queueSize: .min)
+        #expect(scheduler.admit(packet(1, 3), now: instant(7_200_000)) != nil)
+    }
+
     @Test func requestsInPartsAreOneRequest() throws {
         var assembler = MultipartAssembler()
         let part = { (id: UInt32) in StatsRequest.flowMonitor([FlowMonitorRequest(id: id, flags: .add)]) }

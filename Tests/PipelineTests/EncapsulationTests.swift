@@ -58,6 +58,29 @@ private let nsh = "in_port=1,dl_type=0x894f,nsh_mdtype=1,nsh_np=3,nsh_spi=0x1234
         #expect(rig.actions(packet) == expected)
     }
 
+    @Test func aLabelThatIsNotThereIsTakenOffOnce() {
+        let rig = Rig()
+        rig.flows("mpls,actions=decap(),decap(packet_type(ns=0,type=0)),decap(packet_type(ns=0,type=0)),output:2")
+        // Fourteen bytes whose type promises a label.
+        var key = Rig.key("in_port=1,mpls")
+        key.store(0, at: FlowOffset.mplsCount, count: 1)
+        let translation = rig.translate(key)
+        #expect(DatapathText.format(translation.actions) == "drop")
+    }
+
+    @Test func optionsFitTheirHeader() throws {
+        func check(_ options: [Int]) throws(FlowModError) {
+            let properties = options.map { EncapsulateAction.Property.tlv(class: 0x1000, type: 1, data: [UInt8](repeating: 7, count: $0)) }
+            let action = EncapsulateAction(packetType: .nsh, properties: [.mdType(2)] + properties)
+            try ActionValidation.check([.encapsulate(action)], match: Match(), table: 0)
+        }
+        try check([124, 112])
+        try check([127, 108])
+        #expect(throws: FlowModError.self) { try check([128]) }
+        #expect(throws: FlowModError.self) { try check([124, 113]) }
+        #expect(throws: FlowModError.self) { try check(Array(repeating: 3, count: 31)) }
+    }
+
     @Test func aTaggedFrameKeepsItsHeader() {
         let rig = Rig()
         rig.flows("ip,actions=decap(),encap(ethernet),output:2")

@@ -59,6 +59,16 @@ func extensions(_ packet: String, _ actions: String, _ expected: String) {
     #expect(rig.actions("in_port=1," + packet) == expected)
 }
 
+@Test func questionsForTheLengthAreBounded() {
+    let rig = Rig()
+    func asking(_ count: Int) -> String {
+        (0..<count).map { "check_pkt_larger(\(100 + $0))->NXM_NX_REG0[\($0)]," }.joined()
+    }
+    rig.flows("tcp,actions=\(asking(10))output:2", "udp,actions=\(asking(30))output:2")
+    #expect(rig.actions("in_port=1,tcp") == "2")
+    #expect(rig.dropReason("in_port=1,udp") == .tooManyResubmits)
+}
+
 @Test func whatIsBehindALabelIsMatchedAfterRecirculation() {
     let rig = Rig()
     rig.flows(

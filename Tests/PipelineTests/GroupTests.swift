@@ -91,6 +91,18 @@ extension Rig {
         #expect(rig.actions(packet) == "2")
     }
 
+    @Test func whatGroupsWatchIsBounded() {
+        // Each of many groups watches the next one twice, and nothing is alive at the end.
+        let rig = Rig()
+        let last: UInt32 = 60
+        rig.group(last, .fastFailover, rig.bucket(0, "output:2", port: 99))
+        for id in (1..<last).reversed() {
+            rig.group(id, .fastFailover, rig.bucket(0, "output:2", group: id + 1), rig.bucket(1, "output:3", group: id + 1))
+        }
+        rig.flows("actions=group:1")
+        #expect(rig.actions(packet) == "drop")
+    }
+
     @Test func changesOfGroupsMakeDecisionsStale() throws {
         let rig = Rig()
         rig.group(1, .indirect, rig.bucket(0, "output:2"))

@@ -99,3 +99,18 @@ enum PortVLANModeName: String { case access, trunk, nativeUntagged = "native-unt
     var reader = Rows.onePort(root: ["other_config": Datum(["pmd-cpu-mask": "0x16"])], port: [:]).reader()
     #expect(reader.read().global.pmdCores == [1, 2, 4])
 }
+
+@Test func probesAndWaitsOfControllersAreBounded() {
+    let cases: [(Int64, UInt64)] = [(.max, 2_147_483_000), (5999, 5000), (1000, 5000), (999, 0), (-1, 0), (.min, 0)]
+    for (interval, probe) in cases {
+        var rows = Rows()
+        let controller = rows.add(
+            "Controller", ["target": Datum("tcp:127.0.0.1"), "inactivity_probe": Datum(interval), "max_backoff": Datum(interval)])
+        let bridge = rows.add("Bridge", ["name": Datum("br0"), "controller": Datum(uuids: [controller])])
+        _ = rows.add("Open_vSwitch", ["bridges": Datum(uuids: [bridge])])
+        var reader = rows.reader()
+        let settings = reader.read().bridges[0].connections.controllers[0]
+        #expect(settings.probeMilliseconds == probe)
+        #expect((1000...UInt64(Int32.max)).contains(settings.maximumBackoffMilliseconds))
+    }
+}

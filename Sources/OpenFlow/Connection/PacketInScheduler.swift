@@ -14,6 +14,8 @@ public struct PacketInScheduler: Sendable {
     public static let minimumBurst = 25
     /// Packets that may wait, unless configured.
     public static let defaultQueueSize = 100
+    /// The largest rate and burst; whoever asks for more gets this, which is no limit.
+    private static let maximum = Int(UInt32.max)
     /// What a packet costs, so that tokens can be counted by the millisecond.
     private static let packetCost: UInt64 = 1000
 
@@ -49,8 +51,9 @@ public struct PacketInScheduler: Sendable {
 
     /// Changes the limits; what waits goes on waiting.
     public mutating func set(rate: Int, burst: Int, queueSize: Int) {
-        self.rate = UInt64(max(rate, PacketInScheduler.minimumRate))
-        self.burst = UInt64(max(burst > 0 ? burst : Int(self.rate) / 4, PacketInScheduler.minimumBurst))
+        let rate = min(max(rate, PacketInScheduler.minimumRate), PacketInScheduler.maximum)
+        self.rate = UInt64(rate)
+        self.burst = UInt64(min(max(burst > 0 ? burst : rate / 4, PacketInScheduler.minimumBurst), PacketInScheduler.maximum))
         self.queueSize = queueSize > 0 ? queueSize : PacketInScheduler.defaultQueueSize
         tokens = min(tokens, self.burst * PacketInScheduler.packetCost)
     }

@@ -23,11 +23,7 @@ extension Translator {
             drop(.outputPortClosed)
             return false
         }
-        lookupCount += 1
-        if lookupCount > PipelineLimits.resubmits {
-            fail("over \(PipelineLimits.resubmits) resubmit actions", .tooManyResubmits)
-            return true
-        }
+        guard takesStep() else { return true }
         switch group.kind {
         case .all, .indirect:
             for bucket in group.buckets {
@@ -86,7 +82,10 @@ extension Translator {
         } else if bucket.watchPort != .any, let port = view.byNumber[bucket.watchPort.rawValue]?.port, port.isLive {
             return true
         }
-        guard bucket.watchGroup != FlowMod.anyGroup, depth < PipelineLimits.livenessDepth else { return false }
+        guard bucket.watchGroup != FlowMod.anyGroup, depth < PipelineLimits.livenessDepth,
+            livenessCount < PipelineLimits.livenessChecks
+        else { return false }
+        livenessCount += 1
         dependencies.formUnion(.group(bridge: view.bridge.identifier, group: bucket.watchGroup))
         guard let group = view.bridge.groupTable(at: version).group(bucket.watchGroup) else { return false }
         return group.buckets.contains {
