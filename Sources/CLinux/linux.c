@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,12 +21,25 @@ int clinux_pin_to_cpu(uint32_t cpu) {
     CPU_SET(cpu, &set);
     return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
-int clinux_set_affinity(const uint64_t *words, size_t word_count) {
+int clinux_set_affinity(int thread_id, const uint64_t *words, size_t word_count) {
     cpu_set_t set;
     CPU_ZERO(&set);
     for (size_t cpu = 0; cpu < word_count * 64 && cpu < CLINUX_MAX_CPUS; cpu++)
         if (words[cpu / 64] >> (cpu % 64) & 1) CPU_SET(cpu, &set);
-    return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    return sched_setaffinity(thread_id, sizeof set, &set) == 0 ? 0 : -errno;
+}
+int clinux_thread_ids(int *ids, int capacity) {
+    DIR *directory = opendir("/proc/self/task");
+    if (directory == NULL) return -errno;
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        int id = atoi(entry->d_name);
+        if (id <= 0) continue;
+        if (count < capacity) ids[count] = id;
+        count++;
+    }
+    closedir(directory);
+    return count;
 }
 int clinux_get_affinity(uint64_t *words, size_t word_count) {
     cpu_set_t set;

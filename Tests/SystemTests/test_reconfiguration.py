@@ -186,3 +186,50 @@ def test_patch_ports_count_and_are_mirrored(bridge, cables):
         assert bridge.port_stats()["5"]["tx_packets"] == 200
     finally:
         bridge.vsctl("--if-exists", "del-br", "br1")
+
+
+def cpus_by_thread(pid):
+    """The names of a process's threads, and the sets of CPUs they may run on."""
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/status") as status:
+                lines = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found.append((lines["Name"], lines["Cpus_allowed_list"]))
+    return found
+
+
+def test_other_threads_keep_off_the_cpus_of_pmd_threads(make_switch):
+    if len(os.sched_getaffinity(0) & {0, 1}) < 2:
+        pytest.skip("needs CPUs 0 and 1")
+    switch = make_switch(other_config={"pmd-cpu-mask": "0x2"})
+    pid = switch.daemon.pid
+    home = sorted(os.sched_getaffinity(0))
+    switch.add_bridge()
+
+    def others():
+        return {cpus for name, cpus in cpus_by_thread(pid) if not name.startswith("apus-pmd")}
+
+    assert others() == {text_of(home)}
+    switch.add_null_sink("sink1", 1)
+    rest = text_of([cpu for cpu in home if cpu != 1])
+    wait_until(lambda: dict(cpus_by_thread(pid)).get("apus-pmd1") == "1" and others() == {rest}, 30, "all others are off CPU 1")
+    # With a PMD thread everywhere, the others may be everywhere too.
+    switch.set_other_config({"pmd-cpu-mask": f"{sum(1 << cpu for cpu in home):#x}"})
+    wait_until(lambda: others() == {text_of(home)}, 30, "the others may run anywhere")
+    switch.set_other_config({"pmd-cpu-mask": "0x1"})
+    rest = text_of([cpu for cpu in home if cpu != 0])
+    wait_until(lambda: dict(cpus_by_thread(pid)).get("apus-pmd0") == "0" and others() == {rest}, 30, "all others are off CPU 0")
+
+
+def text_of(cpus):
+    """CPUs as the kernel lists them: `0-2,5`."""
+    ranges = []
+    for cpu in cpus:
+        if ranges and ranges[-1][1] == cpu - 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in ranges)

@@ -21,8 +21,10 @@
 #define CLINUX_MAX_CPUS 1024
 /// Pins the calling thread to one CPU.
 int clinux_pin_to_cpu(uint32_t cpu);
-/// Lets the calling thread run on the CPUs of a bit set (bit c of word c/64).
-int clinux_set_affinity(const uint64_t *words, size_t word_count);
+/// Lets a thread of this process run on the CPUs of a bit set (bit c of word c/64).
+int clinux_set_affinity(int thread_id, const uint64_t *words, size_t word_count);
+/// The ids of this process's threads, `capacity` at most. How many there are.
+int clinux_thread_ids(int *ids, int capacity);
 /// The CPUs the calling thread may run on.
 int clinux_get_affinity(uint64_t *words, size_t word_count);
 /// Names the calling thread; cut to 15 bytes.

@@ -75,7 +75,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         self.translator = translator
         self.clock = clock
         self.versions = versions
-        usableCPUs = self.dummyNodes.map { Array($0.indices) } ?? Datapath.processCPUs()
+        usableCPUs = self.dummyNodes.map { Array($0.indices) } ?? Array(ServiceCPUs.process.prefix(DatapathLimits.pmdThreads))
         transmitThreads = DatapathLimits.auxiliaryThreads + usableCPUs.count + DatapathLimits.handlerThreads - 1
         quiescent = QuiescentState(slotCount: transmitThreads)
 
@@ -178,13 +178,6 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
 
     /// The NUMA node of a CPU that is made up; nil if CPUs are the machine's.
     func dummyNode(_ cpu: Int) -> Int? { dummyNodes.flatMap { $0.indices.contains(cpu) ? $0[cpu] : nil } }
-
-    private static func processCPUs() -> [Int] {
-        var words = [UInt64](repeating: 0, count: Int(CLINUX_MAX_CPUS) / 64)
-        guard clinux_get_affinity(&words, words.count) == 0 else { return [0] }
-        let all = (0..<Int(CLINUX_MAX_CPUS)).filter { words[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }
-        return all.isEmpty ? [0] : Array(all.prefix(DatapathLimits.pmdThreads))
-    }
 
     // MARK: Settings
 

@@ -226,9 +226,13 @@ final class MissHandler: @unchecked Sendable {
         handOverCredits()
     }
 
-    /// Tries to give waiting counts to the maintenance thread; never waits.
-    func handOverCredits() {
-        if !waiting.isEmpty, credits.tryAppend(waiting) { waiting.removeAll(keepingCapacity: true) }
+    /// Tries to give waiting counts to the maintenance thread; never waits. Whether none are left.
+    @discardableResult
+    func handOverCredits() -> Bool {
+        if waiting.isEmpty { return true }
+        guard credits.tryAppend(waiting) else { return false }
+        waiting.removeAll(keepingCapacity: true)
+        return true
     }
 
     /// The same at the thread's end, when waiting harms nobody and there is no next time.

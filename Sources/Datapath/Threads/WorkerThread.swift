@@ -127,7 +127,7 @@ final class WorkerThread: @unchecked Sendable {
             case .control: "apus-control"
             }
         clinux_set_thread_name(name)
-        if role == .pmd, isPinned { clinux_pin_to_cpu(UInt32(cpu)) }
+        if role == .pmd, isPinned { ServiceCPUs.enter(cpu) }
         clinux_set_timer_slack(1000)
         cdpdk_thread_register()
         memory.state.pointee.now = clock.now.nanoseconds
@@ -140,6 +140,7 @@ final class WorkerThread: @unchecked Sendable {
         memory.state.pointee.quiescent.offline(slot)
         memory.missHandler.handOverLastCredits()
         cdpdk_thread_unregister()
+        ServiceCPUs.leave()
     }
 
     // MARK: PMD
@@ -333,16 +334,18 @@ final class WorkerThread: @unchecked Sendable {
                 bump(statistics + WorkerCounter.busyCycles, clinux_tsc() &- start)
                 continue
             }
-            // Announce the wait, look once more, then wait: a producer either sees the announcement or is seen.
-            isWaiting.store(true, ordering: .sequentiallyConsistent)
+            takeSettings(worker)
+            let isSettled = memory.missHandler.handOverCredits()
+            // Announce the wait, look once more, then wait: a producer either sees the announcement or is seen (its side is
+            // `HandlerSet.wake`).
+            isWaiting.store(true, ordering: .relaxed)
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
             if handleOnce() == 0, !stopping.load(ordering: .acquiring) {
                 var descriptor = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
-                // The timeout covers a producer that looked before the announcement and slept since.
-                _ = poll(&descriptor, 1, 20)
+                _ = poll(&descriptor, 1, isSettled ? -1 : 20)
                 if descriptor.revents != 0 { _ = clinux_eventfd_drain(wakeDescriptor) }
             }
             isWaiting.store(false, ordering: .relaxed)
-            housekeep(worker)
         }
     }
 
