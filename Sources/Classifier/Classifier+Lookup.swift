@@ -28,6 +28,15 @@ private struct Candidate {
     }
 }
 
+/// What was found out about the packet's metadata.
+private struct MetadataFilters {
+    /// By the number of a metadata stage.
+    var filters = InlineArray<16, UInt64>(repeating: 0)
+    /// Bits by number: looked up; in the mask.
+    var known = 0
+    var looked = 0
+}
+
 extension Classifier {
     /// Groups whose subtables are visited in one order; a further one is gone through at once.
     private static let candidates = 8
@@ -51,6 +60,9 @@ extension Classifier {
         var bestPriority = Int64.min
         var prefixes = InlineArray<4, TrieResult>(repeating: TrieResult())
         var walked = 0
+        // Bits of each field that are in the mask because of its trie.
+        var noted = InlineArray<4, Int>(repeating: -1)
+        var metadata = MetadataFilters()
         var candidates = InlineArray<8, Candidate>(repeating: Candidate())
         var candidateCount = 0
         var index = 0
@@ -61,13 +73,25 @@ extension Classifier {
                 first = place
                 firstPriority = candidates[place].priority
             }
-            let summary = index < count ? list.load(fromByteOffset: 16 + 16 * index, as: UInt64.self) : 1 << 63
+            let summary = index < count ? Classifier.groupSummary(list, index) : 1 << 63
             if Int64(bitPattern: summary) >> 32 > firstPriority, index < count {
                 if Int64(bitPattern: summary) >> 32 <= bestPriority { break }
-                let body = pointer(list.load(fromByteOffset: 8 + 16 * index, as: UInt64.self)).unsafelyUnwrapped
+                let exclusion = prefixExclusion(summary, words, &prefixes, &walked)
+                // Where the address says no, and with bits that are looked at anyway, it is said.
+                if exclusion.field >= 0, exclusion.bits <= noted[exclusion.field] {
+                    index += 1
+                    continue
+                }
+                let group = Classifier.groupBody(list, index)
                 index += 1
-                guard hasPrefixes(summary, words, looked, &prefixes, &walked),
-                    var candidate = Classifier.enter(body, words, looked, seed)
+                guard hasMetadata(group, list, words, looked, &metadata) else { continue }
+                if exclusion.field >= 0 {
+                    noted[exclusion.field] = exclusion.bits
+                    TrieField(rawValue: exclusion.field).unsafelyUnwrapped.unwildcard(exclusion.bits, in: looked)
+                    continue
+                }
+                guard
+                    var candidate = Classifier.enter(pointer(group & Classifier.addressMask).unsafelyUnwrapped, words, looked, seed)
                 else { continue }
                 candidate.advance()
                 if candidateCount < Classifier.candidates {
@@ -89,26 +113,42 @@ extension Classifier {
         return best.map { Subtable.rule($0) }
     }
 
-    /// Whether rules have prefixes of a group's lengths that the packet's addresses are in. Notes the bits that say so.
-    @inline(__always) private func hasPrefixes(
-        _ summary: UInt64, _ words: UnsafePointer<UInt64>, _ looked: UnsafeMutablePointer<UInt64>,
-        _ prefixes: inout InlineArray<4, TrieResult>, _ walked: inout Int
+    /// Whether rules of a group may have the packet's metadata. Notes the bits that say no.
+    @inline(__always) private func hasMetadata(
+        _ group: UInt64, _ list: UnsafeMutableRawPointer, _ words: UnsafePointer<UInt64>, _ looked: UnsafeMutablePointer<UInt64>,
+        _ metadata: inout MetadataFilters
     ) -> Bool {
-        if summary & 0xffff_ffff == 0 { return true }
+        let number = Int(group >> 56)
+        if number == 0 { return true }
+        let stage = pointer(list.load(fromByteOffset: 8 * number, as: UInt64.self)).unsafelyUnwrapped
+        if metadata.known >> number & 1 == 0 {
+            metadata.known |= 1 << number
+            metadata.filters[number] = MetadataStage.filter(stage, words, seed)
+        }
+        if metadata.filters[number] >> (group >> 48 & 63) & 1 == 1 { return true }
+        if metadata.looked >> number & 1 == 0 {
+            metadata.looked |= 1 << number
+            MetadataStage.unwildcard(stage, in: looked)
+        }
+        return false
+    }
+
+    /// The field whose prefixes say that no rule has one of a group's length that the packet's address is in, and how many of the
+    /// address's bits say so. The field is -1 if none does.
+    @inline(__always) private func prefixExclusion(
+        _ summary: UInt64, _ words: UnsafePointer<UInt64>, _ prefixes: inout InlineArray<4, TrieResult>, _ walked: inout Int
+    ) -> (field: Int, bits: Int) {
+        if summary & 0xffff_ffff == 0 { return (-1, 0) }
         for field in 0..<4 {
             let length = Int(summary >> UInt64(8 * field) & 0xff)
             if length == 0 { continue }
-            let trieField = TrieField(rawValue: field).unsafelyUnwrapped
             if walked >> field & 1 == 0 {
                 walked |= 1 << field
-                prefixes[field] = tries[field].lookup(trieField.load(words))
+                prefixes[field] = tries[field].lookup(TrieField(rawValue: field).unsafelyUnwrapped.load(words))
             }
-            if !prefixes[field].contains(length) {
-                trieField.unwildcard(min(prefixes[field].checkedBits, length), in: looked)
-                return false
-            }
+            if !prefixes[field].contains(length) { return (field, min(prefixes[field].checkedBits, length)) }
         }
-        return true
+        return (-1, 0)
     }
 
     /// Goes through a group's stages. Nil if no rule of it agrees with the packet.
@@ -116,7 +156,7 @@ extension Classifier {
         _ body: UnsafeMutableRawPointer, _ words: UnsafePointer<UInt64>, _ looked: UnsafeMutablePointer<UInt64>, _ seed: UInt64
     ) -> Candidate? {
         let layout = (body + SubtableGroup.layoutOffset).assumingMemoryBound(to: SubtableGroup.Layout.self)
-        let maskWords = (body + SubtableGroup.wordsOffset).assumingMemoryBound(to: SubtableGroup.MaskWord.self)
+        let maskWords = (body + SubtableGroup.wordsOffset).assumingMemoryBound(to: MaskWord.self)
         let ends = layout.pointee.stageEnds
         var candidate = Candidate()
         candidate.filter = UInt64.max
@@ -131,8 +171,8 @@ extension Classifier {
                 looked[word] |= bits
                 place += 1
             }
-            guard let table = HashTableLink(loadWord(body, 1 + stage)) else { continue }
-            candidate.filter = SubtableGroup.filter(table, hashFinish(hash))
+            guard stage > 0, let table = HashTableLink(loadWord(body, stage)) else { continue }
+            candidate.filter = StageTable.filter(table, hash)
             if candidate.filter == 0 { return nil }
         }
         let list = pointer(loadWord(body, 0)).unsafelyUnwrapped

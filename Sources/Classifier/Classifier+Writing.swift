@@ -238,15 +238,30 @@ extension Classifier {
     private func group(for shape: MaskShape) -> SubtableGroup {
         let hash = SubtableGroup.hash(shape)
         if let found = groupsByHash[hash]?.first(where: { $0.belongs(shape) }) { return found }
-        let group = SubtableGroup(shape: shape, seed: seed)
+        let group = SubtableGroup(shape: shape, metadata: metadataStage(for: shape), seed: seed)
         groupsByHash[hash, default: []].append(group)
         groups.append(group)
         isOrderStale = true
         return group
     }
 
-    /// A group without subtables goes once no reader can find it.
+    private func metadataStage(for shape: MaskShape) -> MetadataStage? {
+        guard let hash = MetadataStage.hash(shape) else { return nil }
+        if let found = metadataByHash[hash]?.first(where: { $0.belongs(shape) }) { return found }
+        let stage = MetadataStage(shape: shape)
+        metadataByHash[hash, default: []].append(stage)
+        return stage
+    }
+
+    /// A group without subtables goes once no reader can find it, and with the last one their metadata stage.
     private func forget(_ group: SubtableGroup) {
+        if let stage = group.metadata?.stage {
+            stage.leave()
+            if stage.groupCount == 0, let hash = MetadataStage.hash(group.shape) {
+                metadataByHash[hash]?.removeAll { $0 === stage }
+                if metadataByHash[hash]?.isEmpty == true { metadataByHash[hash] = nil }
+            }
+        }
         let hash = SubtableGroup.hash(group.shape)
         groupsByHash[hash]?.removeAll { $0 === group }
         if groupsByHash[hash]?.isEmpty == true { groupsByHash[hash] = nil }

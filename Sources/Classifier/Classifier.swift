@@ -2,8 +2,9 @@
 //
 // Rules are grouped by mask into subtables (tuple space search), and subtables whose masks differ in L4 only into groups. A lookup
 // visits groups, and in them subtables, by falling highest priority and stops when none that is left can beat what it has. On the
-// way it avoids whole groups: by tries of the IPv4 and IPv6 prefixes, when no rule anywhere has a prefix of that group's length that
-// the address is in; and by stages (metadata, L2, L3), when no rule of the group agrees with the packet's first stages.
+// way it avoids whole groups: when none of their rules has the packet's metadata; by tries of the IPv4 and IPv6 prefixes, when no rule
+// anywhere has a prefix of that group's length that the address is in; and by stages (L2, L3), when no rule of the group agrees
+// with the packet so far.
 //
 // What a lookup looked at is reported as a mask, for the megaflow. The invariant: a packet that agrees with this one on the
 // mask's bits gets the same rule. Superfluous bits are harmless, missing ones are wrong; every avoided subtable still adds
@@ -39,6 +40,7 @@ public final class Classifier: @unchecked Sendable {
     static let settledWithAChange = 256
     var subtables: [UInt64: [Subtable]] = [:]
     var groupsByHash: [UInt64: [SubtableGroup]] = [:]
+    var metadataByHash: [UInt64: [MetadataStage]] = [:]
     /// In falling order of priority as of the last `prepare`.
     var groups: [SubtableGroup] = []
     var isOrderStale = false
@@ -95,26 +97,53 @@ public final class Classifier: @unchecked Sendable {
 
     // MARK: Lookup
 
-    /// The groups as readers see them: word 0 the count, then of each its body, and its highest priority above the lengths of its
-    /// prefixes.
+    static let addressMask: UInt64 = 0x0000_ffff_ffff_ffff
+
+    /// The groups as readers see them: word 0 the count; then the bodies of metadata stages; then of each group its body, with the
+    /// number of its metadata stage (0: none) and its bit in that one's filters above, and its highest priority above the lengths of
+    /// its prefixes.
     static func makeList(_ groups: [SubtableGroup]) -> UnsafeMutableRawPointer {
-        let list = allocateWords(1 + 2 * groups.count)
+        let list = allocateWords(listHeaderWords + 2 * groups.count)
         list.storeBytes(of: UInt64(groups.count), as: UInt64.self)
+        var stages: [ObjectIdentifier: Int] = [:]
         for (index, group) in groups.enumerated() {
             let lengths = group.shape.prefixLengths
             let packed = UInt64(lengths.0) | UInt64(lengths.1) << 8 | UInt64(lengths.2) << 16 | UInt64(lengths.3) << 24
             let priority = UInt64(UInt32(bitPattern: group.maximumPriority))
-            list.storeBytes(of: word(group.body), toByteOffset: 8 + 16 * index, as: UInt64.self)
-            list.storeBytes(of: priority << 32 | packed, toByteOffset: 16 + 16 * index, as: UInt64.self)
+            var body = word(group.body)
+            if let (stage, filterBit) = group.metadata {
+                var number = stages[ObjectIdentifier(stage)] ?? 0
+                if number == 0, stages.count < MetadataStage.listed {
+                    number = stages.count + 1
+                    stages[ObjectIdentifier(stage)] = number
+                    list.storeBytes(of: word(stage.body), toByteOffset: 8 * number, as: UInt64.self)
+                }
+                body |= UInt64(number) << 56 | UInt64(filterBit) << 48
+            }
+            list.storeBytes(of: body, toByteOffset: (listHeaderWords + 2 * index) * 8, as: UInt64.self)
+            list.storeBytes(of: priority << 32 | packed, toByteOffset: (listHeaderWords + 2 * index + 1) * 8, as: UInt64.self)
         }
         return list
+    }
+
+    /// The count, and the metadata stages numbered from 1.
+    static var listHeaderWords: Int { @inline(__always) get { 1 + MetadataStage.listed } }
+
+    /// A group's body in a list.
+    @inline(__always) static func groupBody(_ list: UnsafeMutableRawPointer, _ index: Int) -> UInt64 {
+        list.load(fromByteOffset: (listHeaderWords + 2 * index) * 8, as: UInt64.self)
+    }
+
+    /// Its highest priority and the lengths of its prefixes.
+    @inline(__always) static func groupSummary(_ list: UnsafeMutableRawPointer, _ index: Int) -> UInt64 {
+        list.load(fromByteOffset: (listHeaderWords + 2 * index + 1) * 8, as: UInt64.self)
     }
 
     /// Calls `visit` with the body of each published subtable.
     @inline(__always) func forEachBody(_ visit: (UnsafeMutableRawPointer) -> Void) {
         let list = pointer(loadWord(shared, 0)).unsafelyUnwrapped
         for index in 0..<list.load(as: Int.self) {
-            let group = pointer(list.load(fromByteOffset: 8 + 16 * index, as: UInt64.self)).unsafelyUnwrapped
+            let group = pointer(Classifier.groupBody(list, index) & Classifier.addressMask).unsafelyUnwrapped
             let members = pointer(loadWord(group, 0)).unsafelyUnwrapped
             for member in 0..<members.load(as: Int.self) { visit(SubtableGroup.members(members)[member].body) }
         }

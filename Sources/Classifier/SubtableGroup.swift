@@ -4,10 +4,10 @@
 // in metadata, L2 and L3 together, a lookup hashes those once for all of them, and most groups are passed by with one
 // look: no rule of any of them has the packet's addresses.
 //
-// Readers see a block of raw memory (`body`), the writer this object. In words, a body is: 0 the list of subtables, 1 to 3
-// the stage tables of stages 0 to 2 (0 if the stage has no words, or is the last of all), then a `Layout` and its bits. A list is:
-// word 0 the count, then a `Member` each, of falling priority. A stage table's slots are two words: 40 bits of hash above 24
-// bits of rule count; and a filter, with a bit for each subtable (64 of them, then again) that has such a rule or had one.
+// Readers see a block of raw memory (`body`), the writer this object. In words, a body is: 0 the list of subtables, 1 and 2
+// the `StageTable`s of L2 and L3 (0 if the stage has no words, or is the last of all), whose filters name subtables, then a `Layout`
+// and its bits. A list is: word 0 the count, then a `Member` each, of falling priority. Metadata, the first stage, is common to
+// all groups that match on the same of it: `MetadataStage`.
 
 internal import Synchronization
 
@@ -23,12 +23,6 @@ final class SubtableGroup {
         var stageEnds: (Int, Int, Int)
     }
 
-    /// A word of the mask: its place in the key, and its bits.
-    struct MaskWord {
-        var place: Int
-        var bits: UInt64
-    }
-
     /// A subtable in the list.
     struct Member {
         var body: UnsafeMutableRawPointer
@@ -38,16 +32,15 @@ final class SubtableGroup {
         var bits: (UInt64, UInt64)
     }
 
-    static let layoutOffset = 32
+    static let layoutOffset = 24
     static let wordsOffset = layoutOffset + MemoryLayout<Layout>.stride
     /// The key's words of the last stage.
     static let furtherWords = (4, 5)
-    /// Rules that a slot can count: more than a bridge has.
-    private static let countMask: UInt64 = 0xff_ffff
-
     /// The first subtable's shape; the group's words are its first ones.
     let shape: MaskShape
     let body: UnsafeMutableRawPointer
+    /// Shared with others, and the bit in its filters that stands for this group; nil if no metadata is matched on.
+    let metadata: (stage: MetadataStage, filterBit: Int)?
     /// In falling order of priority as of the last `publish`.
     var subtables: [Subtable] = []
     /// As published.
@@ -57,8 +50,9 @@ final class SubtableGroup {
     private var filterBits = 0
     private let seed: UInt64
 
-    init(shape: MaskShape, seed: UInt64) {
+    init(shape: MaskShape, metadata: MetadataStage?, seed: UInt64) {
         self.shape = shape
+        self.metadata = metadata.map { ($0, $0.join()) }
         self.seed = seed
         let end = shape.stageEnds.2
         body = .allocate(byteCount: SubtableGroup.wordsOffset + end * MemoryLayout<MaskWord>.stride, alignment: 64)
@@ -66,24 +60,17 @@ final class SubtableGroup {
         let ends = (shape.stageEnds.0, shape.stageEnds.1, shape.stageEnds.2)
         (body + SubtableGroup.layoutOffset).initializeMemory(
             as: Layout.self, repeating: Layout(wordCount: end, stageEnds: ends), count: 1)
-        for place in 0..<end {
-            (body + SubtableGroup.wordsOffset).storeBytes(
-                of: MaskWord(place: Int(shape.words[place]), bits: shape.bits[place]), toByteOffset: place * MemoryLayout<MaskWord>.stride,
-                as: MaskWord.self)
-        }
+        MaskWord.write(shape, 0..<end, to: body + SubtableGroup.wordsOffset)
         storeWord(body, 0, word(SubtableGroup.makeList([])))
-        var previous = 0
-        for (stage, end) in [ends.0, ends.1, ends.2].enumerated() {
-            // A stage of its own words, with others after it, can end a lookup early.
-            if end > previous, end < shape.count { storeWord(body, 1 + stage, HashTableLink.make(capacity: 4, wordsPerSlot: 2)) }
-            previous = end
-        }
+        // A stage of its own words, with others after it, can end a lookup early.
+        if ends.1 > ends.0, ends.1 < shape.count { StageTable(body, 1).create() }
+        if ends.2 > ends.1, ends.2 < shape.count { StageTable(body, 2).create() }
     }
 
     /// Frees what the group holds; no reader may be left.
     deinit {
         pointer(loadWord(body, 0))?.deallocate()
-        for stage in 0..<3 { HashTableLink(loadWord(body, 1 + stage))?.memory.deallocate() }
+        for stage in 1...2 { StageTable(body, stage).deallocate() }
         body.deallocate()
     }
 
@@ -149,84 +136,14 @@ final class SubtableGroup {
 
     /// Counts a rule of a subtable in (1) or out (-1); `retire` takes tables that were replaced.
     func count(_ key: UnsafePointer<UInt64>, of subtable: Subtable, by change: Int, retire: (UnsafeMutableRawPointer) -> Void) {
-        let ends: InlineArray<3, Int> = [shape.stageEnds.0, shape.stageEnds.1, shape.stageEnds.2]
         var hash = seed
-        var place = 0
-        for stage in 0..<3 where loadWord(body, 1 + stage) != 0 {
-            while place < ends[stage] {
-                hash = hashStep(hash, key[place])
-                place += 1
-            }
-            adjustStage(stage, hashFinish(hash), 1 << UInt64(subtable.filterBit), by: change, retire: retire)
-        }
-    }
-
-    /// 40 bits of a hash, never 0, in the place where a stage slot has them.
-    @inline(__always) static func stageTag(_ hash: UInt64) -> UInt64 { (hash | 1 << 63) & ~countMask }
-
-    /// Where a tag is looked for first; from the tag alone, so that a table can be rebuilt from its slots.
-    @inline(__always) static func stagePlace(_ tag: UInt64) -> UInt64 { tag >> 24 }
-
-    /// The filter of a stage's key; 0 if no rule has it.
-    @inline(__always) static func filter(_ table: HashTableLink, _ hash: UInt64) -> UInt64 {
-        let tag = stageTag(hash)
-        var index = stagePlace(tag) & table.mask
-        while true {
-            let slot = loadWord(table.slots, 2 * Int(index))
-            if slot == 0 { return 0 }
-            if slot & ~countMask == tag { return slot & countMask == 0 ? 0 : loadWord(table.slots, 2 * Int(index) + 1) }
-            index = (index + 1) & table.mask
-        }
-    }
-
-    private func adjustStage(
-        _ stage: Int, _ hash: UInt64, _ bit: UInt64, by change: Int, retire: (UnsafeMutableRawPointer) -> Void
-    ) {
-        let tag = SubtableGroup.stageTag(hash)
-        var table = HashTableLink(loadWord(body, 1 + stage)).unsafelyUnwrapped
-        while true {
-            var index = SubtableGroup.stagePlace(tag) & table.mask
-            var slot = loadWord(table.slots, 2 * Int(index))
-            while slot != 0, slot & ~SubtableGroup.countMask != tag {
-                index = (index + 1) & table.mask
-                slot = loadWord(table.slots, 2 * Int(index))
-            }
-            let filter = 2 * Int(index) + 1
-            if slot != 0 {
-                // A key that comes back after its last rule went, which no reader looks for any more, begins anew.
-                if change > 0 {
-                    storeWord(table.slots, filter, slot & SubtableGroup.countMask == 0 ? bit : loadWord(table.slots, filter) | bit)
-                }
-                storeWord(table.slots, filter - 1, change > 0 ? slot + 1 : slot - 1)
-                return
-            }
-            precondition(change > 0, "a rule leaves a stage table that it is not in")
-            if (table.used + 1) * 3 <= (table.mask + 1) * 2 {
-                table.used += 1
-                storeWord(table.slots, filter, bit)
-                storeWord(table.slots, filter - 1, tag | 1)
-                return
-            }
-            table = rebuildStage(stage, table, retire: retire)
-        }
-    }
-
-    private func rebuildStage(_ stage: Int, _ old: HashTableLink, retire: (UnsafeMutableRawPointer) -> Void) -> HashTableLink {
-        let live = (0...Int(old.mask)).filter { loadWord(old.slots, 2 * $0) & SubtableGroup.countMask != 0 }
-        var capacity = 4
-        while capacity < (live.count + 1) * 2 { capacity *= 2 }
-        let made = HashTableLink.make(capacity: capacity, wordsPerSlot: 2)
-        let table = HashTableLink(made).unsafelyUnwrapped
-        for index in live {
-            let slot = loadWord(old.slots, 2 * index)
-            var place = SubtableGroup.stagePlace(slot) & table.mask
-            while loadWord(table.slots, 2 * Int(place)) != 0 { place = (place + 1) & table.mask }
-            storeWord(table.slots, 2 * Int(place) + 1, loadWord(old.slots, 2 * index + 1))
-            storeWord(table.slots, 2 * Int(place), slot)
-        }
-        table.used = UInt64(live.count)
-        storeWord(body, 1 + stage, made)
-        retire(old.memory)
-        return table
+        for place in 0..<shape.stageEnds.0 { hash = hashStep(hash, key[place]) }
+        if let metadata { metadata.stage.count(hash, metadata.filterBit, by: change, retire: retire) }
+        for place in shape.stageEnds.0..<shape.stageEnds.1 { hash = hashStep(hash, key[place]) }
+        let bit: UInt64 = 1 << UInt64(subtable.filterBit)
+        StageTable(body, 1).adjust(hash, bit, by: change, retire: retire)
+        if loadWord(body, 2) == 0 { return }
+        for place in shape.stageEnds.1..<shape.stageEnds.2 { hash = hashStep(hash, key[place]) }
+        StageTable(body, 2).adjust(hash, bit, by: change, retire: retire)
     }
 }

@@ -168,6 +168,49 @@ func lookupsEqualALinearScan(seed: UInt64) {
 }
 
 /// Prefixes of few bits, of which many nest, and of many bits, which fill buckets and split them.
+/// Rules that name another port say nothing about this one's addresses, whatever the order of priorities.
+@Test func rulesOfAnotherPortMakeMasksNoMoreSpecific() {
+    let pair = Pair()
+    var mine = Match()
+    mine.set(.inPort, 1)
+    pair.insert(mine, priority: 10)
+    for length in 1...32 {
+        var other = Match()
+        other.set(.inPort, 3)
+        other.set(.ethType, 0x0800)
+        other.set(.nwSrc, 0x0a00_0001, mask: UInt128(UInt32.max << UInt32(32 - length)))
+        other.set(.nwProto, 17)
+        other.set(.tcpDst, UInt128(length))
+        pair.insert(other, priority: Int32(length))
+    }
+    pair.publish()
+    var key = FlowKey()
+    key[.inPort] = 1
+    key[.ethType] = 0x0800
+    key[.nwSrc] = 0x0a00_0003
+    key[.nwProto] = 17
+    key[.tcpDst] = 31
+    let (rule, mask) = pair.lookup(key)
+    #expect(rule?.rank == 10)
+    var expected = FlowMask()
+    expected.bits[.inPort] = 0xffff_ffff
+    expected.bits[.ethType] = 0xffff
+    #expect(mask == expected)
+
+    // Where the port is theirs, addresses count again, and few of their bits say no.
+    key[.inPort] = 3
+    key[.nwSrc] = 0x8000_0000
+    let (none, theirs) = pair.lookup(key)
+    #expect(none == nil)
+    #expect(theirs.bits[.nwSrc] == 0x8000_0000)
+
+    // What is left when the port's last rule is gone is looked at no more.
+    while pair.list.count > 1 { pair.remove(at: 1) }
+    pair.publish()
+    pair.publish()
+    #expect(pair.lookup(key).mask.bits[.ethType] == 0)
+}
+
 @Test(arguments: [(11, 12, 32), (12, 12, 32), (13, 32, 32), (14, 12, 128), (15, 128, 128)] as [(UInt64, Int, Int)])
 func triesEqualAListOfPrefixes(seed: UInt64, bits: Int, width: Int) {
     var random = SeededGenerator(seed: seed)
