@@ -22,6 +22,8 @@ public struct DatapathSettings: Sendable, Equatable {
     public var maximumIdleMilliseconds: UInt64 = 10_000
     /// `flow-limit`: megaflows kept; beyond it the idlest go first.
     public var flowLimit = DatapathLimits.defaultFlowLimit
+    /// `vlan-limit`: VLAN tags of a packet that are looked at, 1 or 2.
+    public var tagLimit = 2
     /// Masks of one port from which new masks are rounded up to the ladder, and from which flows become exact.
     public var ladderMaskBudget = DatapathLimits.ladderMaskBudget
     public var exactMaskBudget = DatapathLimits.exactMaskBudget

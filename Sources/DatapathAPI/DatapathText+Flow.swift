@@ -16,7 +16,7 @@ struct FlowWriter {
     private var words: [String] = []
 
     init(key: FlowKey, mask: FlowMask?, showsAll: Bool) {
-        self.key = key
+        self.key = key.withHashApart
         self.mask = mask
         self.showsAll = showsAll
     }
@@ -43,6 +43,7 @@ struct FlowWriter {
         guard let mask else { return field.layout.allOnes }
         // What this datapath has not counts where all the rest does.
         if field == .dpHash || field == .skbPriority {
+            if field == .dpHash, mask.bits[.dpHash] != 0 { return mask.bits[.dpHash] }
             return mask.bits[.ctLabel] == Field.ctLabel.layout.allOnes && mask.bits[.pktMark] == 0xffff_ffff ? field.layout.allOnes : 0
         }
         return mask.bits[field]

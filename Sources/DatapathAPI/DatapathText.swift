@@ -50,7 +50,8 @@ public enum DatapathText {
     public static func format(
         _ match: Match, packet: FlowKey? = nil, showsAll: Bool = false, portName: (DatapathPort) -> String? = { _ in nil }
     ) -> String {
-        FlowWriter.text(key: packet ?? match.key, mask: match.mask, showsAll: showsAll, portName: portName)
+        let shown = match.withHashApart
+        return FlowWriter.text(key: packet ?? shown.key, mask: shown.mask, showsAll: showsAll, portName: portName)
     }
 
     /// Prints everything of a packet that the datapath knows.
@@ -100,7 +101,9 @@ public enum DatapathText {
             return "check_pkt_len(size=\(length),gt(\(more)),le(\(less)))"
         case .meter(let meter): return "meter(\(meter))"
         case .select(let algorithm, let basis, let ids):
-            return "hash(\(algorithm == 1 ? "sym_l4" : "l4")(\(basis))),recirc(\(hex(ids.first ?? 0)))"
+            let first = ids.first ?? 0
+            let number = HashedRecirculation(id: first)?.number ?? first
+            return "hash(\(algorithm == 1 ? "sym_l4" : "l4")(\(basis))),recirc(\(hex(number)))"
         case .recirculate(let id): return "recirc(\(hex(id)))"
         case .drop: return "drop"
         }

@@ -8,7 +8,7 @@
 // How deep a packet is read:
 //
 //     Ethernet       14 bytes, else the whole key but the input port is zero (`isFrame` false)
-//     VLAN           two tags (0x8100, 0x88a8); a third stays the EtherType
+//     VLAN           two tags (0x8100, 0x88a8), or one if so told; the next one stays the EtherType
 //     802.3          LLC/SNAP with an EtherType is looked through; else EtherType 0x05ff
 //     IPv4           header and options, total length; L4 lies within the total length, what follows is padding
 //     IPv6           extension headers up to `extensionHeaderLimit`; of a later fragment no L4, protocol 44
@@ -73,6 +73,8 @@ public struct ExtractResult: Sendable {
 /// ## Thread safety
 /// No state.
 public enum FlowExtractor {
+    /// VLAN tags that the key has room for.
+    @inlinable public static var mostTags: Int { @_noLocks get { 2 } }
     /// IPv6 extension headers read before the packet counts as malformed.
     @inlinable public static var extensionHeaderLimit: Int { @_noLocks get { 12 } }
     /// Neighbour discovery options looked at.
@@ -87,13 +89,16 @@ public enum FlowExtractor {
     ///
     /// Line 0 is written completely, with zero metadata (recirculation id, connection tracking, mark); of the other lines
     /// only those in the result's `lines` are written, each completely.
+    ///
+    /// - Parameter tagLimit: VLAN tags that are looked at, 1 or 2; the EtherType of the next one is the packet's.
     @_noLocks @inlinable @inline(__always)
     public static func extract(
-        packet: UnsafeRawPointer, length: Int, inPort: UInt32, into key: UnsafeMutablePointer<UInt64>
+        packet: UnsafeRawPointer, length: Int, inPort: UInt32, tagLimit: Int = FlowExtractor.mostTags,
+        into key: UnsafeMutablePointer<UInt64>
     ) -> ExtractResult {
         // 42: Ethernet, IPv4 without options, UDP. Anything shorter is no common packet.
         guard length >= 42, packet.loadUnaligned(fromByteOffset: 12, as: UInt16.self) == 0x0008 else {
-            return extractAny(packet: packet, length: length, inPort: inPort, into: key)
+            return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key)
         }
         let start = packet.loadUnaligned(fromByteOffset: 14, as: UInt64.self)
         let next = packet.loadUnaligned(fromByteOffset: 22, as: UInt16.self)
@@ -101,13 +106,15 @@ public enum FlowExtractor {
         let proto = UInt8(truncatingIfNeeded: next >> 8)
         // Version 4, five words of header; neither more-fragments nor an offset (bytes 6 and 7, DF and the reserved bit aside).
         guard start & 0xff3f_0000_0000_00ff == 0x45, total <= length - 14 else {
-            return extractAny(packet: packet, length: length, inPort: inPort, into: key)
+            return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key)
         }
         var tcpFlags: UInt64 = 0
         if proto == 17 {
-            guard total >= 28 else { return extractAny(packet: packet, length: length, inPort: inPort, into: key) }
+            guard total >= 28 else { return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key) }
         } else {
-            guard proto == 6, total >= 40 else { return extractAny(packet: packet, length: length, inPort: inPort, into: key) }
+            guard proto == 6, total >= 40 else {
+                return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key)
+            }
             tcpFlags = UInt64(packet.loadUnaligned(fromByteOffset: 46, as: UInt16.self) & 0xff0f)
         }
         key[0] = UInt64(inPort.bigEndian) | 0x0008 << 32
@@ -126,7 +133,8 @@ public enum FlowExtractor {
     /// Extraction of every kind of packet; what `extract` calls for all but the commonest.
     @_noLocks @inline(never)
     public static func extractAny(
-        packet: UnsafeRawPointer, length: Int, inPort: UInt32, into key: UnsafeMutablePointer<UInt64>
+        packet: UnsafeRawPointer, length: Int, inPort: UInt32, tagLimit: Int = FlowExtractor.mostTags,
+        into key: UnsafeMutablePointer<UInt64>
     ) -> ExtractResult {
         var index = 1
         key[0] = UInt64(inPort.bigEndian)
@@ -148,7 +156,7 @@ public enum FlowExtractor {
                 key[5] |= UInt64(rawType) << 16
                 at &+= 4
                 rawType = packet.loadUnaligned(fromByteOffset: at, as: UInt16.self)
-                if rawType == 0x0081 || rawType == 0xa888 {
+                if tagLimit > 1, rawType == 0x0081 || rawType == 0xa888 {
                     if length &- at >= 6 {
                         key[2] |= UInt64(packet.loadUnaligned(fromByteOffset: at &+ 2, as: UInt16.self) | 0x0010) << 48
                         key[5] |= UInt64(rawType) << 32

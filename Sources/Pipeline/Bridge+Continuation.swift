@@ -53,7 +53,7 @@ extension Bridge {
         var datapathPort = DatapathPort.none
         if case .datapath(let number)? = port(OpenFlowPort(state.inPort))?.attachment { datapathPort = number }
         var key = FlowKey()
-        key.extract(packet, inPort: datapathPort.rawValue)
+        key.extract(packet, inPort: datapathPort.rawValue, tagLimit: pipeline.tagLimit)
         var translation = Translation()
         pipeline.withTranslator { translator, topology in
             translator.begin(key, pipeline: pipeline, hasSideEffects: true)

@@ -20,7 +20,7 @@ extension Bridge {
         let source = port(inPort)
         var datapathPort = DatapathPort.none
         if case .datapath(let number)? = source?.attachment { datapathPort = number }
-        key.extract(packet, inPort: datapathPort.rawValue)
+        key.extract(packet, inPort: datapathPort.rawValue, tagLimit: pipeline.tagLimit)
         for field in Field.allCases where !field.isHeaderField {
             let (value, mask) = metadata.get(field)
             if mask != 0 { key[field] = value }
@@ -63,11 +63,12 @@ extension FlowKey {
     }()
 
     /// Fills the key from a frame.
-    mutating func extract(_ packet: [UInt8], inPort: UInt32) {
+    mutating func extract(_ packet: [UInt8], inPort: UInt32, tagLimit: Int) {
         withMutableBytes { bytes in
             packet.withUnsafeBytes { frame in
                 let words = bytes.assumingMemoryBound(to: UInt64.self).baseAddress!
-                _ = FlowExtractor.extract(packet: frame.baseAddress!, length: frame.count, inPort: inPort, into: words)
+                _ = FlowExtractor.extract(
+                    packet: frame.baseAddress!, length: frame.count, inPort: inPort, tagLimit: tagLimit, into: words)
             }
         }
     }

@@ -10,6 +10,8 @@ public struct TraceOptions: Sendable {
     public var isReal = false
     /// Actions to carry out instead of the tables' (`ofproto/trace-packet-out`).
     public var actions: [Action]?
+    /// Names for the datapath's ports, where they are to be shown.
+    public var datapathPortNames: [DatapathPort: String] = [:]
     public init() {}
 }
 
@@ -43,6 +45,10 @@ extension Bridge {
             } else if let state = frozenState(of: key) {
                 // A packet that comes back: where it is said to be, it goes on.
                 translator.thaw(state, topology)
+            } else if let (context, hash) = pipeline.chosenWay(
+                key.word32(at: FlowOffset.recircID), key.word32(at: FlowOffset.dpHash))
+            {
+                translator.resume(context, hash: hash, in: topology)
             } else if let port = view.byNumber[inPort.rawValue] {
                 translator.runPipeline(from: port)
             } else {
@@ -68,8 +74,8 @@ extension Bridge {
         }
         let before = TraceText.flow(key)
         let after = TraceText.flow(final)
-        let actions = DatapathText.format(translation.actions, of: key) { _ in
-            nil
+        let actions = DatapathText.format(translation.actions, of: key) {
+            options.datapathPortNames[$0]
         } punt: { [pipeline] token, length in
             pipeline.describePunt(token, length: length, isReal: options.isReal)
         }

@@ -227,13 +227,19 @@ public final class Bridge: @unchecked Sendable {
     /// What MAC learning did so far.
     public func learningStatistics() -> MACTableStatistics { pipeline.bridgeState(of: self)?.macTable.statistics() ?? MACTableStatistics() }
 
+    /// Forgets stations that were not heard of for the ageing time, as happens about once a second.
+    public func expireLearnedAddresses() {
+        guard let table = pipeline.bridgeState(of: self)?.macTable else { return }
+        pipeline.stamp(table.expire(now: pipeline.clock.now))
+    }
+
     /// Lets the counts of events begin at zero.
     public func clearLearningStatistics() { pipeline.bridgeState(of: self)?.macTable.clearStatistics() }
 
     /// Forgets all learned stations.
     public func flushLearnedAddresses() {
         guard let table = pipeline.bridgeState(of: self)?.macTable else { return }
-        pipeline.stamp(table.removeAll())
+        pipeline.stamp(table.removeLearned())
     }
 
     /// Sets how many stations are kept and for how long (`mac-table-size`, `mac-aging-time`); values out of range are moved

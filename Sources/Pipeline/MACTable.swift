@@ -129,7 +129,8 @@ final class MACTable: Sendable {
     func touch(_ address: UInt64, vlan: UInt16, port: OpenFlowPort, now: Instant) -> Bool {
         let wanted = key(address, vlan)
         guard let slot = find(wanted), (slot + 1).pointee.load(ordering: .acquiring) == UInt64(port.rawValue) else { return false }
-        (slot + 2).pointee.max(now.nanoseconds, ordering: .relaxed)
+        // What was put there by hand stays as it is.
+        if (slot + 2).pointee.load(ordering: .relaxed) != MACTable.never { (slot + 2).pointee.max(now.nanoseconds, ordering: .relaxed) }
         return true
     }
 
@@ -294,10 +295,24 @@ final class MACTable: Sendable {
         }
     }
 
-    func removeAll() -> DependencySet { state.withLock { removeWhere(&$0) { _, _, _ in true } } }
+    /// Forgets what was learned; what was put there by hand stays.
+    func removeLearned() -> DependencySet { state.withLock { removeWhere(&$0) { _, _, used in used != MACTable.never } } }
 
     func remove(port: OpenFlowPort) -> DependencySet {
         state.withLock { removeWhere(&$0) { entryPort, _, _ in entryPort == port.rawValue } }
+    }
+
+    /// Forgets learned stations, wherever they are.
+    func remove(_ stations: [LearnedAddress]) -> DependencySet {
+        state.withLock { state in
+            var changed = DependencySet()
+            for station in stations {
+                guard let slot = find(key(station.address, station.vlan)), (slot + 2).pointee.load(ordering: .relaxed) != MACTable.never
+                else { continue }
+                changed.formUnion(free((slot - storage.words) / MACTable.slotWords, &state))
+            }
+            return changed
+        }
     }
 
     /// Removes a static entry; nil if there is none.
@@ -339,20 +354,22 @@ final class MACTable: Sendable {
 
     var count: Int { state.withLock { $0.entryCount } }
 
-    /// All entries, by port, VLAN and address.
+    /// All entries, the longest unused first; then by port, VLAN and address.
     func entries(now: Instant) -> [LearnedAddress] {
-        var result: [LearnedAddress] = []
+        var result: [(used: UInt64, entry: LearnedAddress)] = []
         for index in 0...storage.mask {
             let key = slot(index).pointee.load(ordering: .acquiring)
             let port = (slot(index) + 1).pointee.load(ordering: .acquiring)
             let used = (slot(index) + 2).pointee.load(ordering: .relaxed)
             guard key & MACTable.present != 0, slot(index).pointee.load(ordering: .acquiring) == key else { continue }
-            result.append(
-                LearnedAddress(
-                    port: OpenFlowPort(UInt32(truncatingIfNeeded: port)), vlan: UInt16(truncatingIfNeeded: key >> 48 & 0xfff),
-                    address: key & 0xffff_ffff_ffff, ageSeconds: Int(now.milliseconds(since: Instant(nanoseconds: used)) / 1000),
-                    isStatic: used == MACTable.never))
+            let entry = LearnedAddress(
+                port: OpenFlowPort(UInt32(truncatingIfNeeded: port)), vlan: UInt16(truncatingIfNeeded: key >> 48 & 0xfff),
+                address: key & 0xffff_ffff_ffff, ageSeconds: Int(now.milliseconds(since: Instant(nanoseconds: used)) / 1000),
+                isStatic: used == MACTable.never)
+            result.append((used, entry))
         }
-        return result.sorted { ($0.port, $0.vlan, $0.address) < ($1.port, $1.vlan, $1.address) }
+        return result.sorted {
+            ($0.used, $0.entry.port, $0.entry.vlan, $0.entry.address) < ($1.used, $1.entry.port, $1.entry.vlan, $1.entry.address)
+        }.map(\.entry)
     }
 }

@@ -44,8 +44,8 @@ public enum PipelineLimits {
     /// Groups that one translation asks whether they are alive; what is watched beyond that counts as dead.
     public static let livenessChecks = 65_536
     /// Slots of the table by which the datapath chooses a bucket.
-    public static let selectSlotsMinimum = 256
-    public static let selectSlotsMaximum = 4096
+    public static let selectSlotsMinimum = 16
+    public static let selectSlotsMaximum = 256
     /// Mirrors of a bridge: a bit each in a word.
     public static let mirrorsPerBridge = 32
     /// Meters of all bridges together, and bands of a meter.

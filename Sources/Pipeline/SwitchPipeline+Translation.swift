@@ -48,12 +48,15 @@ extension SwitchPipeline {
         translator.begin(key, pipeline: self, hasSideEffects: hasSideEffects)
         let inPort = key.word32(at: FlowOffset.datapathInPort)
         let recirculation = key.word32(at: FlowOffset.recircID)
+        let received = key.word32(at: FlowOffset.dpHash)
+        var enteredBy = OpenFlowPort.any
         currentTopology._withUnsafeGuaranteedRef { topology in
+            if let port = topology.byDatapathPort[inPort] { enteredBy = port.number }
             if recirculation != 0 {
                 if let state = frozen.description(of: recirculation) {
                     translator.thaw(state, topology)
-                } else if let context = recirculations.description(of: recirculation) {
-                    translator.resume(context, in: topology)
+                } else if let (context, hash) = chosenWay(recirculation, received) {
+                    translator.resume(context, hash: hash, in: topology)
                 } else {
                     translator.drop(.recirculationLimit)
                 }
@@ -63,7 +66,25 @@ extension SwitchPipeline {
                 translator.drop(.inputPortClosed)
             }
         }
+        if !translator.complaints.isEmpty {
+            var packet = copy key
+            packet[.inPort] = UInt128(enteredBy.rawValue)
+            let flow = TraceText.flow(packet)
+            for complaint in translator.complaints {
+                journal.write(.translation, .warning, "\(complaint) while processing \(flow)")
+            }
+        }
         translator.finish(into: &translation, keepsRecord: true)
+    }
+
+    /// What a packet goes on with that comes back with a hash value.
+    ///
+    /// - Parameter received: the hash value that it is said to have, if the id has none.
+    func chosenWay(_ id: UInt32, _ received: UInt32) -> (context: RecirculationContext, hash: UInt32)? {
+        if id == 0 { return nil }
+        let hashed = HashedRecirculation(id: id)
+        guard let context = recirculations.description(of: hashed?.number ?? id) else { return nil }
+        return (context, hashed?.hash ?? received)
     }
 
     public func credit(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) {

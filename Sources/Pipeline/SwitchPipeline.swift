@@ -24,6 +24,8 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     /// The datapath's meter numbers.
     let meterNumbers = MeterNumbers()
     let frozen: TokenRegistry<FrozenState>
+    /// Where its lines go.
+    public let journal = PipelineJournal()
 
     /// Whether a decision rests on what it sets, too. Each field that is set is matched as it was before, and what was changed for
     /// one of several outputs is set back for the next one, as the field's switches do it: narrower megaflows that tests can
@@ -44,10 +46,17 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
         }
     }
 
+    /// VLAN tags of a packet that are looked at, 1 or 2 (`vlan-limit`). The datapath has to be told the same.
+    public var tagLimit: Int {
+        get { settings.tagLimit.load(ordering: .relaxed) }
+        set { settings.tagLimit.store(min(max(newValue, 1), FlowExtractor.mostTags), ordering: .relaxed) }
+    }
+
     /// Read by translations.
     final class Settings: Sendable {
         let matchesWhatIsSet = Atomic<Bool>(false)
         let matchesEverything = Atomic<Bool>(false)
+        let tagLimit = Atomic<Int>(FlowExtractor.mostTags)
     }
     let settings = Settings()
 
@@ -74,7 +83,8 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
         self.seed = seed
         // Recirculation ids are one space.
         let identifiers = TokenNumbers()
-        recirculations = TokenRegistry(numbers: identifiers, lingering: PipelineLimits.lingeringRecirculations)
+        recirculations = TokenRegistry(
+            numbers: identifiers, lingering: PipelineLimits.lingeringRecirculations, limit: HashedRecirculation.numberLimit)
         frozen = TokenRegistry(numbers: identifiers)
         topology = Atomic(UInt(bitPattern: Unmanaged.passRetained(Topology([])).toOpaque()))
         control = Mutex(Control())
@@ -205,13 +215,19 @@ public final class SwitchPipeline: PacketTranslator, @unchecked Sendable {
     }
 
     func removePort(_ number: OpenFlowPort, of bridge: Bridge) -> Bool {
-        let removed: (BridgePort, DependencySet)?? = change(bridge) { state, _ in
+        let removed: (BridgePort, [LearnedAddress], DependencySet)?? = change(bridge) { state, _ in
             guard let port = state.ports.removeValue(forKey: number.rawValue) else { return nil }
             state.patchCounters[number.rawValue] = nil
-            return (port, state.macTable.remove(port: number))
+            let stations = state.macTable.entries(now: clock.now).filter { $0.port == number }
+            return (port, stations, state.macTable.remove(port: number))
         }
-        guard let (port, learned) = removed ?? nil else { return false }
-        stamp(dependencies(of: port, in: bridge).union(learned))
+        guard let (port, stations, learned) = removed ?? nil else { return false }
+        var stale = dependencies(of: port, in: bridge).union(learned)
+        // Behind patch ports other bridges know the same stations, wherever they thought them to be.
+        if !stations.isEmpty {
+            for state in control.withLock({ $0.states }) where state.bridge !== bridge { stale.formUnion(state.macTable.remove(stations)) }
+        }
+        stamp(stale)
         bridge.eventReceiver?.portStatus(port, reason: .delete, from: bridge)
         return true
     }

@@ -13,19 +13,39 @@ internal import Synchronization
 final class TokenNumbers: Sendable {
     private struct State {
         var next: UInt32 = 1
+        /// The same for numbers below a limit, once the others have gone beyond it.
+        var nextSmall: UInt32 = 1
         var used: Set<UInt32> = []
     }
     private let state = Mutex(State())
 
-    /// The next number that nobody has; never 0.
-    func take() -> UInt32 {
+    /// Numbers are below this; what has the bit set means something else.
+    static let end: UInt32 = 1 << 31
+    /// Numbers below a limit that are looked at for one that is free.
+    private static let smallAttempts = 4096
+
+    /// The next number that nobody has; never 0, and below 2^31.
+    ///
+    /// - Parameter limit: the number is to be below this. Nil if none is found.
+    func take(below limit: UInt32 = end) -> UInt32? {
         state.withLock { state in
-            while state.next == 0 || state.used.contains(state.next) { state.next &+= 1 }
-            state.used.insert(state.next)
-            defer { state.next &+= 1 }
-            return state.next
+            if limit == TokenNumbers.end || state.next < limit {
+                while state.used.contains(state.next) { state.next = TokenNumbers.after(state.next, TokenNumbers.end) }
+                if state.next < limit {
+                    state.used.insert(state.next)
+                    defer { state.next = TokenNumbers.after(state.next, TokenNumbers.end) }
+                    return state.next
+                }
+            }
+            for _ in 0..<TokenNumbers.smallAttempts {
+                defer { state.nextSmall = TokenNumbers.after(state.nextSmall, limit) }
+                if state.used.insert(state.nextSmall).inserted { return state.nextSmall }
+            }
+            return nil
         }
     }
+
+    private static func after(_ number: UInt32, _ end: UInt32) -> UInt32 { number + 1 >= end ? 1 : number + 1 }
 
     func giveBack(_ number: UInt32) { state.withLock { _ = $0.used.remove(number) } }
 }
@@ -48,24 +68,29 @@ final class TokenRegistry<Description: Hashable & Sendable>: Sendable {
     private let state: Mutex<State>
     private let numbers: TokenNumbers
     private let lingering: Int
+    private let limit: UInt32
 
     /// - Parameters:
     ///   - numbers: where its numbers come from.
     ///   - lingering: numbers without holders that are kept at least.
-    init(numbers: TokenNumbers = TokenNumbers(), lingering: Int = PipelineLimits.lingeringPuntTokens) {
+    ///   - limit: numbers are to be below this.
+    init(
+        numbers: TokenNumbers = TokenNumbers(), lingering: Int = PipelineLimits.lingeringPuntTokens, limit: UInt32 = 1 << 31
+    ) {
         state = Mutex(State())
         self.numbers = numbers
         self.lingering = lingering
+        self.limit = limit
     }
 
-    /// The number for a description, never 0; to be given back with `release`.
+    /// The number for a description, to be given back with `release`; 0 if there is none left below the limit.
     func acquire(_ description: Description) -> UInt32 {
         state.withLock { state in
             if let token = state.tokens[description] {
                 state.entries[token]!.holders += 1
                 return token
             }
-            let token = numbers.take()
+            guard let token = numbers.take(below: limit) else { return 0 }
             state.tokens[description] = token
             state.entries[token] = Entry(description: description, holders: 1)
             return token

@@ -32,7 +32,7 @@ enum TraceText {
 
     /// A packet with every field that it has.
     static func flow(_ key: FlowKey) -> String {
-        let text = FlowText.format(packet: key)
+        let text = FlowText.format(packet: key.withHashApart)
         if key[.recircID] == 0 { return text }
         // Of a packet that comes back it is said that it is an Ethernet frame.
         let parts = text.split(separator: ",")
@@ -102,7 +102,7 @@ enum TraceText {
         if !isIP { match.clear(.ipFrag) }
         match.mask.bits.store(0, at: FlowOffset.mplsCount, count: 1)
         match.key.store(0, at: FlowOffset.mplsCount, count: 1)
-        let text = FlowText.format(match, showsPacketType: true)
+        let text = FlowText.format(match.withHashApart, showsPacketType: true)
         // In a megaflow a type or code of ICMP is the lower half of a port.
         guard isIP, key[.nwProto] == 1 || key[.nwProto] == 58 else { return text }
         let isICMP = key[.nwProto] == (key[.ethType] == 0x0800 ? 1 : 58)

@@ -88,7 +88,7 @@ extension Translator {
                 set(target, value)
                 reportValue(of: target)
             } else {
-                report(.warning, "pop from an empty stack does nothing")
+                complain("stack underflow")
             }
         case .setVLANID(let id, let push):
             if push || load16(FlowOffset.vlanTCI) & Translator.vlanPresent != 0 {

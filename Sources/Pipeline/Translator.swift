@@ -122,6 +122,9 @@ final class Translator: @unchecked Sendable {
     var rewrittenWords: UInt64 = 0
     /// The bridge and port by which the packet came in; 0 is not said.
     var entryBridge: UInt32 = 0
+    /// For the log, of a packet that is really there.
+    var complaints: [String] = []
+    private static let mostComplaints = 4
     var entryPort: UInt32 = 0
     var visits: [TableVisit] = []
     private var recentRecords = RecentRecords()
@@ -185,6 +188,7 @@ final class Translator: @unchecked Sendable {
         livenessCount = 0
         hasExited = false
         failure = nil
+        complaints.removeAll(keepingCapacity: true)
         inActionSet = false
         isInBucket = false
         mirrored = 0
@@ -367,7 +371,15 @@ final class Translator: @unchecked Sendable {
             failure = reason
             failureReason = counted
         }
-        report(.error, reason)
+        complain(reason)
+    }
+
+    /// Says that a packet met what whoever wrote the tables did not mean.
+    func complain(_ text: String) {
+        report(.error, text)
+        if trace == nil, hasSideEffects, complaints.count < Translator.mostComplaints {
+            complaints.append("\(text) on bridge \(view?.bridge.name ?? "?")")
+        }
     }
 
     /// Why the packet does not leave, if it does not; the first reason counts.

@@ -53,9 +53,6 @@ struct ConfigurationReader {
         result.nextCfg = row["next_cfg"].integer ?? 0
         result.otherConfig = config.values
         complainOfKeys(config, ConfigurationReader.globalKeys, without: ConfigurationReader.globalKeysWithoutEffect)
-        if let limit = config.number("vlan-limit", in: 0...2, complaints: &complaints), limit == 1 {
-            complaints.append("vlan-limit=1 in \(config.origin) has no effect: two tags are always looked at; 0 and 2 say so")
-        }
         if !row["datapaths"].isEmpty {
             complaints.append("datapaths of Open_vSwitch has no effect: connection tracking zones are not supported; clear the column")
         }
@@ -102,6 +99,7 @@ struct ConfigurationReader {
         number("pmd-auto-lb-improvement-threshold", 0...100, \.balanceImprovementThreshold)
         number("max-idle", 500...86_400_000, \.maxIdleMilliseconds)
         number("flow-limit", 1...10_000_000, \.flowLimit)
+        number("vlan-limit", 0...2, \.vlanLimit)
         number("stats-update-interval", 100...3_600_000, \.statsUpdateIntervalMilliseconds)
         return result
     }

@@ -217,6 +217,8 @@ public final class Switch {
         settings.balanceImprovementThreshold = wanted.balanceImprovementThreshold
         settings.maximumIdleMilliseconds = wanted.maxIdleMilliseconds
         settings.flowLimit = Int(wanted.flowLimit)
+        settings.tagLimit = wanted.vlanLimit == 1 ? 1 : 2
+        pipeline.tagLimit = settings.tagLimit
         do {
             try datapath.apply(settings)
         } catch {

@@ -33,6 +33,8 @@ struct WantedGlobals: Equatable {
     var balanceImprovementThreshold: UInt64 = 25
     var maxIdleMilliseconds: UInt64 = 10_000
     var flowLimit: UInt64 = 200_000
+    /// `vlan-limit`; 0: as many as can be.
+    var vlanLimit: UInt64 = 1
     var statsUpdateIntervalMilliseconds: UInt64 = 5_000
     var tls = TLSFiles()
 }

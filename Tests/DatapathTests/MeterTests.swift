@@ -206,6 +206,18 @@ import Testing
             let (few, many) = (sent[2]?.count ?? 0, sent[3]?.count ?? 0)
             #expect(few + many == 2000 && abs(few - 500) < 80, "round \(round): \(few), \(many)")
         }
+        // Who asks for whom counts where that is all there is.
+        for address in 0..<1000 {
+            let sender = Frames.bytes(0x02_0000_0000_01, 6) + Frames.bytes(0x0a00_0001, 4)
+            let target = Frames.bytes(0, 6) + Frames.bytes(UInt64(0x0a01_0000 + address), 4)
+            bench.ports[1]!.inject(
+                Frames.ethernet(dst: 0xffff_ffff_ffff, type: 0x0806, payload: [0, 1, 8, 0, 6, 4, 0, 1] + sender + target))
+            if address % 32 == 31 { bench.run() }
+        }
+        bench.run()
+        let asked = bench.sent()
+        let few = asked[2]?.count ?? 0
+        #expect(few + (asked[3]?.count ?? 0) == 1000 && abs(few - 250) < 60, "ARP: \(few)")
         bench.checkAccounting()
         // Both directions go the same way.
         for port in 0..<100 {

@@ -4,6 +4,7 @@ import Base
 import DatapathAPI
 import Flow
 import OpenFlow
+import Synchronization
 import TestSupport
 import Testing
 
@@ -238,11 +239,12 @@ extension Rig {
         #expect(translation.actions.last == .output(DatapathPort(4)))
         // No header of L3 or L4 was looked at.
         for field: Field in [.nwSrc, .nwDst, .nwProto, .tcpSrc, .tcpDst, .ethSrc, .ethDst] { #expect(translation.mask.bits[field] == 0) }
-        let counts = ids.reduce(into: [:]) { $0[$1, default: 0] += 1 }
-        #expect(ids.count == 256 && counts.values.sorted() == [64, 192])
-        let (minor, major) = (counts.first { $0.value == 64 }!.key, counts.first { $0.value == 192 }!.key)
-        #expect(rig.actions(packet, recirculation: minor) == "push_vlan(vid=9,pcp=0),2")
-        #expect(rig.actions(packet, recirculation: major) == "3")
+        // A hash value each, of one choice.
+        #expect(ids.count == 16 && Set(ids.compactMap { HashedRecirculation(id: $0)?.number }) == [1])
+        let minors = ids.filter { rig.actions(packet, recirculation: $0) == "push_vlan(vid=9,pcp=0),2" }
+        let majors = ids.filter { rig.actions(packet, recirculation: $0) == "3" }
+        #expect(minors.count == 4 && majors.count == 12)
+        let (minor, major) = (minors[0], majors[0])
         // Counted where it was decided.
         var key = Rig.key(packet)
         key[.recircID] = UInt128(major)
@@ -255,7 +257,58 @@ extension Rig {
             GroupMod(command: .modify, kind: .select, groupID: 1, buckets: [rig.bucket(6, "resubmit(,1)", weight: 1)]))
         guard case .select(_, _, let after)? = rig.translate(Rig.key(packet)).actions.first else { return }
         #expect(rig.actions(packet, recirculation: after[0]) == "2")
-        #expect(rig.actions(packet, recirculation: minor) == "drop")
+        // What was under way to a bucket that has gone takes another.
+        #expect(rig.actions(packet, recirculation: minor) == "2")
+    }
+
+    @Test func hashValuesAreShownAsTheFieldHasThem() throws {
+        let rig = Rig()
+        rig.group(1, .select, rig.bucket(0, "output:2", weight: 1), rig.bucket(1, "output:3", weight: 1))
+        rig.flows("in_port=1,actions=group:1")
+        let first = rig.translate(Rig.key(packet))
+        #expect(DatapathText.format(first.actions) == "hash(sym_l4(0)),recirc(0x1)")
+        guard case .select(_, _, let ids)? = first.actions.first else { return }
+        var key = Rig.key(packet)
+        key[.recircID] = UInt128(ids[5])
+        let second = rig.translate(key)
+        #expect(DatapathText.format(Match(key: key, mask: second.mask)).hasPrefix("recirc_id(0x1),dp_hash(0x5/0xf),in_port("))
+        #expect(rig.bridge.trace(key).contains("Megaflow: recirc_id=0x1,dp_hash=0x5/0xf,"))
+        // As it is written, so it may be said to a trace.
+        key[.recircID] = 1
+        key[.dpHash] = 0xffff_fff5
+        #expect(rig.bridge.trace(key).hasSuffix("Datapath actions: \(rig.actions(packet, recirculation: ids[5]))\n"))
+    }
+
+    @Test func selectGroupsGiveAnAccountOfThemselves() throws {
+        let rig = Rig()
+        let lines = Mutex<[String]>([])
+        rig.pipeline.journal.connect { _, _, line in lines.withLock { $0.append(line) } }
+        rig.group(1, .select, rig.bucket(0, "output:2", weight: 1))
+        #expect(lines.withLock { $0 }.isEmpty)
+        rig.pipeline.journal.wantsGroups = true
+        rig.group(2, .select, rig.bucket(0, "output:2", weight: 5), rig.bucket(7, "output:3", weight: 6))
+        #expect(
+            lines.withLock { $0 } == [
+                "Constructing select group 2", "No selection method specified. Trying dp_hash.", "  Minimum weight: 5, total weight: 11",
+                "  Using 16 hash values:", "  Bucket 0: weight=5, target=7.27 hits=7", "  Bucket 7: weight=6, target=8.73 hits=9",
+                "Use dp_hash with 16 hash values using algorithm 1.",
+            ])
+        lines.withLock { $0.removeAll() }
+        rig.group(
+            3, .select, rig.bucket(0, "output:2", weight: 1), rig.bucket(1, "output:2", weight: 1000),
+            selection: GroupSelection(method: "dp_hash"))
+        #expect(
+            lines.withLock { $0 }.suffix(3) == [
+                "  Minimum weight: 1, total weight: 1001", "  Too many hash values required: 1024", "Falling back to default hash method.",
+            ])
+    }
+
+    @Test func numbersForHashValuesAreSmall() {
+        let numbers = TokenNumbers()
+        let small = TokenRegistry<Int>(numbers: numbers, lingering: 1, limit: 4)
+        let any = TokenRegistry<Int>(numbers: numbers, lingering: 1)
+        #expect([any.acquire(1), small.acquire(1), any.acquire(2), any.acquire(3)] == [1, 2, 3, 4])
+        #expect(small.acquire(2) == 0 && small.acquire(1) == 2)
     }
 
     @Test func deadBucketsOfASelectGroupGetNothing() {
@@ -270,7 +323,7 @@ extension Rig {
             Issue.record("no selection")
             return
         }
-        #expect(Set(ids).count == 1 && rig.actions(packet, recirculation: ids[0]) == "3")
+        #expect(ids.allSatisfy { rig.actions(packet, recirculation: $0) == "3" })
         for port in 1..<50 { #expect(rig.actions("in_port=4,udp,tp_src=\(port)") == "3") }
         rig.bridge.updatePort(OpenFlowPort(3)) { $0.isLinkUp = false }
         #expect(rig.actions(packet) == "drop" && rig.actions("in_port=4,udp") == "drop")
@@ -278,14 +331,14 @@ extension Rig {
 
     @Test(arguments: [[1, 1], [1, 2, 3], [1, 0, 1], [10, 1], [100, 200, 300, 400], Array(repeating: 1, count: 40)])
     func slotsFollowWeights(_ weights: [Int]) throws {
-        let slots = try #require(SelectSlots.make(weights: weights.map { UInt16($0) }))
+        let slots = try SelectSlots.make(weights: weights.map { UInt16($0) })
         let total = weights.reduce(0, +)
         for (index, weight) in weights.enumerated() {
             let wanted = Double(slots.count * weight) / Double(total)
             #expect(abs(Double(slots.count { Int($0) == index }) - wanted) < 1.5, "bucket \(index) of \(weights)")
         }
-        #expect(SelectSlots.make(weights: [0, 0]) == nil)
-        #expect(SelectSlots.make(weights: [1, 65_535]) == nil)
+        #expect(throws: SelectSlots.Refusal.noWeight) { try SelectSlots.make(weights: [0, 0]) }
+        #expect(throws: SelectSlots.Refusal.tooMany(65_536)) { try SelectSlots.make(weights: [1, 65_535]) }
     }
 
     @Test func picksFollowWeightsAndMoveLittle() {

@@ -3,6 +3,7 @@
 import DatapathAPI
 import Flow
 import OpenFlow
+import Synchronization
 import Testing
 
 @testable import Pipeline
@@ -79,6 +80,21 @@ import Testing
         key[.inPort] = 1
         let text = rig.bridge.trace(key)
         #expect(text.contains(" -> conj. priority=10,ip,nw_src=10.0.0.1\n") && text.contains(" -> conj. priority=10,tcp\n"), "\(text)")
+    }
+
+    @Test func failuresAreWrittenDown() {
+        let rig = rig("actions=pop:NXM_NX_REG0[],output:2", "table=1,actions=resubmit(,1)", "priority=40000,udp,actions=resubmit(,1)")
+        let lines = Mutex<[String]>([])
+        rig.pipeline.journal.connect { _, _, line in lines.withLock { $0.append(line) } }
+        _ = rig.actions("in_port=1,dl_type=0x1234")
+        let packet = "in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,dl_type=0x1234"
+        #expect(lines.withLock { $0 } == ["stack underflow on bridge br0 while processing \(packet)"])
+        _ = rig.actions("in_port=1,udp")
+        #expect(
+            lines.withLock { $0 }.last?.hasPrefix("over max translation depth 64 on bridge br0 while processing udp,in_port=1,") == true)
+        // Of what is only asked nothing is written.
+        _ = rig.bridge.trace(Rig.key("in_port=1,dl_type=0x1234"))
+        #expect(lines.withLock { $0.count } == 2)
     }
 
     @Test func numbersAreSharedAndComeBack() {

@@ -52,6 +52,7 @@ def pair():
             switch.start()
             ports = [word for number in PORTS for word in (
                 "--", "add-port", "br0", f"p{number}", "--", "set", "Interface", f"p{number}", "type=dummy", f"ofport_request={number}")]
+            switch.vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=2")
             switch.vsctl("add-br", "br0", "--", "set", "Bridge", "br0", "datapath-type=dummy", "fail-mode=secure", *ports)
         yield switches
     finally:

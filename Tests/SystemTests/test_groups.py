@@ -137,9 +137,12 @@ def test_a_select_group_spreads_connections(rig):
     wait_until(lambda: sum(rig.counts().values()) == 800, 10, rig.counts)
     counts = rig.counts()
     assert counts[2] % 2 == 0 and 120 <= counts[2] <= 280, counts
-    # One decision each for the choice and for the two ways.
+    # One decision for the choice, and one for each hash value.
     flows = [line for line in rig.bridge.appctl("dpctl/dump-flows").splitlines() if "in_port" in line]
-    assert 3 <= len(flows) <= 6, flows
+    chosen = [line for line in flows if re.search(r"dp_hash\(0(x[0-9a-f])?/0xf\)", line)]
+    assert len(chosen) == 16 and len(flows) <= 20, flows
+    ways = [line.rsplit("actions:")[-1] for line in chosen]
+    assert sorted(ways.count(way) for way in set(ways)) == [4, 12], flows
     text = rig.ofctl("dump-group-stats")
     assert "packet_count=800," in text and f"bucket1:packet_count={counts[3]}," in text
 

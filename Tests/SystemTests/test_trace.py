@@ -108,6 +108,31 @@ def test_ways_to_say_the_packet(suite):
     assert "Datapath actions: set(ipv4(ttl=3)),2," in text
 
 
+def test_names(suite):
+    suite.ofctl("del-flows", "br0")
+    text = suite.appctl("ofproto/trace", "br0", "in_port=1,dl_type=0x9999", "--names")
+    assert "in_port=p1," in text and "in_port=1" not in text
+    suite.ofctl("add-flow", "br0", "dl_type=0x9999,actions=output:2")
+    text = suite.appctl("ofproto/trace", "br0", "in_port=1,dl_type=0x9999", "--names")
+    assert text.endswith("Datapath actions: p2\n") and "\n    output:p2\n" in text
+    suite.ofctl("--strict", "del-flows", "br0", "dl_type=0x9999")
+
+
+def test_the_limit_of_tags(suite):
+    """By default one tag is looked at, and what it is followed by is the packet's type, whatever that is."""
+    flow = "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x8100),vlan(vid=16,pcp=0)," \
+           "encap(eth_type(0x8100),vlan(vid=17,pcp=0),encap(eth_type(0xabcd)))"
+    for added in ("dl_type=0x8100,actions=output:2", "dl_type=0xabcd,actions=output:3"):
+        suite.ofctl("add-flow", "br0", "priority=50000," + added)
+    for limit, port in ((None, 2), ("2", 3), ("1", 2), ("0", 3)):
+        if limit:
+            suite.vsctl("set", "Open_vSwitch", ".", f"other_config:vlan-limit={limit}")
+        assert suite.appctl("ofproto/trace", flow).endswith(f"Datapath actions: {port}\n"), limit
+    suite.vsctl("remove", "Open_vSwitch", ".", "other_config", "vlan-limit")
+    suite.ofctl("del-flows", "br0", "dl_type=0x8100")
+    suite.ofctl("del-flows", "br0", "dl_type=0xabcd")
+
+
 def test_errors(suite):
     for words, error in (
             (["br0"], "syntax error at br0 (or the bridge name was omitted)"),

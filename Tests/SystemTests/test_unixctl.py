@@ -83,6 +83,25 @@ def test_raw_and_hostile(switch):
     assert switch.appctl("version")
 
 
+def test_answers_in_json(bridge):
+    with JsonRpc(bridge.unixctl_socket) as client:
+        assert client.call("set-options", ["--format", "json"]) == ""
+        assert client.call("version", []) == {"reply": bridge.appctl("version").rstrip("\n"), "reply-format": "plain"}
+        assert client.call("fdb/show", ["br0"]) == []
+        bridge.appctl("fdb/add", "br0", "br0", "7", "50:54:00:00:00:09")
+        assert client.call("fdb/show", ["br0"]) == [{"mac": "50:54:00:00:00:09", "port": 65534, "static": True, "vlan": 7}]
+        (datapath,) = client.call("dpif/show", []).values()
+        assert datapath["bridges"]["br0"]["br0"]["ofport"] == "65534" and datapath["stats"].keys() == {"hit", "missed"}
+        assert client.request("set-options", ["--format", "xml"])["error"] == "option format has invalid value xml\n"
+        assert client.request("fdb/show", [])["error"] is not None
+    assert "(JSON)" not in bridge.appctl("list-commands")
+    # What somebody put there by hand is not flushed; whoever puts it elsewhere is told.
+    bridge.appctl("fdb/flush", "br0")
+    assert "static" in bridge.appctl("fdb/show", "br0")
+    bridge.add_port("p1", "dpdk", ofport=1, dpdk_devargs="net_null0,no-rx=1")
+    assert bridge.appctl("fdb/add", "br0", "p1", "7", "50:54:00:00:00:09") == "Overriding already existing static entry on LOCAL\n"
+
+
 def test_exit(make_switch):
     switch = make_switch()
     daemon = switch.daemon

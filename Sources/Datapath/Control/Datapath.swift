@@ -85,7 +85,10 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         let ports = RawRegion(byteCount: DatapathLimits.ports * 8)
         let portFlows = RawRegion(byteCount: DatapathLimits.ports * 8)
         let meters = RawRegion(byteCount: DatapathLimits.meters * 8)
-        let timeUsers = RawRegion(byteCount: 64)
+        // How many need the time, and a line on, the limit of tags.
+        let timeUsers = RawRegion(byteCount: 128)
+        let tagLimit = (timeUsers.base + 64).assumingMemoryBound(to: Atomic<UInt64>.self)
+        tagLimit.pointee.store(UInt64(FlowExtractor.mostTags), ordering: .relaxed)
         // A line of zeros, then the secrets.
         let lines = UnsafeMutableRawPointer.allocate(byteCount: 64 + 128, alignment: 64)
         lines.initializeMemory(as: UInt8.self, repeating: 0, count: 64 + 128)
@@ -101,7 +104,8 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
                 portFlows: portFlows.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
                 secrets: UnsafePointer(secretWords), zeroLine: UnsafeRawPointer(lines),
                 meters: meters.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self),
-                timeUsers: timeUsers.base.assumingMemoryBound(to: Atomic<UInt64>.self), timeOrigin: clock.now.nanoseconds))
+                timeUsers: timeUsers.base.assumingMemoryBound(to: Atomic<UInt64>.self), tagLimit: tagLimit,
+                timeOrigin: clock.now.nanoseconds))
         sharedMemory = shared
         let quiescent = quiescent
         // The table and the workers, which use this memory, all hold the table; so it goes when the table goes.
@@ -186,6 +190,9 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
         if let wrong = settings.pmdCPUs.sorted().first(where: { !usableCPUs.contains($0) }) {
             throw .cpuNotUsable(wrong, usable: usableCPUs)
         }
+        // What is known of packets with more tags was read otherwise.
+        let readsOtherwise = settings.tagLimit != self.settings.tagLimit
+        defer { if readsOtherwise { removeAllFlows() } }
         control.withLock { control in
             control.settings = settings
             applyTableSettings(settings)
@@ -238,6 +245,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     public func rebalance() { control.withLock { placeQueues(&$0) } }
 
     private func applyTableSettings(_ settings: DatapathSettings) {
+        sharedMemory.pointee.tagLimit.pointee.store(UInt64(min(max(settings.tagLimit, 1), FlowExtractor.mostTags)), ordering: .relaxed)
         table.withLock {
             table.growsAtOnce = !settings.runsThreads
             table.flowLimit = max(1, min(settings.flowLimit, DatapathLimits.megaflows - 1))

@@ -123,6 +123,8 @@ struct SharedState {
     var meters: AtomicPointer
     /// How many meters and policers there are: while there are any, each burst looks at the clock.
     var timeUsers: AtomicWord
+    /// VLAN tags of a packet that are looked at (`vlan-limit`).
+    var tagLimit: AtomicWord
     /// Where their time begins, in the clock's nanoseconds.
     var timeOrigin: UInt64
 }

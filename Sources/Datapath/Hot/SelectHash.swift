@@ -31,6 +31,13 @@ enum SelectHash {
                 state = isSymmetric ? mix(state, source ^ destination) : mix(mix(state, source), destination)
                 part &+= 8
             }
+        case 0x0806:
+            // Who asks for whom: between two stations all of it goes the same way.
+            let source = key.load(fromByteOffset: FlowOffset.nwSrc, as: UInt32.self)
+            let destination = key.load(fromByteOffset: FlowOffset.nwDst, as: UInt32.self)
+            state = mix(state, isSymmetric ? UInt64(source ^ destination) : UInt64(source) << 32 | UInt64(destination))
+            if isSymmetric { return state }
+            return mix(mix(state, ethernetAddress(key, FlowOffset.ethSrc)), ethernetAddress(key, FlowOffset.ethDst))
         default:
             if isSymmetric { return state }
             return mix(mix(state, ethernetAddress(key, FlowOffset.ethSrc)), ethernetAddress(key, FlowOffset.ethDst))

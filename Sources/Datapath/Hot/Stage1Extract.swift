@@ -4,6 +4,7 @@ internal import CDPDK
 internal import DatapathAPI
 internal import Flow
 internal import Netdev
+internal import Synchronization
 
 enum Stages {
     /// Notes a burst that came in by `port`: the arrays that say where each packet comes from. They mostly say so already.
@@ -34,6 +35,7 @@ enum Stages {
             worker.pointee.packets, worker.pointee.keys, worker.pointee.headers, worker.pointee.lengths
         )
         let commonWord = BurstTraits.commonWord(port)
+        let tagLimit = Int(truncatingIfNeeded: worker.pointee.shared.pointee.tagLimit.pointee.load(ordering: .relaxed))
         var bytes: UInt64 = 0
         var longest: UInt32 = 0
         var odd: UInt64 = 0
@@ -63,7 +65,7 @@ enum Stages {
             odd |= packet.pointee.ol_flags & (BurstTraits.attached | Offload.partial)
             let key = (keys + index &* FlowLayout.keyBytes).assumingMemoryBound(to: UInt64.self)
             let result = FlowExtractor.extract(
-                packet: cdpdk_mbuf_data(packet), length: Int(packet.pointee.data_len), inPort: port, into: key)
+                packet: cdpdk_mbuf_data(packet), length: Int(packet.pointee.data_len), inPort: port, tagLimit: tagLimit, into: key)
             headers[index] = result
             tcpFlags |= key[5]
             if result.l3Offset != 14 || result.lineBits != 1 || key[0] != commonWord {
@@ -109,6 +111,7 @@ enum Stages {
     static func extract(_ worker: Worker, _ count: Int) -> Int {
         worker.pointee.burst = BurstTraits()
         let packets = worker.pointee.packets
+        let tagLimit = Int(truncatingIfNeeded: worker.pointee.shared.pointee.tagLimit.pointee.load(ordering: .relaxed))
         var kept = 0
         var index = 0
         while index < count {
@@ -119,7 +122,8 @@ enum Stages {
             let inPort = worker.pointee.inPorts[index]
             let key = worker.pointee.key(kept)
             let result = FlowExtractor.extract(
-                packet: cdpdk_mbuf_data(packet), length: length, inPort: inPort, into: key.assumingMemoryBound(to: UInt64.self))
+                packet: cdpdk_mbuf_data(packet), length: length, inPort: inPort, tagLimit: tagLimit,
+                into: key.assumingMemoryBound(to: UInt64.self))
             let meta = worker.pointee.metas[index]
             if !result.isFrame {
                 Outcome.drop(worker, packet, meta, .malformed)

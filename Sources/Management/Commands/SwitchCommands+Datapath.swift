@@ -14,6 +14,7 @@ internal import Switch
 extension SwitchCommands {
     func registerDatapathCommands(on registry: CommandRegistry) {
         registry.register("dpif/show", arguments: 0...0) { _ in dpifShow() }
+        registry.registerJSON("dpif/show", arguments: 0...0) { _ in dpifShowJSON() }
         registry.register("dpif/dump-dps", arguments: 0...0) { _ in
             pipeline.bridges.map { "\(theSwitch.datapathType(ofBridge: $0.name))@\($0.name)\n" }.sorted().joined()
         }
@@ -85,12 +86,12 @@ extension SwitchCommands {
         if datapathType(named: word) == nil { throw CommandError("\(program): datapath not found (Invalid argument)") }
     }
 
-    private func bridges(of type: String) -> [Bridge] {
+    func bridges(of type: String) -> [Bridge] {
         pipeline.bridges.filter { theSwitch.datapathType(ofBridge: $0.name) == type }.sorted { $0.name < $1.name }
     }
 
     /// As the field prints it: the empty type is `system`, and what stands for `internal` depends on the datapath.
-    private func interfaceType(_ name: String) -> String {
+    func interfaceType(_ name: String) -> String {
         switch theSwitch.interfaceType(name) {
         case nil, "": "system"
         case "internal": theSwitch.dummyPort(name) == nil ? "tap" : "dummy-internal"
@@ -100,38 +101,12 @@ extension SwitchCommands {
 
     // MARK: Ports
 
-    private func totals() -> (hits: UInt64, missed: UInt64, lost: UInt64) {
+    func totals() -> (hits: UInt64, missed: UInt64, lost: UInt64) {
         datapath.threadStatistics().reduce(into: (0, 0, 0)) { sum, thread in
             sum.0 &+= thread.cacheHits &+ thread.megaflowHits
             sum.1 &+= thread.missedPackets
             sum.2 &+= thread.lostUpcalls
         }
-    }
-
-    private func dpifShow() -> String {
-        let (hits, missed, _) = totals()
-        var text = ""
-        for type in datapathTypes() {
-            text += "\(SwitchCommands.datapathName(type)): hit:\(hits) missed:\(missed)\n"
-            for bridge in bridges(of: type) {
-                text += "  \(bridge.name):\n"
-                for port in bridge.ports.sorted(by: { $0.name < $1.name }) {
-                    let number = port.number == .local ? 65534 : port.number.rawValue
-                    switch port.attachment {
-                    case .datapath(let datapathPort):
-                        let type = interfaceType(port.name)
-                        var settings = ""
-                        if type == "dummy-pmd", let dummy = theSwitch.dummyPort(port.name) {
-                            settings = ": n_rxq=\(dummy.rxQueueCount), n_txq=\(dummy.txQueueCount), numa_id=\(max(0, dummy.numaNode))"
-                        }
-                        text += "    \(port.name) \(number)/\(datapathPort.rawValue): (\(type)\(settings))\n"
-                    case .patch(let peer):
-                        text += "    \(port.name) \(number)/none: (patch: peer=\(peer))\n"
-                    }
-                }
-            }
-        }
-        return text
     }
 
     /// The datapath ports of a type's bridges.

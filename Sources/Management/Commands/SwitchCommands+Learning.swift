@@ -1,11 +1,13 @@
 // `fdb/*`: the bridges' MAC-learning tables.
 
 internal import Flow
+internal import OVSDB
 internal import Pipeline
 
 extension SwitchCommands {
     func registerLearningCommands(on registry: CommandRegistry) {
         registry.register("fdb/show", usage: "bridge", arguments: 1...1) { (words) throws(CommandError) in try fdbShow(words[0]) }
+        registry.registerJSON("fdb/show", arguments: 1...1) { (words) throws(CommandError) in try fdbShowJSON(words[0]) }
         registry.register("fdb/flush", usage: "[bridge]", arguments: 0...1) { (words) throws(CommandError) in
             for bridge in words.isEmpty ? pipeline.bridges : [try self.bridge(words[0])] { bridge.flushLearnedAddresses() }
             return "table successfully flushed\n"
@@ -15,8 +17,12 @@ extension SwitchCommands {
             guard let port = bridge.port(named: words[1]) else {
                 throw CommandError("software error, odp port is present but no ofp port")
             }
-            bridge.addStaticAddress(try address(words[3]), vlan: try vlan(words[2]), port: port.number)
-            return ""
+            let (address, vlan) = (try address(words[3]), try vlan(words[2]))
+            let old = bridge.learnedAddresses().first { $0.address == address && $0.vlan == vlan }
+            bridge.addStaticAddress(address, vlan: vlan, port: port.number)
+            guard let old, !old.isStatic || old.port != port.number else { return "" }
+            let place = old.port == .local ? "LOCAL" : String(old.port.rawValue)
+            return "Overriding already existing \(old.isStatic ? "static" : "dynamic") entry on \(place)\n"
         }
         registry.register("fdb/del", usage: "bridge vlan mac", arguments: 3...3) { (words) throws(CommandError) in
             let bridge = try self.bridge(words[0])
@@ -26,7 +32,9 @@ extension SwitchCommands {
             return ""
         }
         registry.register("fdb/stats-show", usage: "bridge", arguments: 1...1) { (words) throws(CommandError) in
-            let counts = try self.bridge(words[0]).learningStatistics()
+            let bridge = try self.bridge(words[0])
+            bridge.expireLearnedAddresses()
+            let counts = bridge.learningStatistics()
             return """
                 Statistics for bridge "\(words[0])":
                   Current/maximum MAC entries in the table: \(counts.entries)/\(counts.capacity)
@@ -52,6 +60,18 @@ extension SwitchCommands {
     private func vlan(_ text: String) throws(CommandError) -> UInt16 {
         guard let number = UInt16(text), number < 4096 else { throw CommandError("bad VLAN \(text): it must be from 0 to 4095") }
         return number
+    }
+
+    private func fdbShowJSON(_ name: String) throws(CommandError) -> JSON {
+        .array(
+            try bridge(name).learnedAddresses().map { entry in
+                var members: [(String, JSON)] = [
+                    ("mac", .string(FlowText.formatValue(.ethSrc, UInt128(entry.address), mask: Field.ethSrc.layout.allOnes))),
+                    ("port", .integer(entry.port == .local ? 65534 : Int64(entry.port.rawValue))), ("vlan", .integer(Int64(entry.vlan))),
+                ]
+                members.append(entry.isStatic ? ("static", .boolean(true)) : ("age", .integer(Int64(entry.ageSeconds))))
+                return .object(JSONObject(members))
+            })
     }
 
     private func fdbShow(_ name: String) throws(CommandError) -> String {

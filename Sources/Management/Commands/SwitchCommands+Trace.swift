@@ -11,7 +11,7 @@ extension SwitchCommands {
             "ofproto/trace", usage: "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]", arguments: 1...Int(Int16.max)
         ) { (words) throws(CommandError) in
             let request = try parse(words)
-            return request.bridge.trace(request.key, options: request.options)
+            return trace(request)
         }
         registry.register(
             "ofproto/trace-packet-out",
@@ -26,7 +26,7 @@ extension SwitchCommands {
             } catch {
                 throw CommandError(error.message)
             }
-            return request.bridge.trace(request.key, options: request.options)
+            return trace(request)
         }
     }
 
@@ -35,6 +35,7 @@ extension SwitchCommands {
         var ports: PortNames
         var key: FlowKey
         var options = TraceOptions()
+        var hasNames = false
     }
 
     /// Connection states that `--ct-next` may name.
@@ -43,13 +44,15 @@ extension SwitchCommands {
     private func parse(_ words: [String]) throws(CommandError) -> TraceRequest {
         var positional: [String] = []
         var generates = false
+        var hasNames = false
         var index = 0
         while index < words.count {
             let word = words[index]
             index += 1
             switch word {
             case "-generate", "--generate": generates = true
-            case "-consistent", "--consistent", "--names", "--no-names": continue
+            case "-consistent", "--consistent", "--no-names": continue
+            case "--names": hasNames = true
             case "--ct-next":
                 guard index < words.count else { throw CommandError("Missing argument for option --ct-next") }
                 for state in words[index].split(whereSeparator: { ",|".contains($0) }).map(String.init)
@@ -64,7 +67,8 @@ extension SwitchCommands {
         let known = positional.first.flatMap { pipeline.bridge(named: $0) }
         if let bridge = known, positional.count >= 2 {
             guard positional.count <= 3 else { throw CommandError("too many arguments") }
-            return try request(bridge, flow: positional[1], packet: positional.count > 2 ? positional[2] : nil, generates: generates)
+            let packet = positional.count > 2 ? positional[2] : nil
+            return named(try request(bridge, flow: positional[1], packet: packet, generates: generates), hasNames)
         }
         // Not a bridge: a flow of the datapath, perhaps behind the datapath's name.
         var flow = positional.first ?? ""
@@ -79,7 +83,38 @@ extension SwitchCommands {
             rest = rest.dropFirst()
         }
         guard rest.count <= 1 else { throw CommandError("too many arguments") }
-        return try request(datapathFlow: flow, packet: rest.first, generates: generates)
+        return named(try request(datapathFlow: flow, packet: rest.first, generates: generates), hasNames)
+    }
+
+    private func named(_ request: TraceRequest, _ hasNames: Bool) -> TraceRequest {
+        guard hasNames else { return request }
+        var request = request
+        request.options.datapathPortNames = Dictionary(datapath.ports().map { ($0.port, $0.name) }, uniquingKeysWith: { $1 })
+        request.hasNames = true
+        return request
+    }
+
+    private func trace(_ request: TraceRequest) -> String {
+        let key = pipeline.tagLimit == 1 ? request.key.withOneTag : request.key
+        let text = request.bridge.trace(key, options: request.options)
+        guard request.hasNames else { return text }
+        let names = Dictionary(
+            request.bridge.ports.map { ($0.number == .local ? "LOCAL" : String($0.number.rawValue), $0.name) }, uniquingKeysWith: { $1 })
+        return ["in_port=", "output:"].reduce(text) { SwitchCommands.naming($0, behind: $1, names) }
+    }
+
+    /// The text with names instead of the numbers that stand behind a word.
+    private static func naming(_ text: String, behind word: String, _ names: [String: String]) -> String {
+        var result = ""
+        var rest = Substring(text)
+        while let place = rest.firstRange(of: word) {
+            result += rest[..<place.upperBound]
+            rest = rest[place.upperBound...]
+            let number = rest.prefix { $0.isASCII && ($0.isNumber || $0.isLetter) }
+            result += names[String(number)] ?? String(number)
+            rest = rest[number.endIndex...]
+        }
+        return result + rest
     }
 
     private func portNames(of bridge: Bridge) -> PortNames {
@@ -130,7 +165,7 @@ extension SwitchCommands {
         let described = request.key
         var key = FlowKey(packet: bytes, inPort: UInt32(truncatingIfNeeded: described[.datapathInPort]))
         // The packet says what is in its headers; the flow says what is around it.
-        for field in [.inPort, .metadata, .tunID, .pktMark, .recircID] as [Field] { key[field] = described[field] }
+        for field in [.inPort, .metadata, .tunID, .pktMark, .recircID, .skbPriority, .dpHash] as [Field] { key[field] = described[field] }
         for field in Field.allCases where Field.reg0.rawValue...Field.reg31.rawValue ~= field.rawValue { key[field] = described[field] }
         request.key = key
         request.options.isReal = true

@@ -37,11 +37,20 @@ final class CommandGate: Sendable {
     /// What `list-commands` answers.
     var list: String {
         var text = "The available commands are:\n"
-        for (name, entry) in entries.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+        let named = entries.withLock { $0 }.filter { !$0.key.hasSuffix(CommandGate.jsonSuffix) }
+        for (name, entry) in named.sorted(by: { $0.key < $1.key }) {
             text += "  " + name + String(repeating: " ", count: max(0, 23 - name.count)) + " " + entry.usage + "\n"
         }
         return text
     }
+
+    private static let jsonSuffix = " (JSON)"
+
+    /// The name of what answers a command in JSON.
+    static func jsonName(_ name: String) -> String { name + jsonSuffix }
+
+    /// Whether a command has an answer in JSON.
+    func hasJSON(_ name: String) -> Bool { entries.withLock { $0[CommandGate.jsonName(name)] != nil } }
 
     /// Runs a command on this thread, if any thread may, and its form is right.
     func answer(_ name: String, _ arguments: [String]) -> Result<String, CommandError>? {

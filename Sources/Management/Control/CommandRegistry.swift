@@ -2,6 +2,8 @@
 //
 // Names, usage lines and error texts are the field's: operators' scripts know them.
 
+internal import OVSDB
+
 /// A command that was called, and the way to answer it. Only on the control loop's thread.
 public final class CommandCall {
     public let arguments: [String]
@@ -78,6 +80,13 @@ public final class CommandRegistry {
                     call.fail(error.description)
                 }
             })
+    }
+
+    /// Adds a command's answer for clients that want JSON.
+    func registerJSON(_ name: String, arguments: ClosedRange<Int>, _ handler: @escaping ([String]) throws(CommandError) -> JSON) {
+        register(CommandGate.jsonName(name), arguments: arguments) { (words) throws(CommandError) in
+            String(decoding: try handler(words).bytes, as: UTF8.self)
+        }
     }
 
     /// Adds a command that answers when it likes, by the call it is given.

@@ -24,7 +24,8 @@ public final class ControlServer {
         do {
             server = try thread.run {
                 let server = try StreamServer(loop: thread, path: path, limits: .control, logger: logger) { connection in
-                    ControlSession(connection: connection, loop: thread, logger: logger) { name, arguments, answer in
+                    ControlSession(connection: connection, loop: thread, logger: logger, hasJSON: { gate.hasJSON($0) }) {
+                        name, arguments, answer in
                         if let known = gate.answer(name, arguments) { return answer(known) }
                         let call: @Sendable () -> Void = { confined.value.call(name, arguments, answer: answer) }
                         if gate.mayInterrupt(name) { loop.submitUrgently(call) } else { loop.submit(call) }
@@ -39,6 +40,8 @@ public final class ControlServer {
             fatalError("the control socket cannot be made: \(error)")
         }
         registry.registerAnywhere("list-commands", arguments: 0...0) { (_) throws(CommandError) in gate.list }
+        // A connection's own affair: its session answers.
+        registry.registerAnywhere("set-options", usage: "[--format text|json]", arguments: 1...2) { (_) throws(CommandError) in "" }
         registry.registerAnywhere("version", arguments: 0...0) { (_) throws(CommandError) in program }
         registry.register("exit", usage: "[--cleanup]", arguments: 0...1) { (arguments) throws(CommandError) in
             guard arguments.isEmpty || arguments == ["--cleanup"] else {

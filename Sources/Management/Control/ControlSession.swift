@@ -17,18 +17,24 @@ final class ControlSession: StreamSession {
     private var framer: JSONFramer
     /// Commands that are not answered yet.
     private var owed = 0
+    /// Whether answers are to be JSON (`set-options --format json`).
+    private var wantsJSON = false
+    private let hasJSON: (String) -> Bool
 
     /// A command line is never longer.
     static let requestBytes = 1 << 20
 
-    /// - Parameter loop: the thread this session belongs to
+    /// - Parameters:
+    ///   - loop: the thread this session belongs to.
+    ///   - hasJSON: whether a command has an answer in JSON, under the name of `CommandGate.jsonName`.
     init(
-        connection: StreamConnection, loop: ControlLoop, logger: Logger,
+        connection: StreamConnection, loop: ControlLoop, logger: Logger, hasJSON: @escaping (String) -> Bool = { _ in false },
         run: @escaping (String, [String], @escaping CommandGate.Answer) -> Void
     ) {
         self.connection = connection
         self.loop = loop
         self.run = run
+        self.hasJSON = hasJSON
         self.logger = logger
         var limits = DatabaseLimits()
         limits.messageBytes = ControlSession.requestBytes
@@ -54,7 +60,7 @@ final class ControlSession: StreamSession {
         var arguments: [String] = []
         for parameter in parameters {
             guard let argument = parameter.string else {
-                return answer(id, .failure(CommandError("\"\(method)\" command has non-string argument")))
+                return answer(id, .failure(CommandError("\"\(method)\" command has non-string argument")), .text)
             }
             arguments.append(argument)
         }
@@ -64,18 +70,58 @@ final class ControlSession: StreamSession {
         connection.owesAnswers = true
         let me = Confined(self, to: loop)
         let loop = loop
-        run(method, arguments) { result in
+        if method == "set-options" { return answer(id, setOptions(arguments), .text) }
+        let isJSON = wantsJSON && hasJSON(method)
+        let form: Form = isJSON ? .json : wantsJSON ? .wrapped : .text
+        run(isJSON ? CommandGate.jsonName(method) : method, arguments) { result in
             // What is answered at once keeps its place before what follows.
-            if loop.isCurrent { me.value.answer(id, result) } else { loop.submit { me.value.answer(id, result) } }
+            if loop.isCurrent { me.value.answer(id, result, form) } else { loop.submit { me.value.answer(id, result, form) } }
         }
     }
 
-    private func answer(_ id: JSON, _ result: Result<String, CommandError>) {
+    /// What an answer's text becomes.
+    private enum Form {
+        case text
+        /// It is JSON.
+        case json
+        /// It is text for somebody who wants JSON.
+        case wrapped
+    }
+
+    private func setOptions(_ words: [String]) -> Result<String, CommandError> {
+        var format: Bool?
+        var index = 0
+        while index < words.count {
+            var word = words[index]
+            if word == "--format", index + 1 < words.count {
+                index += 1
+                word = "--format=" + words[index]
+            }
+            guard word.hasPrefix("--format=") else { return .failure(CommandError("Failed to parse options: unrecognized option \(word)")) }
+            switch word.dropFirst("--format=".count).lowercased() {
+            case "text": format = false
+            case "json": format = true
+            case let other: return .failure(CommandError("option format has invalid value \(other)"))
+            }
+            index += 1
+        }
+        guard let format else { return .failure(CommandError("\"set-options\" command requires at least 1 arguments")) }
+        wantsJSON = format
+        return .success("")
+    }
+
+    private func answer(_ id: JSON, _ result: Result<String, CommandError>, _ form: Form) {
         owed -= 1
         defer { connection.owesAnswers = owed > 0 }
         switch result {
         case .success(let text):
-            connection.send((["id": id, "result": .string(ControlSession.terminated(text)), "error": .null] as JSON).bytes)
+            let body: JSON =
+                switch form {
+                case .text: .string(ControlSession.terminated(text))
+                case .json: .serialized(Array(text.utf8))
+                case .wrapped: ["reply": .string(text), "reply-format": "plain"]
+                }
+            connection.send((["id": id, "result": body, "error": .null] as JSON).bytes)
         case .failure(let error):
             connection.send((["id": id, "error": .string(ControlSession.terminated(error.description))] as JSON).bytes)
         }

@@ -302,6 +302,7 @@ public final class Daemon {
             pipeline.matchesWhatIsSet = true
         }
         FlowLog.connect(registry, to: datapath, pipeline)
+        FlowLog.connect(registry, to: pipeline)
         let openFlow = OpenFlowServers(loop: loop, directory: directory, datapath: datapath, log: registry)
         let theSwitch = Switch(
             configuration: configuration, pipeline: pipeline, datapath: datapath, clock: loop.clock, timers: loop.timers,

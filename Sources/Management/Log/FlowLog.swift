@@ -24,6 +24,17 @@ final class FlowLog: FlowWatcher {
         }
     }
 
+    /// The pipeline's own lines go to the log.
+    static func connect(_ registry: LogRegistry, to pipeline: SwitchPipeline) {
+        registry.register(modules: [PipelineJournal.Module.groups.rawValue, PipelineJournal.Module.translation.rawValue])
+        pipeline.journal.connect { [unowned registry] module, level, line in
+            registry.log(module.rawValue, level == .debug ? .debug : .warning, line, hasLines: true)
+        }
+        registry.onLevelChange { [unowned registry, weak pipeline] in
+            pipeline?.journal.wantsGroups = registry.threshold(of: PipelineJournal.Module.groups.rawValue) >= .debug
+        }
+    }
+
     func missed(_ key: FlowKey) { registry.log(Self.module, .debug, "miss upcall:\n" + DatapathText.format(packet: key), hasLines: true) }
 
     func added(_ flow: MegaflowSnapshot) {

@@ -66,10 +66,18 @@ extension FlowTransaction {
         if table.groupCount + added >= PipelineLimits.groupsPerBridge {
             throw .standard(.gmfcOutOfGroups, "the bridge has \(PipelineLimits.groupsPerBridge) groups, which is its limit")
         }
-        try put(
-            Group(
-                id: mod.groupID, kind: mod.kind, buckets: mod.buckets.map { Bucket($0) }, selectionProperty: mod.selection,
-                counters: GroupCounters(), created: now))
+        let group = Group(
+            id: mod.groupID, kind: mod.kind, buckets: mod.buckets.map { Bucket($0) }, selectionProperty: mod.selection,
+            counters: GroupCounters(), created: now)
+        try put(group)
+        account(group, "Constructing")
+    }
+
+    /// Tells how a select group chooses, if somebody wants to know.
+    private func account(_ group: Group, _ verb: String) {
+        let journal = bridge.pipeline.journal
+        guard group.kind == .select, journal.wantsGroups else { return }
+        for line in group.account(verb) { journal.write(.groups, .debug, line) }
     }
 
     /// The new group has the old one's counts; a bucket has its own if it is an old one.
@@ -87,9 +95,18 @@ extension FlowTransaction {
         if buckets.count > PipelineLimits.bucketsPerGroup {
             throw .standard(.gmfcOutOfBuckets, "a group has at most \(PipelineLimits.bucketsPerGroup) buckets")
         }
-        try put(
-            Group(
-                id: old.id, kind: kind, buckets: buckets, selectionProperty: selection, counters: old.counters, created: old.created))
+        let group = Group(
+            id: old.id, kind: kind, buckets: buckets, selectionProperty: selection, counters: old.counters, created: old.created)
+        try put(group)
+        if bridge.pipeline.journal.wantsGroups {
+            // What the message itself has, then what became of the group.
+            account(
+                Group(
+                    id: old.id, kind: kind, buckets: mod.buckets.map { Bucket($0) }, selectionProperty: selection,
+                    counters: GroupCounters(),
+                    created: now), "Constructing")
+            account(group, "Modifying")
+        }
     }
 
     private func inserting(_ mod: GroupMod, into old: Group) throws(FlowModError) -> [Bucket] {

@@ -92,12 +92,52 @@ final class Group: Sendable {
         if let property, property.method == "hash" {
             return property.fields.isEmpty ? .headers(basis: 0) : .fields(property.fields, basis: property.parameter)
         }
-        guard let slots = SelectSlots.make(weights: buckets.map(\.description.weight)) else { return .headers(basis: 0) }
+        guard let slots = try? SelectSlots.make(weights: buckets.map(\.description.weight)) else { return .headers(basis: 0) }
         guard let property else { return .datapath(algorithm: SelectSlots.symmetricL4, basis: 0, slots: slots) }
         let algorithm = UInt32(truncatingIfNeeded: property.parameter >> 32)
         return .datapath(
             algorithm: algorithm <= SelectSlots.symmetricL4 ? algorithm : SelectSlots.l4,
             basis: UInt32(truncatingIfNeeded: property.parameter), slots: slots)
+    }
+
+    /// How a select group came to choose as it does, in the field's lines.
+    func account(_ verb: String) -> [String] {
+        var lines = ["\(verb) select group \(id)"]
+        let fallback = "Falling back to default hash method."
+        if let selectionProperty {
+            lines.append("Selection method specified: \(selectionProperty.method).")
+            if selectionProperty.method == "hash" {
+                if selectionProperty.fields.isEmpty { return lines + ["No hash fields. " + fallback] }
+                let names = selectionProperty.fields.map { "\($0.field)" }
+                return lines + ["Hash fields: \(names.joined(separator: ","))"]
+            }
+        } else {
+            lines.append("No selection method specified. Trying dp_hash.")
+        }
+        let weights = buckets.map(\.description.weight)
+        let total = weights.reduce(0) { $0 + Int($1) }
+        let minimum = "  Minimum weight: \(weights.filter { $0 > 0 }.min() ?? 0), total weight: \(total)"
+        do throws(SelectSlots.Refusal) {
+            let slots = try SelectSlots.make(weights: weights)
+            lines += [minimum, "  Using \(slots.count) hash values:"]
+            for (index, bucket) in buckets.enumerated() {
+                let hundredths = (slots.count * Int(weights[index]) * 200 / total + 1) / 2
+                let fraction = hundredths % 100
+                let hits = slots.count { Int($0) == index }
+                lines.append(
+                    "  Bucket \(bucket.id): weight=\(weights[index]), target=\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) hits=\(hits)"
+                )
+            }
+            guard case .datapath(let algorithm, _, _) = selection else { return lines }
+            return lines + ["Use dp_hash with \(slots.count) hash values using algorithm \(algorithm)."]
+        } catch {
+            switch error {
+            case .noBuckets: lines.append("  Don't apply dp_hash method without buckets.")
+            case .noWeight: lines.append("  Total weight is zero. No active buckets.")
+            case .tooMany(let count): lines += [minimum, "  Too many hash values required: \(count)"]
+            }
+            return lines + [fallback]
+        }
     }
 
     /// Groups that its buckets send to or watch.

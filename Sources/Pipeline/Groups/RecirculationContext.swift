@@ -8,8 +8,6 @@ internal import Flow
 struct RecirculationContext: Hashable, Sendable {
     var bridge: UInt32
     var group: UInt32
-    /// The bucket's number.
-    var bucket: UInt32
     var table: UInt8
     /// The rule that sent it to the group.
     var rule: RuleReference?

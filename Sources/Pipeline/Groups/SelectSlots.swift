@@ -9,50 +9,53 @@ enum SelectSlots {
     static let l4: UInt32 = 0
     static let symmetricL4: UInt32 = 1
 
-    /// The bucket of each slot: a power of two of them, at least 16 a bucket as long as there is room, each bucket with its
-    /// weight's share to within one slot, spread evenly. Nil if the weights are all zero, or if there are too many buckets
-    /// to give each its share.
-    ///
-    /// The slot goes to whoever is owed most: by then a bucket of weight w should have `w / total` of the slots.
-    static func make(weights: [UInt16]) -> [UInt16]? {
-        let total = weights.reduce(UInt64(0)) { $0 + UInt64($1) }
-        guard total > 0, let smallest = weights.filter({ $0 > 0 }).min() else { return nil }
-        let positive = weights.count { $0 > 0 }
+    /// Why there is no table.
+    enum Refusal: Error, Equatable {
+        case noBuckets
+        case noWeight
+        /// More hash values than there may be.
+        case tooMany(Int)
+    }
+
+    /// How many hash values weights need: a power of two, at least 16 and four a bucket as long as there is room, and one for
+    /// whoever has a weight at all.
+    static func count(weights: [UInt16]) throws(Refusal) -> Int {
+        if weights.isEmpty { throw .noBuckets }
+        let total = weights.reduce(0) { $0 + Int($1) }
+        guard let smallest = weights.filter({ $0 > 0 }).min() else { throw .noWeight }
+        let most = PipelineLimits.selectSlotsMaximum
+        let wanted = max((total + Int(smallest) - 1) / Int(smallest), min(weights.count * 4, most))
         var count = PipelineLimits.selectSlotsMinimum
-        while count < PipelineLimits.selectSlotsMaximum, count < positive * 16 { count *= 2 }
-        // Whoever has a weight gets a slot.
-        while UInt64(count) * UInt64(smallest) < total {
-            count *= 2
-            if count > PipelineLimits.selectSlotsMaximum { return nil }
-        }
-        var owed = [Int64](repeating: 0, count: weights.count)
-        return (0..<count).map { _ in
+        while count < wanted { count *= 2 }
+        if count > most { throw .tooMany(count) }
+        return count
+    }
+
+    /// The bucket of each slot, each bucket with its weight's share, spread evenly.
+    ///
+    /// Each slot goes to the bucket with the highest quotient of its weight and the odd number that follows twice its slots
+    /// (Webster's method): shares are as near to the weights as whole numbers can be.
+    static func make(weights: [UInt16]) throws(Refusal) -> [UInt16] {
+        var divisors = [Int](repeating: 1, count: weights.count)
+        return try (0..<count(weights: weights)).map { _ in
             var winner = 0
-            for index in weights.indices {
-                owed[index] += Int64(weights[index])
-                if owed[index] > owed[winner] { winner = index }
+            for index in weights.indices where Int(weights[index]) * divisors[winner] > Int(weights[winner]) * divisors[index] {
+                winner = index
             }
-            owed[winner] -= Int64(total)
+            divisors[winner] += 2
             return UInt16(winner)
         }
     }
 
-    /// The table with the slots of buckets that are not alive given to the bucket of the next slot that is; nil if none is.
-    static func alive(_ slots: [UInt16], _ isAlive: (Int) -> Bool) -> [UInt16]? {
+    /// The bucket of a hash value: its slot's, or if that is not alive the next slot's whose bucket is. Nil if none is.
+    static func bucket(_ slots: [UInt16], _ hash: Int, isAlive: (Int) -> Bool) -> Int? {
         var known: [UInt16: Bool] = [:]
-        func alive(_ bucket: UInt16) -> Bool {
-            if let answer = known[bucket] { return answer }
-            let answer = isAlive(Int(bucket))
-            known[bucket] = answer
-            return answer
+        for offset in slots.indices {
+            let bucket = slots[(hash + offset) & (slots.count - 1)]
+            if known[bucket] == nil { known[bucket] = isAlive(Int(bucket)) }
+            if known[bucket]! { return Int(bucket) }
         }
-        guard var next = slots.first(where: { alive($0) }) else { return nil }
-        var result = slots
-        // From the end: whoever is alive takes over for those before it; the last ones go round to the first.
-        for index in slots.indices.reversed() {
-            if alive(slots[index]) { next = slots[index] } else { result[index] = next }
-        }
-        return result
+        return nil
     }
 
     /// Picks an index by weights: `hash` chooses, each index with its weight's share, and an index that goes or comes moves

@@ -1,8 +1,8 @@
 // Sending to groups.
 //
 // Each bucket is an action set that is carried out on a copy of the packet. Which one of a select group's buckets a packet
-// takes may be the datapath's choice: then the translation ends in a `select` with one recirculation id a bucket, and
-// the translation of the packet that comes back goes on in that bucket.
+// takes may be the datapath's choice: then the translation ends in a `select` with one recirculation id a hash value, and
+// the translation of the packet that comes back goes on in that value's bucket.
 
 internal import DatapathAPI
 internal import Flow
@@ -129,6 +129,9 @@ extension Translator {
         let etherType = load16(FlowOffset.etherType)
         state = SelectSlots.mix(state, UInt64(etherType) << 16 | UInt64(load16(FlowOffset.vlanTCI) & 0xfff))
         switch etherType {
+        case 0x0806:
+            lookBytes(FlowOffset.nwSrc, 8)
+            return SelectSlots.mix(state, UInt64(load32(FlowOffset.nwSrc) ^ load32(FlowOffset.nwDst)))
         case 0x0800:
             lookBytes(FlowOffset.nwSrc, 8)
             state = SelectSlots.mix(state, UInt64(load32(FlowOffset.nwSrc) ^ load32(FlowOffset.nwDst)))
@@ -153,8 +156,7 @@ extension Translator {
 
     /// Leaves the choice to the datapath.
     private func selectInDatapath(_ group: Group, _ algorithm: UInt32, _ basis: UInt32, _ slots: [UInt16]) {
-        let alive = SelectSlots.alive(slots) { reportsAlive(group.buckets[$0]) }
-        guard let alive else {
+        guard SelectSlots.bucket(slots, 0, isAlive: { reportsAlive(group.buckets[$0]) }) != nil else {
             report(.detail, "no live bucket")
             drop(.outputPortClosed)
             return
@@ -162,22 +164,25 @@ extension Translator {
         report(.detail, "selection method in use: dp_hash, recirculating")
         commit()
         let metadata = RecirculationContext.metadataWords.map { key.pointee.words[$0] }
-        var ids: [UInt16: UInt32] = [:]
-        for index in Set(alive) {
-            let id = pipeline.recirculations.acquire(
-                RecirculationContext(
-                    bridge: view.bridge.identifier, group: group.id, bucket: group.buckets[Int(index)].id, table: table,
-                    rule: rule.map { .init(rule: $0) }, isPacketOut: isPacketOut, inActionSet: inActionSet,
-                    mirrored: mirrored, metadata: metadata))
-            ids[index] = id
-            recirculations.append(id)
+        let number = pipeline.recirculations.acquire(
+            RecirculationContext(
+                bridge: view.bridge.identifier, group: group.id, table: table, rule: rule.map { .init(rule: $0) }, isPacketOut: isPacketOut,
+                inActionSet: inActionSet, mirrored: mirrored, metadata: metadata))
+        guard number != 0 else {
+            fail("no recirculation id is left for group \(group.id)", .recirculationLimit)
+            return
         }
-        actions.append(.select(algorithm: algorithm, basis: basis, recirculations: alive.map { ids[$0]! }))
+        recirculations.append(number)
+        let count = UInt32(slots.count)
+        actions.append(
+            .select(
+                algorithm: algorithm, basis: basis,
+                recirculations: (0..<count).map { HashedRecirculation(number: number, hash: $0, count: count).id }))
         outputCount += 1
     }
 
-    /// Goes on in the bucket that the datapath chose.
-    func resume(_ context: RecirculationContext, in topology: Topology) {
+    /// Goes on in the bucket that a hash value of the datapath stands for.
+    func resume(_ context: RecirculationContext, hash: UInt32, in topology: Topology) {
         guard let bridge = topology.bridges[context.bridge] else {
             drop(.inputPortClosed)
             return
@@ -192,14 +197,13 @@ extension Translator {
         inActionSet = context.inActionSet
         mirrored = context.mirrored
         dependencies.formUnion(.group(bridge: bridge.bridge.identifier, group: context.group))
-        guard let group = bridge.bridge.groupTable(at: version).group(context.group), group.kind == .select,
-            let index = group.buckets.firstIndex(where: { $0.id == context.bucket })
-        else {
-            report(.warning, "group \(context.group) does not have bucket \(context.bucket) any more")
+        guard let group = bridge.bridge.groupTable(at: version).group(context.group), group.kind == .select else {
+            report(.warning, "group \(context.group) is not a select group any more")
             drop(.outputPortClosed)
             return
         }
-        run(group, index)
+        guard case .datapath(_, _, let slots) = group.selection else { return select(group) }
+        run(group, SelectSlots.bucket(slots, Int(hash), isAlive: { reportsAlive(group.buckets[$0]) }))
     }
 }
 
