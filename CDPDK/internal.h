@@ -30,3 +30,20 @@ void express_close(struct express *x);
 uint16_t express_send(struct express *x, struct rte_mbuf **packets, uint16_t n);
 /// Whether the interface is gone, and nothing can be sent any more.
 bool express_is_gone(const struct express *x);
+
+// batch.c: writing many frames with one call, for one thread at a time.
+
+struct batch;
+/// One frame: `size` bytes, or as many `struct iovec` as `pieces` says.
+struct batch_frame {
+    const void *data;
+    uint32_t size;
+    uint32_t pieces;
+};
+/// Null if the kernel or its settings do not allow it. The descriptor stays the caller's; it must not block.
+struct batch *batch_open(int fd);
+void batch_close(struct batch *b);
+/// Writes at most 32 frames, in order; `results` are as `write` returns them, with errors as negative numbers.
+void batch_send(struct batch *b, const struct batch_frame *frames, uint16_t n, int *results);
+/// Whether it has failed, and other ways are to be used.
+bool batch_is_gone(const struct batch *b);

@@ -292,6 +292,44 @@ int cdpdk_port_get_flow_control(uint16_t port, bool *heed, bool *send);
 uint16_t cdpdk_port_lacp_queue(uint16_t port);
 #define CDPDK_NO_QUEUE UINT16_MAX
 
+// ---------------------------------------------------------------- flows in the device
+
+/// Headers a flow's pattern has at most, and actions.
+#define CDPDK_FLOW_HEADERS 4
+#define CDPDK_FLOW_ACTIONS 8
+#define CDPDK_FLOW_HEADER_SIZE 40
+enum cdpdk_flow_header_kind {
+    CDPDK_FLOW_ETHERNET, CDPDK_FLOW_VLAN, CDPDK_FLOW_IPV4, CDPDK_FLOW_IPV6, CDPDK_FLOW_TCP, CDPDK_FLOW_UDP, CDPDK_FLOW_SCTP, CDPDK_FLOW_ICMP,
+    CDPDK_FLOW_ICMPV6
+};
+/// A header as on the wire, and which of its bits count. VLAN: the TCI and the inner EtherType.
+struct cdpdk_flow_header {
+    uint32_t kind;
+    uint8_t value[CDPDK_FLOW_HEADER_SIZE];
+    uint8_t mask[CDPDK_FLOW_HEADER_SIZE];
+};
+enum cdpdk_flow_action_kind {
+    CDPDK_FLOW_DROP, CDPDK_FLOW_OUTPUT, CDPDK_FLOW_SET_SOURCE, CDPDK_FLOW_SET_DESTINATION, CDPDK_FLOW_PUSH_VLAN, CDPDK_FLOW_POP_VLAN
+};
+struct cdpdk_flow_action {
+    uint32_t kind;
+    uint16_t port;  ///< output: DPDK's number of the port
+    uint16_t tpid;
+    uint16_t tci;
+    uint8_t mac[6];
+};
+struct cdpdk_flow;
+/// Whether the device takes flows (rte_flow) at all; if not, why.
+bool cdpdk_flow_is_supported(uint16_t port, char *error, size_t error_size);
+/// Gives the device a flow of what it receives by `port`; it counts by itself. Null if it does not take it, with the reason.
+struct cdpdk_flow *_Nullable cdpdk_flow_create(
+    uint16_t port, const struct cdpdk_flow_header *headers, uint32_t header_count, const struct cdpdk_flow_action *actions,
+    uint32_t action_count, char *error, size_t error_size);
+/// Takes it back; it is gone whatever comes of it.
+int cdpdk_flow_destroy(struct cdpdk_flow *flow);
+/// What it counted since it was made. 0, or -1 if the device does not say.
+int cdpdk_flow_counters(const struct cdpdk_flow *flow, uint64_t *packets, uint64_t *bytes);
+
 /// Up to `n` received packets; the caller owns them.
 CDPDK_HOT uint16_t cdpdk_eth_rx_burst(
     uint16_t port, uint16_t queue, struct cdpdk_mbuf *_Nonnull *_Nonnull out, uint16_t n);
@@ -410,6 +448,8 @@ void cdpdk_kernel_queue_set_ring(struct cdpdk_kernel_queue *q, void *memory, siz
 /// if there is none. `use`: whether it is taken, from the next burst on.
 bool cdpdk_kernel_queue_open_express(struct cdpdk_kernel_queue *q, uint32_t interface);
 void cdpdk_kernel_queue_use_express(struct cdpdk_kernel_queue *q, bool use);
+/// Opens a way to write a burst into a tap device with one system call, by io_uring. False if there is none.
+bool cdpdk_kernel_queue_open_batch(struct cdpdk_kernel_queue *q);
 void cdpdk_kernel_queue_free(struct cdpdk_kernel_queue *_Nullable q);
 /// Up to `n` (at most 32) frames; longer ones than a buffer come in several. Frames that cannot be kept count as errors.
 CDPDK_HOT uint16_t cdpdk_kernel_rx_burst(

@@ -69,6 +69,11 @@ public enum DatapathLimits {
     @inlinable public static var restingPacketCycles: UInt64 { @_noLocks get { 400 } }
     /// How long a PMD thread goes on polling after the latest packet before it begins to sleep, in microseconds.
     @inlinable public static var busySpinMicroseconds: UInt64 { @_noLocks get { 200 } }
+    /// Megaflows that hardware has at a time: a change looks at each of them before it is acknowledged, 10 ns each.
+    @inlinable public static var offloadedFlows: Int { @_noLocks get { 4096 } }
+    /// Megaflows that hardware is given in one pass of maintenance, of 100 us each; and those it is asked about without a pause.
+    @inlinable public static var offloadsPerPass: Int { @_noLocks get { 256 } }
+    @inlinable public static var offloadSlice: Int { @_noLocks get { 64 } }
     /// Entries that maintenance looks at between two looks at its other duties.
     @inlinable public static var maintenanceSlice: Int { @_noLocks get { 512 } }
     /// Sleeps of an idle PMD thread grow quickly up to this many nanoseconds, and slowly beyond.

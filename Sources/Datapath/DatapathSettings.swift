@@ -45,6 +45,8 @@ public struct DatapathSettings: Sendable, Equatable {
     public var balanceImprovementThreshold: UInt64 = 25
     /// A port with at most this many masks is looked up without the flow cache.
     public var directProbeMasks = 1
+    /// `hw-offload`: megaflows in use go to the hardware of ports that have such.
+    public var offloadsFlows = false
     /// Whether PMD threads, the kernel I/O thread and the maintenance thread are started (`start`). Tests that drive
     /// everything themselves say no.
     public var runsThreads = true

@@ -35,6 +35,8 @@ public struct MegaflowSnapshot: Sendable {
     public var missedBytes: UInt64 = 0
     /// The packet that led to it, if such are kept.
     public var packet: FlowKey?
+    /// The layer below that handles its packets (`dpdk`: a NIC); nil: the datapath itself does.
+    public var hardwareLayer: String?
     public init(match: Match, actions: [DatapathAction], packets: UInt64, bytes: UInt64, lastUsed: Instant?, tcpFlags: UInt16) {
         self.match = match
         self.actions = actions
@@ -92,6 +94,9 @@ public protocol DatapathControl: AnyObject, Sendable {
     ///   would cost more than it saves.
     func invalidate(_ changes: [TableChange]) -> Bool
 
+    /// Takes back from hardware what changes so far have made stale, before they are acknowledged.
+    func withdrawStale()
+
     /// Makes a meter, or changes it: its counts stay, its bands' counts begin anew. `number` is 0 to 262,143.
     func setMeter(_ number: UInt32, _ meter: DatapathMeter)
 
@@ -104,6 +109,7 @@ public protocol DatapathControl: AnyObject, Sendable {
 
 extension DatapathControl {
     public func invalidate(_ changes: [TableChange]) -> Bool { false }
+    public func withdrawStale() {}
     public func setMeter(_ number: UInt32, _ meter: DatapathMeter) {}
     public func removeMeter(_ number: UInt32) {}
     public func meterCounters(_ number: UInt32) -> DatapathMeterCounters? { nil }

@@ -30,7 +30,8 @@ public enum DatapathText {
             text += "never"
         }
         if flow.tcpFlags != 0, packets > 0 { text += ", flags:\(packetFlags(flow.tcpFlags))" }
-        if showsAll, let layer { text += ", dp:\(layer)" }
+        if showsAll, flow.hardwareLayer != nil { text += ", offloaded:yes" }
+        if showsAll, let layer { text += ", dp:\(flow.hardwareLayer ?? layer)" }
         return text + ", actions:" + format(flow.actions, of: flow.match.key, mask: flow.match.mask, portName: portName, punt: punt)
     }
 

@@ -13,10 +13,13 @@ public protocol TranslationEffects: AnyObject, Sendable {
     /// Whether what packets teach by it depends on which of them came last: then counts are handed over in the order in which
     /// megaflows were last used.
     var isOrdered: Bool { get }
+    /// Whether counts are not enough: order, or TCP flags of packets matter, which hardware does not report.
+    var needsPackets: Bool { get }
 }
 
 extension TranslationEffects {
     public var isOrdered: Bool { false }
+    public var needsPackets: Bool { isOrdered }
 }
 
 /// Counts since the last time they were handed over.

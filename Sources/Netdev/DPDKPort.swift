@@ -19,8 +19,10 @@ final class DPDKPort: Port {
     let txQueueCount: Int
     let mtu: Int
 
+    /// Flows that the device takes.
+    let hardwareFlows: HardwareFlowSupport
+    let devicePort: UInt16
     private let configuration: NetdevConfiguration
-    private let devicePort: UInt16
     private let device: String
     private let hardware: HardwareOptions
     /// What the device cannot do of what was asked.
@@ -110,6 +112,7 @@ final class DPDKPort: Port {
             notes = hardware.apply(to: port, info: info)
             cdpdk_port_get_info(port, &info)
             devicePort = port
+            hardwareFlows = DeviceFlowProvider.support(of: port)
             device = devargs
             self.pool = pool
             numaNode = Int(info.numa)

@@ -8,7 +8,8 @@ internal import Synchronization
 /// A port whose packets come from `inject` and go to `takeTransmitted`, or, as a daemon's device, to captures and streams. Needs
 /// no DPDK: while that does not run, packets live on the heap.
 ///
-/// `options:n_rxq` and `n_txq` give the numbers of queues (1 by default). A device's further options: `pcap` (both directions),
+/// `options:n_rxq` and `n_txq` give the numbers of queues (1 by default); `hw-flows=true` gives it hardware that takes flows. A device's
+/// further options: `pcap` (both directions),
 /// `rxq_pcap` and `tx_pcap`, captures that are written anew; `stream=unix:PATH` and `pstream=punix:PATH`, see `DummyStream`.
 ///
 /// ## Thread safety
@@ -38,6 +39,8 @@ public final class DummyPort: Port, @unchecked Sendable {
     private let control: Mutex<Control>
     private let changeCounter = Atomic<UInt64>(0)
 
+    /// The hardware that it plays.
+    private let hardware: SoftwareFlowProvider?
     private let sink: UnsafeMutablePointer<clinux_sink>
     /// Readable when packets come; -1: the port is polled.
     private let arrival: Int32
@@ -69,6 +72,7 @@ public final class DummyPort: Port, @unchecked Sendable {
         } else {
             pool = try MbufPools.heapPool(mtu: configuration.mtu)
         }
+        hardware = configuration.options["hw-flows"] == "true" ? SoftwareFlowProvider() : nil
         rx = QueueState(count: rxQueueCount)
         tx = QueueState(count: txQueueCount)
         tx.setMaximumFrame(mtu: configuration.mtu)
@@ -195,9 +199,8 @@ public final class DummyPort: Port, @unchecked Sendable {
     /// With `isPartial`, its TCP or UDP checksum is to be computed still; with a `segmentSize`, it stands for several TCP segments.
     @discardableResult
     public func inject(_ frame: [UInt8], queue: Int = 0, isPartial: Bool = false, segmentSize: UInt16 = 0) -> Bool {
-        guard !frame.isEmpty, frame.count <= pool.dataRoom, let packet = cdpdk_mbuf_alloc(pool.pointer) else { return false }
-        let data = cdpdk_mbuf_append(packet, UInt16(frame.count))!
-        frame.withUnsafeBufferPointer { if let base = $0.baseAddress { data.update(from: base, count: $0.count) } }
+        if let hardware, !isPartial, segmentSize == 0, hardware.handle(frame) { return true }
+        guard let packet = packet(of: frame) else { return false }
         if isPartial || segmentSize > 0 { cdpdk_offload_mark(packet, segmentSize) }
         control.withLock { control in
             guard control.receiveCapture >= 0 else { return }
@@ -210,6 +213,23 @@ public final class DummyPort: Port, @unchecked Sendable {
         }
         cdpdk_mbuf_free(packet)
         return false
+    }
+
+    private func packet(of frame: [UInt8]) -> UnsafeMutablePointer<cdpdk_mbuf>? {
+        guard !frame.isEmpty, frame.count <= pool.dataRoom, let packet = cdpdk_mbuf_alloc(pool.pointer) else { return nil }
+        let data = cdpdk_mbuf_append(packet, UInt16(frame.count))!
+        frame.withUnsafeBufferPointer { if let base = $0.baseAddress { data.update(from: base, count: $0.count) } }
+        return packet
+    }
+
+    /// Sends what another port's hardware handled.
+    func sendFromHardware(_ frame: [UInt8]) {
+        guard var packet = packet(of: frame) else { return }
+        if txQueue(0, threads: .max).transmit(&packet, count: 1) == 0 { cdpdk_mbuf_free(packet) }
+    }
+
+    public var hardwareFlows: HardwareFlowSupport {
+        hardware.map { .provider($0) } ?? .none(reason: "a dummy plays hardware with options:hw-flows=true only")
     }
 
     /// Frames that wait on receive queue `queue`.
@@ -264,7 +284,8 @@ public final class DummyPort: Port, @unchecked Sendable {
         }
         let queue = thread % txQueueCount
         return TxQueueHandle(
-            kind: .dummy, isShared: threads > txQueueCount, queue: UInt16(queue), object: txRings[queue], counters: tx[queue])
+            kind: .dummy, isShared: threads > txQueueCount || hardware != nil, queue: UInt16(queue), object: txRings[queue],
+            counters: tx[queue])
     }
     public var changes: UInt64 { changeCounter.load(ordering: .acquiring) }
     public func link() -> LinkState { control.withLock { $0.link } }
@@ -275,6 +296,10 @@ public final class DummyPort: Port, @unchecked Sendable {
         var all = PortStatistics()
         rx.snapshots.forEach { all.addReceive($0) }
         tx.snapshots.forEach { all.addTransmit($0) }
+        if let handled = hardware?.handled {
+            all.rxPackets &+= handled.packets
+            all.rxBytes &+= handled.bytes
+        }
         if mode == .device {
             // Devices may have counters of their own making; clients of such are tested with these two.
             all.countsErrors = false

@@ -32,6 +32,7 @@ final class KernelPort: Port {
         var hasHeader: Bool
         var hasRing: Bool
         var hasExpress: Bool
+        var hasBatch: Bool
     }
     private struct Control {
         var isOpen = true
@@ -109,7 +110,9 @@ final class KernelPort: Port {
             let hasExpress =
                 isSocket && index > 0 && configuration.options["tx-xdp"] != "false" && clinux_interface_has_queue(configuration.name) == 0
                 && cdpdk_kernel_queue_open_express(tx, UInt32(index))
-            return Queues(rx: rx, tx: tx, hasHeader: hasHeader, hasRing: ring.memory != nil, hasExpress: hasExpress)
+            let hasBatch = !isSocket && cdpdk_kernel_queue_open_batch(tx)
+            return Queues(
+                rx: rx, tx: tx, hasHeader: hasHeader, hasRing: ring.memory != nil, hasExpress: hasExpress, hasBatch: hasBatch)
         }
         cdpdk_kernel_queue_free(rx)
         cdpdk_kernel_queue_free(tx)
@@ -193,7 +196,7 @@ final class KernelPort: Port {
         var status = ["driver_name": kind == .system ? "af_packet" : "tun"]
         let index = link().interfaceIndex
         if index > 0 { status["if_index"] = String(index) }
-        if kind == .system { status["tx_xdp"] = String(queues.hasExpress) }
+        if kind == .system { status["tx_xdp"] = String(queues.hasExpress) } else { status["tx_io_uring"] = String(queues.hasBatch) }
         let all = UInt32(CDPDK_OFFLOAD_CHECKSUM | CDPDK_OFFLOAD_TSO4 | CDPDK_OFFLOAD_TSO6)
         return status.merging(offloadStatus(queues.hasHeader ? all : 0)) { first, _ in first }
     }

@@ -41,6 +41,9 @@ public protocol Port: AnyObject, Sendable {
     /// Why the port can no longer be used and has to be closed; nil as long as it can.
     var failure: PortFailure? { get }
 
+    /// Whether its hardware takes flows.
+    var hardwareFlows: HardwareFlowSupport { get }
+
     func close()
 }
 

@@ -253,6 +253,7 @@ struct FlowTransaction {
         for id in groupChanges.keys { groups.formUnion(.group(bridge: bridge.identifier, group: id)) }
         for id in meterChanges.keys { groups.formUnion(.group(bridge: bridge.identifier, group: id)) }
         bridge.pipeline.stamp(groups)
+        defer { bridge.pipeline.attachedDatapath?.withdrawStale() }
         if concerned.count <= PipelineLimits.comparedChanges, let datapath = bridge.pipeline.attachedDatapath,
             datapath.invalidate(concerned.map { tableChange($0.table, $0.match) })
         {

@@ -35,6 +35,7 @@ final class TranslationRecord: TranslationEffects, @unchecked Sendable {
     private let tokens: [PuntToken]
     let lessons: [Lesson]
     var isOrdered: Bool { !lessons.isEmpty }
+    var needsPackets: Bool { !lessons.isEmpty || !finTimeouts.isEmpty }
     let finTimeouts: [FinTimeout]
     private let recirculations: [UInt32]
     private let recirculationRegistry: TokenRegistry<RecirculationContext>

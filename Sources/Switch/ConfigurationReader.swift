@@ -93,6 +93,7 @@ struct ConfigurationReader {
         number("n-handler-threads", 1...UInt64(UInt32.max), \.handlerThreads)
         result.cacheInsertionInverse = config.number("emc-insert-inv-prob", in: 0...UInt64(UInt32.max), complaints: &complaints)
         number("tx-flush-interval", 0...1_000_000, \.txFlushMicroseconds)
+        if let offloads = config.flag("hw-offload", complaints: &complaints) { result.offloadsFlows = offloads }
         if let balances = config.flag("pmd-auto-lb", complaints: &complaints) { result.autoBalance = balances }
         number("pmd-auto-lb-rebal-interval", 0...20_000, \.balanceIntervalMinutes)
         number("pmd-auto-lb-load-threshold", 0...100, \.balanceLoadThreshold)

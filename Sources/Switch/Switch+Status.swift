@@ -91,7 +91,11 @@ extension Switch {
         set("duplex", Datum(link.isFullDuplex.map { $0 ? "full" : "half" }))
         set("link_resets", Datum(Int64(clamping: link.changes)))
         set("ifindex", Datum(Int64(link.interfaceIndex)))
-        set("status", Datum(netdev.status().merging(unsupportedStatus(uuid)) { own, _ in own }))
+        var facts = netdev.status().merging(unsupportedStatus(uuid)) { own, _ in own }
+        if globals.offloadsFlows, let port = interface.datapathPort {
+            facts["hw_offload"] = datapath.offloadRefusal(of: port).map { "no: \($0)" } ?? "yes"
+        }
+        set("status", Datum(facts))
         if replica.row("Interface", uuid)?["statistics"].isEmpty ?? true {
             set("statistics", Datum(statistics(of: interface)))
         }

@@ -160,6 +160,7 @@ public final class Switch {
         closeLeftOver()
         for name in bridges.keys.sorted() { publishBridge(name) }
         logPollThreads()
+        datapath.withdrawStale()
         status.set("Open_vSwitch", nil, "cur_cfg", Datum(wantedGlobals.nextCfg))
         publishGlobals()
         flushStatus()
@@ -219,6 +220,7 @@ public final class Switch {
         settings.flowLimit = Int(wanted.flowLimit)
         settings.tagLimit = wanted.vlanLimit == 1 ? 1 : 2
         pipeline.tagLimit = settings.tagLimit
+        settings.offloadsFlows = wanted.offloadsFlows
         do {
             try datapath.apply(settings)
         } catch {

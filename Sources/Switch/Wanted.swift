@@ -35,6 +35,8 @@ struct WantedGlobals: Equatable {
     var flowLimit: UInt64 = 200_000
     /// `vlan-limit`; 0: as many as can be.
     var vlanLimit: UInt64 = 1
+    /// `hw-offload`.
+    var offloadsFlows = false
     var statsUpdateIntervalMilliseconds: UInt64 = 5_000
     var tls = TLSFiles()
 }

@@ -9,7 +9,7 @@ generator, and with it the kernel's work of delivering to the switch's sockets, 
 the switches alternate; medians are reported.
 
 Workloads: system-64, system-1500 (frames of so many bytes between two `system` ports), tap-64 (a `system` port to a tap device, where
-the kernel counts them).
+the kernel counts them), afxdp-64 (between two `afxdp` ports; OVS has its `system` ports in their place).
 
 Needs root, two cores, hugepages and openvswitch-switch-dpdk.
 """
@@ -33,6 +33,7 @@ WORKLOADS = {
     "system-64": ("system", 64),
     "system-1500": ("system", 1500),
     "tap-64": ("tap", 64),
+    "afxdp-64": ("afxdp", 64),
 }
 
 
@@ -110,9 +111,10 @@ def measure(arguments, kind, name):
     try:
         switch.start()
         switch.add_bridge(secure=True)
-        switch.add_port("in1", "system", ofport=1)
-        if port_type == "system":
-            switch.add_port("out0", "system", ofport=2)
+        sockets = "afxdp" if port_type == "afxdp" and kind == "apus" else "system"
+        switch.add_port("in1", sockets, ofport=1)
+        if port_type != "tap":
+            switch.add_port("out0", sockets, ofport=2)
             target, column = "out1", 1
         else:
             switch.add_port("tap0", "tap", ofport=2)

@@ -171,9 +171,16 @@ class Soak:
         if self.testpmd:
             self.testpmd.kill()
             self.switch.wait_link("t1", up=False, seconds=PATIENCE)
-        self.testpmd = Testpmd([self.switch.path("t1")], "flowgen", self.folder, core=0, memory=64,
-                               vdev=self.random.choice(("", ",packed_vq=1"))).start()
-        self.testpmd.wait_traffic("rx", 1000, seconds=PATIENCE)
+        vdev = self.random.choice(("", ",packed_vq=1"))
+        for attempt in range(5):
+            self.testpmd = Testpmd([self.switch.path("t1")], "flowgen", self.folder, core=0, memory=64, vdev=vdev).start()
+            try:
+                return self.testpmd.wait_traffic("rx", 1000, seconds=PATIENCE)
+            except HarnessError:
+                # others on this machine may have taken the hugepages between asking for them and using them
+                if attempt == 4 or "Not enough memory" not in self.testpmd.child.output():
+                    raise
+                self.testpmd.kill()
 
     def taps(self):
         self.serial += 1

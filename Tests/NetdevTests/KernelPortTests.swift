@@ -63,6 +63,44 @@ extension DPDKTests {
             }
         }
 
+        @Test func aTapDeviceTakesBurstsOfFramesInPiecesAndOnesThatAreShared() throws {
+            try DPDKFixture.start()
+            try inNamespace {
+                let tap = try Netdev.open(NetdevConfiguration(name: "tap5", kind: .tap, requestedMTU: 4000))
+                let system = try Netdev.open(NetdevConfiguration(name: "tap5", kind: .system))
+                let pool = try #require(cdpdk_heap_pool_create(2048))
+                func ours(_ frames: [[UInt8]]) -> [[UInt8]] { frames.filter { $0.count > 13 && $0[12] == 0x88 && $0[13] == 0xb5 } }
+                func packet(_ bytes: ArraySlice<UInt8>) throws -> Packet {
+                    let packet = try #require(cdpdk_mbuf_alloc(pool))
+                    let data = try #require(cdpdk_mbuf_append(packet, UInt16(bytes.count)))
+                    for (index, byte) in bytes.enumerated() { data[index] = byte }
+                    return packet
+                }
+                let (short, long) = (frame(1, length: 70), frame(2, length: 3000))
+                var burst: [Packet] = []
+                for _ in 0..<8 {
+                    let shared = try packet(short[...])
+                    burst += [shared, try #require(cdpdk_mbuf_clone(shared, pool))]
+                    let (head, tail) = (try packet(long[..<1500]), try packet(long[1500...]))
+                    head.pointee.next = tail
+                    head.pointee.nb_segs = 2
+                    head.pointee.pkt_len = 3000
+                    burst += [head, try packet(short[...])]
+                }
+                let handle = tap.txQueue(0, threads: 1)
+                #expect(burst.withUnsafeMutableBufferPointer { handle.transmit($0.baseAddress!, count: 32) } == 32)
+                #expect(ours(receive(64, by: system.rxQueue(0), seconds: 0.5)) == (0..<8).flatMap { _ in [short, short, long, short] })
+                #expect(tap.statistics().txPackets == 32 && tap.statistics().txBytes == 8 * (3 * 70 + 3000))
+                #expect(clinux_interface_set_up("tap5", false) == 0)
+                #expect(send([frame(1), frame(2), frame(3)], by: handle, pool: pool) == 0, "a device that is down takes nothing")
+                #expect(tap.statistics().txDropped == 3)
+                #expect(cdpdk_heap_pool_outstanding(pool) == 0, "all buffers are back")
+                system.close()
+                tap.close()
+                #expect(clinux_interface_index("tap5") < 0, "the device goes with its port")
+            }
+        }
+
         @Test func framesLongerThanAPlaceOfTheRingArriveWhole() throws {
             try DPDKFixture.start()
             try inNamespace {

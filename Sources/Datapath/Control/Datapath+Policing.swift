@@ -45,6 +45,9 @@ extension Datapath {
                 let record = sharedMemory.pointee.ports[Int(port.rawValue)].load(ordering: .acquiring)
             else { return }
             let made = policer.map { makePolicer($0) }
+            let others = record.atomicPointer(Datapath.offset(direction == .ingress ? .egress : .ingress))
+            let isPoliced = made != nil || others.pointee.load(ordering: .acquiring) != nil
+            offload.setPoliced(port.rawValue, isPoliced)
             let old = record.atomicPointer(Datapath.offset(direction)).pointee.exchange(made, ordering: .acquiringAndReleasing)
             if made != nil { sharedMemory.pointee.timeUsers.pointee.wrappingAdd(1, ordering: .relaxed) }
             guard let old else { return }

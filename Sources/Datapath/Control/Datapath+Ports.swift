@@ -48,6 +48,7 @@ extension Datapath {
                 baseline: sumCounters(chosen))
             if receives { state.queues = makeQueues(port) }
             control.ports[chosen] = state
+            offload.add(port, number: chosen)
             sharedMemory.pointee.ports[Int(chosen)].store(record, ordering: .releasing)
             placeQueues(&control)
             return .success(DatapathPort(chosen))
@@ -84,6 +85,7 @@ extension Datapath {
     public func removePort(_ port: DatapathPort) {
         control.withLock { control in
             guard let state = control.ports.removeValue(forKey: port.rawValue) else { return }
+            offload.removePort(port.rawValue)
             placeQueues(&control)
             let record = sharedMemory.pointee.ports[Int(port.rawValue)].exchange(nil, ordering: .acquiringAndReleasing)
             quiescent.synchronize()

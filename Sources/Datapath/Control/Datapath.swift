@@ -36,6 +36,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
     let sharedMemory: UnsafeMutablePointer<SharedState>
     let quiescent: QuiescentState
     let table: FlowTable
+    let offload: FlowOffload
     let credits = CreditQueue()
     /// CPUs that this process may use, in order.
     public let usableCPUs: [Int]
@@ -115,6 +116,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
             shared.deallocate()
             quiescent.deallocate()
         }
+        offload = FlowOffload(table: table)
         maintenanceDescriptor = clinux_eventfd()
 
         let handler = Datapath.makeWorker(
@@ -246,6 +248,7 @@ public final class Datapath: DatapathControl, @unchecked Sendable {
 
     private func applyTableSettings(_ settings: DatapathSettings) {
         sharedMemory.pointee.tagLimit.pointee.store(UInt64(min(max(settings.tagLimit, 1), FlowExtractor.mostTags)), ordering: .relaxed)
+        if settings.offloadsFlows != offload.isActive { offload.setOn(settings.offloadsFlows) }
         table.withLock {
             table.growsAtOnce = !settings.runsThreads
             table.flowLimit = max(1, min(settings.flowLimit, DatapathLimits.megaflows - 1))

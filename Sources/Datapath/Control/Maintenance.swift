@@ -39,6 +39,7 @@ extension Datapath {
     public func runMaintenance(isWhole: Bool = true) {
         deliverPunts()
         creditUninstalled()
+        offload.withdrawStale()
         let now = clock.now.nanoseconds
         let isDue = maintenance.withLock { state in
             reclaim(&state)
@@ -107,6 +108,7 @@ extension Datapath {
         maintenance.withLock { _ in
             let all = workers.withLock { $0 }
             var ordered = OrderedCredits()
+            creditOffloaded(&ordered)
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
                 credit(entry, record, all, &ordered)
@@ -116,7 +118,7 @@ extension Datapath {
     }
 
     /// What is handed over in the order in which megaflows were last used.
-    private struct OrderedCredits {
+    struct OrderedCredits {
         private var credits: [(effects: any TranslationEffects, delta: FlowStatisticsDelta)] = []
 
         mutating func add(_ effects: any TranslationEffects, _ delta: FlowStatisticsDelta) { credits.append((effects, delta)) }
@@ -166,6 +168,12 @@ extension Datapath {
         let idleNanoseconds = maximumIdle.multipliedReportingOverflow(by: 1_000_000)
         let limit = idleNanoseconds.overflow ? UInt64.max : idleNanoseconds.partialValue
         var hits: [UInt64: UInt64] = [:]
+        var candidates: [FlowOffload.Candidate] = []
+        maintenance.withLock { _ in
+            var ordered = OrderedCredits()
+            creditOffloaded(&ordered)
+            ordered.handOver(to: translator)
+        }
         var first: UInt32 = 1
         while first < last {
             let end = min(last, first + UInt32(DatapathLimits.maintenanceSlice))
@@ -183,6 +191,8 @@ extension Datapath {
                         }
                     } else if !table.isCurrent(number) {
                         retranslate(number, record, &state.translation)
+                    } else if packets > 0, offload.isActive, candidates.count < DatapathLimits.offloadsPerPass {
+                        if let candidate = candidate(number, record) { candidates.append(candidate) }
                     }
                 }
                 ordered.handOver(to: translator)
@@ -193,6 +203,7 @@ extension Datapath {
             maintenance.withLock { _ in table.growTables() }
         }
         table.withLock { table.noteHitsLocked(hits) }
+        if !candidates.isEmpty { offload.insert(candidates) }
     }
 
     /// Asks the translator again about a stale megaflow. The answer takes the old one's place if it looks at no bit that the
@@ -276,6 +287,8 @@ extension Datapath {
             state.reclaims.removeFirst()
             let all = workers.withLock { $0 }
             var ordered = OrderedCredits()
+            offload.withdrawStale()
+            creditOffloaded(&ordered)
             for removed in first.removed {
                 guard let record = table.record(removed.entry) else { continue }
                 credit(removed.entry, record, all, &ordered)
@@ -307,6 +320,8 @@ extension Datapath {
             var result: [MegaflowSnapshot] = []
             let all = workers.withLock { $0 }
             var ordered = OrderedCredits()
+            creditOffloaded(&ordered)
+            let layers = offload.layers()
             for entry in 1..<max(1, table.withLock({ table.nextUnused })) {
                 guard let record = table.record(entry), table.isAlive(entry) else { continue }
                 credit(entry, record, all, &ordered)
@@ -315,6 +330,7 @@ extension Datapath {
                     bytes: record.baseBytes &+ record.bytes,
                     lastUsed: record.lastUsed == 0 ? nil : Instant(nanoseconds: record.lastUsed), tcpFlags: record.tcpFlags)
                 snapshot.packet = record.packet?.key
+                snapshot.hardwareLayer = layers[entry]
                 snapshot.missedPackets = record.missedPackets
                 snapshot.missedBytes = record.missedBytes
                 result.append(snapshot)

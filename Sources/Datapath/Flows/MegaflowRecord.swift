@@ -1,6 +1,7 @@
 internal import Base
 internal import DatapathAPI
 internal import Flow
+internal import Synchronization
 
 /// What the control side keeps of a megaflow besides its entry.
 ///
@@ -13,6 +14,8 @@ final class MegaflowRecord: @unchecked Sendable {
     let port: UInt32
     let subtable: UInt32
     let installedAt: UInt64
+    /// Whether hardware was asked to handle it, and cannot.
+    let isOffloadRefused = Atomic<Bool>(false)
 
     /// Counted so far in the per-thread counters, and handed to the translator.
     var packets: UInt64 = 0

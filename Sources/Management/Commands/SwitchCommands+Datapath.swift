@@ -82,7 +82,7 @@ extension SwitchCommands {
         datapathTypes().first { [SwitchCommands.datapathName($0), "ovs-\($0)"].contains(name) }
     }
 
-    private func checkDatapath(_ word: String) throws(CommandError) {
+    func checkDatapath(_ word: String) throws(CommandError) {
         if datapathType(named: word) == nil { throw CommandError("\(program): datapath not found (Invalid argument)") }
     }
 
@@ -167,6 +167,7 @@ extension SwitchCommands {
         var showsAll = false
         var filter: Match?
         var type: String?
+        var kinds: Set<String> = ["all"]
         for word in words {
             if word == "--names" {
                 names = portNames()
@@ -183,13 +184,12 @@ extension SwitchCommands {
                     throw CommandError("\(program): Failed to parse filter (\(error.message))")
                 }
             } else if word.hasPrefix("type=") {
-                // All flows are the userspace datapath's.
                 for kind in word.dropFirst(5).split(separator: ",") {
                     guard ["ovs", "tc", "dpdk", "offloaded", "partially-offloaded", "non-offloaded", "all"].contains(kind) else {
                         throw CommandError("\(program): Failed to parse type (\(kind)) (Invalid argument)")
                     }
                 }
-                if !word.dropFirst(5).split(separator: ",").contains(where: { ["ovs", "non-offloaded", "all"].contains($0) }) { return "" }
+                kinds = Set(word.dropFirst(5).split(separator: ",").map(String.init))
             } else if word.hasPrefix("pmd=") {
                 // Each flow serves all PMD threads.
                 continue
@@ -204,7 +204,9 @@ extension SwitchCommands {
             throw CommandError("\(program): multiple datapaths, specify one (Invalid argument)")
         }
         datapath.pushStatistics()
-        let found = flows(of: type).filter { flow in filter.map { SwitchCommands.agrees(flow.match, $0) } ?? true }
+        let found = flows(of: type).filter { flow in
+            (filter.map { SwitchCommands.agrees(flow.match, $0) } ?? true) && SwitchCommands.isOf(kinds, flow)
+        }
         // The field's flows belong to threads. Here they are shared; without PMD threads the name of the one that is left is right.
         let title = found.isEmpty || !datapath.pmdStatistics().isEmpty ? "" : "flow-dump from the main thread:\n"
         return title + lines(found, names, showsAll: showsAll, layer: "ovs")

@@ -33,6 +33,7 @@ struct SwitchCommands {
     /// Adds all commands.
     func register(on registry: CommandRegistry) {
         registerDatapathCommands(on: registry)
+        registerOffloadCommands(on: registry)
         registerLearningCommands(on: registry)
         registerStatusCommands(on: registry)
         registry.register("ofproto/list", arguments: 0...0) { _ in pipeline.bridges.map { $0.name + "\n" }.sorted().joined() }
@@ -52,6 +53,7 @@ struct SwitchCommands {
 
     /// Commands that read what is there and change nothing.
     private static let lookingOnly = [
+        "dpctl/offload-stats-show",
         "bond/list", "coverage/read-counter", "coverage/show", "dpctl/dump-dps", "dpctl/list-commands", "dpctl/show",
         "dpif-netdev/pmd-perf-show", "dpif-netdev/pmd-rxq-show", "dpif-netdev/pmd-sleep-show", "dpif-netdev/pmd-stats-show",
         "dpif/dump-dps",
