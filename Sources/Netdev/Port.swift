@@ -41,6 +41,11 @@ public protocol Port: AnyObject, Sendable {
     /// Why the port can no longer be used and has to be closed; nil as long as it can.
     var failure: PortFailure? { get }
 
+    /// Whether packets' memory is of another NUMA node than who sends them (a guest's).
+    var isAwayFromNode: Bool { get }
+    /// Takes it from that node from now on. May take long.
+    func followNode()
+
     /// Whether its hardware takes flows.
     var hardwareFlows: HardwareFlowSupport { get }
 
@@ -51,6 +56,8 @@ extension Port {
     /// Nothing: whoever forwards leaves the port out.
     public func setAdministrativelyUp(_ isUp: Bool) {}
     public var failure: PortFailure? { nil }
+    public var isAwayFromNode: Bool { false }
+    public func followNode() {}
 }
 
 /// What ended a port that was open.

@@ -27,6 +27,8 @@ final class VhostPort: Port {
         var isOpen = true
         var configuration: NetdevConfiguration
         var address: HardwareAddress
+        /// Where received packets' memory is.
+        var poolNode = 0
         var last = PortStatistics()
     }
 
@@ -143,6 +145,21 @@ final class VhostPort: Port {
         return LinkState(isUp: state.running, changes: state.event(Int(CVHOST_EVENT_CONNECTED)))
     }
 
+    var isAwayFromNode: Bool {
+        let state = state()
+        return state.running && state.numa >= 0 && Int(state.numa) != control.withLock { $0.poolNode }
+    }
+
+    func followNode() {
+        let (mtu, node) = (mtu, numaNode)
+        guard node >= 0, let pool = try? MbufPools.pool(mtu: mtu, numa: node) else { return }
+        control.withLock { control in
+            guard control.isOpen, control.configuration.mtu == mtu else { return }
+            control.poolNode = node
+            cvhost_set_pool(socket.pointer, pool.pointer)
+        }
+    }
+
     var mtu: Int { control.withLock { $0.configuration.mtu } }
     var hardwareAddress: HardwareAddress { control.withLock { $0.address } }
 
@@ -235,7 +252,8 @@ final class VhostPort: Port {
         try configuration.check()
         let retries = try VhostPort.retries(configuration)
         // The guest stays: only what is received from now on needs larger buffers, and what is sent another limit.
-        let pool = configuration.mtu == mtu ? nil : try MbufPools.pool(mtu: configuration.mtu, numa: -1)
+        let node = control.withLock { $0.poolNode }
+        let pool = configuration.mtu == mtu ? nil : try MbufPools.pool(mtu: configuration.mtu, numa: node)
         return control.withLock { control in
             guard configuration.name == name, configuration.kind == kind,
                 configuration.socketDirectory == control.configuration.socketDirectory,

@@ -316,8 +316,11 @@ extension Switch {
         guard let netdev = interface.netdev else { return now.options != interface.wanted.options }
         guard now.differsInDevice(from: interface.wanted) || interface.wanted.name == bridge.name else { return false }
         bridges[bridge.name]?.interfaces[now.name]?.changeFailure = nil
-        do {
-            return try !netdev.apply(deviceConfiguration(now, kind: netdev.kind, on: bridge))
+        let configuration = deviceConfiguration(now, kind: netdev.kind, on: bridge)
+        do throws(PortError) {
+            // Another MTU may want other buffers, which take their time.
+            if now.mtuRequest == interface.wanted.mtuRequest { return try !netdev.apply(configuration) }
+            return try !waitingElsewhere { () throws(PortError) in try netdev.apply(configuration) }
         } catch {
             // what was there before is kept; the sentence goes to the row
             bridges[bridge.name]?.interfaces[now.name]?.changeFailure = "\(error)"

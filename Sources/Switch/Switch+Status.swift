@@ -127,6 +127,7 @@ extension Switch {
                 let changes = netdev.changes
                 guard changes != interface.seenChanges else { continue }
                 bridges[bridgeName]?.interfaces[name]?.seenChanges = changes
+                if netdev.isAwayFromNode { elsewhere { netdev.followNode() } }
                 refreshBridgePort(interface, number: number, on: bridgeName)
                 publishInterface(name, of: bridgeName)
             }

@@ -191,7 +191,9 @@ extension Datapath {
                         }
                     } else if !table.isCurrent(number) {
                         retranslate(number, record, &state.translation)
-                    } else if packets > 0, offload.isActive, candidates.count < DatapathLimits.offloadsPerPass {
+                    } else if offload.isActive, now < record.lastUsed &+ 1_000_000_000,
+                        candidates.count < DatapathLimits.offloadsPerPass
+                    {
                         if let candidate = candidate(number, record) { candidates.append(candidate) }
                     }
                 }
