@@ -45,7 +45,12 @@ struct knowledge {
         uint64_t guest, user, size;
     } regions[MAX_REGIONS];
     unsigned region_count;
-    uint32_t ring_size[MAX_RINGS];
+    uint32_t ring_size[MAX_RINGS];   ///< 0: not said since the ring was last made or stopped
+    /// Where its descriptors, its used and its available ring are; without a size they do not count.
+    struct place {
+        bool is_known;
+        uint64_t part[3];
+    } places[MAX_RINGS];
     uint16_t base[MAX_RINGS];        ///< where it said that the ring goes on
     bool base_is_new[MAX_RINGS];     ///< it said so after it last gave the ring's addresses
     /// Copies of descriptors: the files that are mapped, with the bytes that must be there, and the guest's call eventfds.
@@ -70,6 +75,8 @@ const char *request_name(uint32_t request);
 
 #define REQUEST_SET_VRING_ADDR 9
 #define REQUEST_SET_VRING_BASE 10
+#define FEATURE_MULTIQUEUE (1ull << 22)
+#define FEATURE_LOG_ALL (1ull << 26)
 #define FEATURE_IOMMU (1ull << 33)
 #define FEATURE_PACKED (1ull << 34)
 #define FEATURE_IN_ORDER (1ull << 35)

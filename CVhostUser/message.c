@@ -239,21 +239,68 @@ static bool is_in_memory(const struct knowledge *k, uint64_t address, uint64_t s
     return false;
 }
 
-static bool check_addresses(const struct message *m, const struct knowledge *k, char *reason, size_t reason_size) {
-    uint32_t index = payload32(m, 0);
+/// Whether a ring of so many descriptors lies in memory.
+static bool check_place(
+    const struct knowledge *k, uint32_t index, uint64_t n, const struct place *place, char *reason, size_t reason_size) {
     // without memory rte_vhost only remembers them; with an IOMMU they are the guest's, and looked up page by page
     if (k->region_count == 0 || (k->features & FEATURE_IOMMU) != 0) return true;
-    uint64_t n = k->ring_size[index];
     uint64_t sizes[3] = {16 * n, 4 + 8 * n, 4 + 2 * n};
     if (k->features & FEATURE_PACKED) sizes[1] = sizes[2] = 4;
     static const char *names[3] = {"descriptors", "used ring", "available ring"};
     for (unsigned part = 0; part < 3; part++) {
-        uint64_t address = payload64(m, 8 + 8 * part);
+        uint64_t address = place->part[part];
         if (is_in_memory(k, address, sizes[part])) continue;
         snprintf(reason, reason_size, "virtqueue %u: its %s, %llu bytes at 0x%llx, are not in the guest's memory", index, names[part],
                  (unsigned long long)sizes[part], (unsigned long long)address);
         return false;
     }
+    return true;
+}
+
+/// Whether the ring has a size. rte_vhost makes what it keeps about a ring when it is told the size, throws it away when the ring is
+/// stopped, and does not look whether it is there when the ring is started.
+static bool has_size(const struct message *m, const struct knowledge *k, uint32_t index, char *reason, size_t reason_size) {
+    if (k->ring_size[index] != 0) return true;
+    snprintf(reason, reason_size, "%s of virtqueue %u, whose size was not said since it was last stopped", request_name(word32(m, 0)), index);
+    return false;
+}
+
+static void forget_ring(struct knowledge *k, uint32_t index) {
+    k->ring_size[index] = 0;
+    k->places[index].is_known = false;
+}
+
+/// Other features are another device; and rte_vhost throws away what is more than one queue pair if there may be no more.
+static void learn_features(struct knowledge *k, uint64_t features) {
+    bool is_new = ((features ^ k->features) & ~FEATURE_LOG_ALL) != 0;
+    for (uint32_t index = 0; index < MAX_RINGS; index++)
+        if (is_new || (index >= 2 && (features & FEATURE_MULTIQUEUE) == 0)) forget_ring(k, index);
+    k->features = features;
+}
+
+static bool check_addresses(const struct message *m, struct knowledge *k, char *reason, size_t reason_size) {
+    uint32_t index = payload32(m, 0);
+    struct place place = {.is_known = true, .part = {payload64(m, 8), payload64(m, 16), payload64(m, 24)}};
+    if (!has_size(m, k, index, reason, reason_size)) return false;
+    if (!check_place(k, index, k->ring_size[index], &place, reason, reason_size)) return false;
+    k->places[index] = place;
+    return true;
+}
+
+static bool check_size(struct knowledge *k, uint32_t index, uint32_t n, char *reason, size_t reason_size) {
+    if (n == 0 || n > MAX_RING_SIZE || ((n & (n - 1)) != 0 && (k->features & FEATURE_PACKED) == 0)) {
+        snprintf(reason, reason_size, "virtqueue %u of %u descriptors; powers of two to %d are possible", index, n, MAX_RING_SIZE);
+        return false;
+    }
+    // rte_vhost does not look again whether a ring that has its place, and grows there, ends in memory
+    if (k->places[index].is_known && n > k->ring_size[index]) {
+        if ((k->features & FEATURE_IOMMU) != 0) {
+            snprintf(reason, reason_size, "virtqueue %u grows from %u to %u descriptors where it is", index, k->ring_size[index], n);
+            return false;
+        }
+        if (!check_place(k, index, n, &k->places[index], reason, reason_size)) return false;
+    }
+    k->ring_size[index] = n;
     return true;
 }
 
@@ -277,6 +324,7 @@ static bool check_eventfd(const struct message *m, struct knowledge *k, char *re
         snprintf(reason, reason_size, "%s with a descriptor that is no eventfd", request_name(request));
         return false;
     }
+    if (request == SET_VRING_KICK && !none && !has_size(m, k, index, reason, reason_size)) return false;
     if (request == SET_VRING_CALL) {
         forget(&k->calls[index]);
         if (!none) k->calls[index] = fcntl(m->fds[0], F_DUPFD_CLOEXEC, 3);
@@ -294,23 +342,23 @@ bool message_check(struct message *m, struct knowledge *k, char *reason, size_t 
     uint32_t index = shape->least >= 8 ? payload32(m, 0) : 0;
     uint32_t value = shape->least >= 8 ? payload32(m, 4) : 0;
     switch (request) {
-    case SET_FEATURES: k->features = payload64(m, 0); return true;
+    case SET_FEATURES: learn_features(k, payload64(m, 0)); return true;
+    case RESET_OWNER:
+        for (uint32_t ring = 0; ring < MAX_RINGS; ring++) forget_ring(k, ring);
+        return true;
     case SET_MEM_TABLE: return check_memory(m, k, reason, reason_size);
     case SET_LOG_BASE:
         if (!check_file(m->fds[0], payload64(m, 8), payload64(m, 0), "a dirty log", reason, reason_size)) return false;
         watch(&k->files[LOG_FILE], m->fds[0], payload64(m, 8) + payload64(m, 0));
         return true;
     case SET_VRING_NUM:
-        if (!check_index(index, reason, reason_size)) return false;
-        if (value == 0 || value > MAX_RING_SIZE || ((value & (value - 1)) != 0 && (k->features & FEATURE_PACKED) == 0)) {
-            snprintf(reason, reason_size, "virtqueue %u of %u descriptors; powers of two to %d are possible", index, value, MAX_RING_SIZE);
-            return false;
-        }
-        k->ring_size[index] = value;
-        return true;
+        return check_index(index, reason, reason_size) && check_size(k, index, value, reason, reason_size);
     case SET_VRING_ADDR: return check_index(index, reason, reason_size) && check_addresses(m, k, reason, reason_size);
-    case SET_VRING_BASE:
     case GET_VRING_BASE:
+        if (!check_index(index, reason, reason_size)) return false;
+        forget_ring(k, index);
+        return true;
+    case SET_VRING_BASE:
     case SET_VRING_ENABLE:
     case SET_VRING_ENDIAN: return check_index(index, reason, reason_size);
     case SET_VRING_KICK:

@@ -204,6 +204,14 @@ CUT_OFF = {
     "a ring outside memory": after_memory(message(fe.SET_VRING_NUM, struct.pack("<II", 0, 256)), address(base=1 << 40)),
     "a ring at the end of memory": after_memory(message(fe.SET_VRING_NUM, struct.pack("<II", 0, 256)), address(desc=(4 << 20) - 16)),
     "a ring that wraps": after_memory(message(fe.SET_VRING_NUM, struct.pack("<II", 0, 256)), address(desc=-fe.USER - 16)),
+    "a ring that grows out of memory": after_memory(
+        message(fe.SET_VRING_NUM, struct.pack("<II", 0, 256)), address(desc=(4 << 20) - 4096),
+        message(fe.SET_VRING_NUM, struct.pack("<II", 0, 32768))),
+    "a ring without a size": after_memory(address()),
+    "a start without a size": after_memory(lambda evil: evil.say(fe.SET_VRING_KICK, struct.pack("<Q", 0), [evil.eventfd()])),
+    "a size that other features forget": after_memory(
+        message(fe.SET_VRING_NUM, struct.pack("<II", 0, 256)),
+        lambda evil: evil.say(fe.SET_FEATURES, struct.pack("<Q", evil.features | fe.PACKED)), address()),
     "a kick that is a file": after_memory(lambda evil: evil.say(fe.SET_VRING_KICK, struct.pack("<Q", 0), [regular_file(evil)])),
     "a call that is a pipe": after_memory(lambda evil: evil.say(fe.SET_VRING_CALL, struct.pack("<Q", 0), [pipe(evil)])),
     "a call without descriptor": after_memory(message(fe.SET_VRING_CALL, struct.pack("<Q", 0))),
@@ -632,6 +640,40 @@ def test_memory_is_cut_short_before_it_is_used(site):
             evil.enable(queue)
         assert evil.is_cut_off()
     survive(site, attack)
+
+
+def test_a_ring_started_anew_without_a_size(site):
+    def attack(evil):
+        evil.start()
+        evil.transmit(udp_frame(src_port=5))
+        assert evil.wait_used(1, 1)
+        evil.ask(fe.GET_VRING_BASE, struct.pack("<II", 1, 0))
+        start = fe.USER + evil.ring_offset(1)
+        evil.say(fe.SET_VRING_ADDR, struct.pack("<IIQQQQ", 1, 0, start, start + 0x8000, start + 0x4000, 0))
+        evil.say(fe.SET_VRING_KICK, struct.pack("<Q", 1), [evil.eventfd()])
+    survive(site, attack, cut_off=True)
+
+
+@pytest.mark.parametrize("size", [1, 4, 256])
+def test_more_buffers_than_descriptors(site, size):
+    """Both rings promise thousands of buffers, each of which takes two bytes of a frame."""
+    def attack(evil):
+        evil.ring = size
+        evil.negotiate()
+        evil.share()
+        for queue in (0, 1):
+            evil.setup_ring(queue, size)
+            for index in range(size):
+                evil.descriptor(queue, index, fe.GUEST + evil.buffer(queue, index), 14, fe.DESC_WRITE if queue == 0 else 0)
+            evil.enable(queue)
+        evil.write(evil.ring_offset(0) + 0x4000, struct.pack("<HH", 0, 60000))
+        for _ in range(100):
+            for _ in range(32):
+                site.one.transmit(udp_frame(src_port=9, size=1400))
+            evil.publish(1, 0, count=300)
+            time.sleep(0.002)
+            site.two.received()
+    survive(site, attack, rounds=1)
 
 
 def test_a_call_eventfd_that_is_full(site):

@@ -76,6 +76,7 @@ struct DummyCommands {
                 if index < words.count, words[index] == "--len" {
                     guard index + 1 < words.count, let number = Int(words[index + 1]) else { throw CommandError("--len needs a number") }
                     guard number >= 60 else { throw CommandError("too small packet len") }
+                    guard number <= Int(UInt16.max) else { throw CommandError("too large packet len") }
                     length = number
                     index += 2
                 }
