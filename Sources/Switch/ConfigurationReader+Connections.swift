@@ -61,8 +61,10 @@ extension ConfigurationReader {
                 rate: Int(clamping: rate), burst: Int(clamping: row["controller_burst_limit"].integer ?? 0),
                 queueSize: Int(clamping: row["controller_queue_size"].integer ?? 0))
         }
+        complainOfConnectionKeys(row, "controller")
         for column in ["local_ip", "local_netmask", "local_gateway"] where !row[column].isEmpty {
             complain("\(column) of controller \(result.target) has no effect: it configures in-band control, which is not supported")
+            refuse(row.uuid, "\(column): in-band control is not supported")
         }
         return result
     }

@@ -59,13 +59,22 @@ extension ConfigurationReader {
         }
         guard let cir = bytes("cir"), let cbs = bytes("cbs") else { return nil }
         let committed = Policer.Limit(rate: cir, burst: cbs)
+        let known: Set<String> = type == "egress-policer" ? ["cir", "cbs"] : ["cir", "cbs", "eir", "ebs"]
+        for sentence in complainOfKeys(config, known, without: [:]) { refuse(uuid, "qos: \(sentence)") }
+        complainOfQueues(row, type, of: port, port: uuid)
         if type == "egress-policer" { return WantedQoS(type: type, options: options, policer: .singleRate(committed: committed)) }
         guard let eir = bytes("eir"), let ebs = bytes("ebs") else { return nil }
-        if !row["queues"].isEmpty {
-            complaints.append("queues of QoS of port \(port) have no effect: a trtcm-policer polices all of the port's packets together")
-            refuse(uuid, "qos: queues are not supported")
-        }
         return WantedQoS(
             type: type, options: options, policer: .twoRates(committed: committed, excess: Policer.Limit(rate: eir, burst: ebs)))
+    }
+
+    /// Queues that ask for rates of their own. Their `dscp` is obeyed.
+    private mutating func complainOfQueues(_ row: ConfigurationRow, _ type: String, of port: String, port uuid: UUID) {
+        let queues = table("Queue")
+        for (number, queue) in row["queues"].uuidsByInteger.sorted(by: { $0.key < $1.key }) {
+            guard let keys = queues[queue]?["other_config"].stringMap, !keys.isEmpty else { continue }
+            complain("other_config of queue \(number) of port \(port) has no effect: \(type) polices all of the port's packets together")
+            refuse(uuid, "qos: rates of queue \(number) are not supported")
+        }
     }
 }

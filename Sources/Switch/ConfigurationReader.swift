@@ -53,6 +53,8 @@ struct ConfigurationReader {
         result.nextCfg = row["next_cfg"].integer ?? 0
         result.otherConfig = config.values
         complainOfKeys(config, ConfigurationReader.globalKeys, without: ConfigurationReader.globalKeysWithoutEffect)
+        let managers = table("Manager")
+        for manager in row["manager_options"].uuids.compactMap({ managers[$0] }) { complainOfConnectionKeys(manager, "manager") }
         if !row["datapaths"].isEmpty {
             complaints.append("datapaths of Open_vSwitch has no effect: connection tracking zones are not supported; clear the column")
         }
@@ -149,7 +151,7 @@ struct ConfigurationReader {
         result.mirrors = row["mirrors"].uuids.compactMap { mirrorRows[$0] }.map { mirror($0, of: name) }
             .sorted { ($0.name, $0.uuid.description) < ($1.name, $1.uuid.description) }
         result.ports = row["ports"].uuids.compactMap { ports[$0] }
-            .map { port($0, interfaces: interfaces) }
+            .map { port($0, of: name, interfaces: interfaces) }
             .sorted { $0.name < $1.name }
         return result
     }
@@ -210,9 +212,10 @@ struct ConfigurationReader {
         }
     }
 
-    private mutating func port(_ row: ConfigurationRow, interfaces: [UUID: ConfigurationRow]) -> WantedPort {
+    private mutating func port(_ row: ConfigurationRow, of bridge: String, interfaces: [UUID: ConfigurationRow]) -> WantedPort {
         var result = WantedPort(uuid: row.uuid, name: row["name"].string ?? "")
         complainOfWhatIsMissing(row, ConfigurationReader.unsupportedPortColumns, "port \(result.name)")
+        complainOfPortKeys(row, result.name)
         let tag = row["tag"].integer.map { UInt16(truncatingIfNeeded: $0) }
         result.trunks = Set(row["trunks"].integers.map { UInt16(truncatingIfNeeded: $0) })
         result.tag = tag ?? 0
@@ -228,7 +231,7 @@ struct ConfigurationReader {
         result.queueMarks = queueMarks(row)
         result.qos = row["qos"].uuids.first.flatMap { table("QoS")[$0] }.flatMap { qos($0, of: result.name, port: row.uuid) }
         result.interfaces = row["interfaces"].uuids.compactMap { interfaces[$0] }
-            .map { interface($0) }
+            .map { interface($0, of: bridge) }
             .sorted { $0.name < $1.name }
         if result.interfaces.count > 1 {
             result.refusal = "port \(result.name) has \(result.interfaces.count) interfaces, but bonds are not supported; give it one"
@@ -236,14 +239,15 @@ struct ConfigurationReader {
         return result
     }
 
-    private mutating func interface(_ row: ConfigurationRow) -> WantedInterface {
+    private mutating func interface(_ row: ConfigurationRow, of bridge: String) -> WantedInterface {
         var result = WantedInterface(uuid: row.uuid, name: row["name"].string ?? "", type: row["type"].string ?? "")
         complainOfWhatIsMissing(row, ConfigurationReader.unsupportedInterfaceColumns, "interface \(result.name)")
         result.options = row["options"].stringMap
+        complainOfInterfaceKeys(row, result, isLocal: result.name == bridge && result.type.isEmpty)
         let config = OtherConfig(values: row["other_config"].stringMap, origin: "other_config of interface \(result.name)")
         result.queueAffinity = config.queueAffinity("pmd-rxq-affinity", complaints: &complaints) ?? [:]
         result.ofportRequest = row["ofport_request"].integer.flatMap { UInt32(exactly: $0) }
-        result.previousOfport = row["ofport"].integer.flatMap { UInt32(exactly: $0) }
+        result.previousOfport = Remembered(row["ofport"].integer.flatMap { UInt32(exactly: $0) })
         result.mtuRequest = row["mtu_request"].integer.flatMap { Int(exactly: $0) }
         result.macRequest = row["mac"].string.flatMap { HardwareAddress($0) }
         if let text = row["mac"].string, !text.isEmpty, result.macRequest == nil {

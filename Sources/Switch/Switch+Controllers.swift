@@ -9,7 +9,7 @@ extension Switch {
         for (uuid, report) in reports {
             status.set("Controller", uuid, "is_connected", Datum(report.isConnected))
             status.set("Controller", uuid, "role", report.role.map { Datum(Switch.name(of: $0)) } ?? .empty)
-            status.set("Controller", uuid, "status", Datum(report.status))
+            status.set("Controller", uuid, "status", Datum(report.status.merging(unsupportedStatus(uuid)) { own, _ in own }))
         }
         if !isInRound { flushStatus() }
     }

@@ -76,6 +76,7 @@ extension Switch {
             set("admin_state", Datum("up"))
             set("link_state", Datum(problem == nil ? "up" : "down"))
             set("ifindex", Datum(Int64(0)))
+            set("status", Datum(unsupportedStatus(uuid)))
             if let known = bridges[bridgeName]?.bridge.port(number) {
                 set("mac_in_use", Datum(HardwareAddress(bits: known.hardwareAddress).description))
             }
@@ -91,7 +92,8 @@ extension Switch {
         set("duplex", Datum(link.isFullDuplex.map { $0 ? "full" : "half" }))
         set("link_resets", Datum(Int64(clamping: link.changes)))
         set("ifindex", Datum(Int64(link.interfaceIndex)))
-        var facts = netdev.status().merging(unsupportedStatus(uuid)) { own, _ in own }
+        // What the device cannot do is under the same key.
+        var facts = netdev.status().merging(unsupportedStatus(uuid)) { own, asked in "\(own); \(asked)" }
         if globals.offloadsFlows, let port = interface.datapathPort {
             facts["hw_offload"] = datapath.offloadRefusal(of: port).map { "no: \($0)" } ?? "yes"
         }

@@ -67,6 +67,8 @@ public final class Switch {
 
     /// What was said of mirrors already.
     var mirrorComplaints: Set<String> = []
+    /// By interface name: why it could not be opened, as it was said last.
+    var failuresSaid: [String: String] = [:]
     /// What the monitor has shown.
     let replica = ConfigurationReplica()
     private var monitor: (any ConfigurationMonitor)?
@@ -107,7 +109,7 @@ public final class Switch {
         isStarted = true
         writeOnce()
         let tables = [
-            "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL", "Flow_Table", "Mirror", "QoS", "Queue",
+            "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Manager", "SSL", "Flow_Table", "Mirror", "QoS", "Queue",
             "Flow_Sample_Collector_Set",
         ]
         monitor = configuration.monitor(Dictionary(uniqueKeysWithValues: tables.map { ($0, nil) })) { [weak self] update in
@@ -138,7 +140,10 @@ public final class Switch {
             }
         }
         let (wantedGlobals, wantedBridges) = reader.read()
-        guard isFirstRound || wantedGlobals != globals || wantedBridges != wantedBefore else { return }
+        guard
+            isFirstRound || wantedGlobals != globals || wantedBridges != wantedBefore || reader.unsupported != unsupported
+                || Set(reader.complaints) != knownComplaints
+        else { return }
         isFirstRound = false
         isInRound = true
         defer { isInRound = false }
@@ -157,6 +162,7 @@ public final class Switch {
         for name in bridges.keys.sorted() where !wantedNames.contains(name) { removeBridge(name) }
         for wanted in wantedBridges { removeUnwantedInterfaces(wanted) }
         for wanted in wantedBridges { bringUp(wanted) }
+        failuresSaid = failuresSaid.filter { places[$0.key] != nil }
         closeLeftOver()
         for name in bridges.keys.sorted() { publishBridge(name) }
         logPollThreads()

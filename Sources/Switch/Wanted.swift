@@ -8,6 +8,13 @@ internal import Netdev
 internal import OVSDB
 internal import Pipeline
 
+/// What the switch itself has written into a row, and wants to find there after a restart: that it changes is no change of what is wanted.
+struct Remembered<Value>: Equatable {
+    let value: Value?
+    init(_ value: Value?) { self.value = value }
+    static func == (_: Remembered, _: Remembered) -> Bool { true }
+}
+
 /// The `Open_vSwitch` table's row.
 struct WantedGlobals: Equatable {
     enum DPDKInit: Equatable { case off, on, attempt }
@@ -120,7 +127,7 @@ struct WantedInterface: Equatable {
     var queueAffinity: [Int: Int] = [:]
     var ofportRequest: UInt32?
     /// The number the row had last; kept over a restart where it is free.
-    var previousOfport: UInt32?
+    var previousOfport = Remembered<UInt32>(nil)
     var mtuRequest: Int?
     var macRequest: HardwareAddress?
     var ingressPolicer: Policer?

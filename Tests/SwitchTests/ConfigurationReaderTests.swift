@@ -114,3 +114,24 @@ enum PortVLANModeName: String { case access, trunk, nativeUntagged = "native-unt
         #expect((1000...UInt64(Int32.max)).contains(settings.maximumBackoffMilliseconds))
     }
 }
+
+@Test func keysThatMeanNothingAreNamedInLogAndRow() {
+    let rows = Rows.onePort(
+        bridge: ["other_config": Datum(["mac-agingtime": "5", "stp-priority": "1"])],
+        port: ["other_config": Datum(["bond-hash-basis": "1", "net_uuid": "x", "priority-tags": "always"])])
+    var reader = rows.reader()
+    _ = reader.read()
+    #expect(reader.complaints.count == 3)
+    #expect(reader.unsupported[rows.tables["Bridge"]!.keys.first!]?.count == 2)
+    #expect(reader.unsupported[rows.tables["Port"]!.keys.first!] == ["other_config:bond-hash-basis: bonds are not supported"])
+}
+
+@Test func whatTheSwitchWroteIsNoChange() {
+    var rows = Rows.onePort(port: [:])
+    var first = rows.reader()
+    let interface = rows.tables["Interface"]!.keys.first!
+    rows.tables["Interface"]![interface]!["ofport"] = Datum(7)
+    var second = rows.reader()
+    let (before, after) = (first.read().bridges, second.read().bridges)
+    #expect(before == after && after[0].ports[0].interfaces[0].previousOfport.value == 7)
+}

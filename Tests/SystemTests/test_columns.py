@@ -5,6 +5,7 @@ import re
 import pytest
 
 from Harness.jsonrpc import JsonRpc
+from Harness.process import wait_until
 
 pytestmark = pytest.mark.apus
 
@@ -42,8 +43,8 @@ def test_what_has_no_status_column_is_said_elsewhere(bridge):
     bridge.vsctl("set", "Port", "t1", "qos=@q", "--", "--id=@q", "create", "QoS", "type=linux-htb")
     assert "linux-htb is not supported" in bridge.vsctl("get", "Port", "t1", "status:unsupported")
     bridge.vsctl("set", "Port", "t1", "qos=@q", "--", "--id=@q", "create", "QoS", "type=trtcm-policer", "other_config={cir=1000,cbs=1000,eir=1000,ebs=1000}",
-                 "queues:1=@u", "--", "--id=@u", "create", "Queue", "dscp=1")
-    assert "queues are not supported" in bridge.vsctl("get", "Port", "t1", "status:unsupported")
+                 "queues:1=@u", "--", "--id=@u", "create", "Queue", "dscp=1", "other_config:cir=100")
+    assert "rates of queue 1 are not supported" in bridge.vsctl("get", "Port", "t1", "status:unsupported")
     bridge.vsctl("clear", "Port", "t1", "qos", "--", "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
     assert "unsupported" not in bridge.vsctl("get", "Port", "t1", "status")
     bridge.vsctl("set", "Bridge", "br0", "other_config:mcast-snooping-table-size=5", "other_config:mac-agingtime=5")
@@ -52,6 +53,58 @@ def test_what_has_no_status_column_is_said_elsewhere(bridge):
     bridge.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=5")
     assert "max-revalidator=5" in bridge.log()
     bridge.vsctl("remove", "Open_vSwitch", ".", "other_config", "max-revalidator")
+
+
+KEYS = [
+    ("Port", "t1", "other_config", "bond-rebalance-interval", "bonds are not supported"), ("Port", "t1", "other_config", "nosuch", "there is no such key"),
+    ("Interface", "t1", "other_config", "tx-steering", "a queue of its own"), ("Interface", "t1", "other_config", "lacp-port-id", "LACP is not supported"),
+    ("Interface", "t1", "options", "n_rxqs", "there is no such key"), ("Interface", "p1", "options", "peers", "there is no such key"),
+    ("Bridge", "br0", "other_config", "nosuch", "there is no such key"), ("Interface", "t1", "options", "n_rxq", "there is no such key"),
+    ("Controller", ".", "other_config", "dscp", "the host's default"), ("Manager", ".", "other_config", "dscp", "it has no effect"),
+]
+
+
+def test_keys_that_mean_nothing_are_named(bridge):
+    """In the row's status while they are there, and once in the log, however often other things change."""
+    bridge.add_port("t1", "tap")
+    bridge.vsctl("add-port", "br0", "p1", "--", "set", "Interface", "p1", "type=patch", "options:peer=p2")
+    bridge.vsctl("set-controller", "br0", "punix:" + bridge.path("controller"))
+    bridge.vsctl("set-manager", "punix:" + bridge.path("manager"))
+    rows = {"Controller": bridge.vsctl("get", "Bridge", "br0", "controller").strip("[]"), "Manager": "punix:" + bridge.path("manager")}
+    try:
+        for table, row, column, key, reason in KEYS:
+            row = rows.get(table, row)
+            before = len(bridge.log())
+            # Whoever does not wait is told, too.
+            bridge.vsctl("--no-wait", "set", table, row, f"{column}:{key}=77")
+            wait_until(lambda: f"{column}:{key}: " in (text := bridge.vsctl("get", table, row, "status")) and reason in text, 20,
+                       lambda: bridge.vsctl("get", table, row, "status"))
+            for tag in (5, 6):
+                bridge.vsctl("set", "Port", "t1", f"tag={tag}")
+            said = [line for line in bridge.log()[before:].splitlines() if f"{key}=77 in {column} of" in line]
+            assert len(said) == 1, (table, key, said)
+            bridge.vsctl("remove", table, row, column, key)
+            wait_until(lambda: key not in bridge.vsctl("get", table, row, "status"), 20, lambda: bridge.vsctl("get", table, row, "status"))
+    finally:
+        bridge.vsctl("del-manager", "--", "del-controller", "br0")
+
+
+def test_what_managers_remember_is_theirs(bridge):
+    bridge.add_port("t1", "tap")
+    bridge.vsctl("set", "Port", "t1", "other_config={net_uuid=x,network_type=vlan,physical_network=p,segmentation_id=5,tag=5}")
+    assert "unsupported" not in bridge.vsctl("get", "Port", "t1", "status")
+
+
+def test_a_port_that_fails_is_told_of_once(bridge):
+    """A failed interface is tried with each change, and the log does not repeat itself."""
+    before = len(bridge.log())
+    bridge.vsctl("add-port", "br0", "nodevice0", check=False)
+    bridge.add_port("t1", "tap")
+    for tag in (5, 6):
+        bridge.vsctl("set", "Port", "t1", f"tag={tag}")
+    assert bridge.log()[before:].count("could not open network device nodevice0") == 1
+    bridge.vsctl("set", "Interface", "nodevice0", "type=nosuch", check=False)
+    assert bridge.log()[before:].count("could not open network device nodevice0") == 2
 
 
 WRONG = [

@@ -245,7 +245,11 @@ final class DatabaseRemotes {
             else { continue }
             var transaction = TransactionBuilder(configuration.schema)
             for row in content(source).rows {
-                let status = remotes[row.string("target")]?.status ?? RemoteStatus()
+                var status = remotes[row.string("target")]?.status ?? RemoteStatus()
+                let keys = row.map("other_config").keys.sorted()
+                if !keys.isEmpty {
+                    status.status["unsupported"] = keys.map { "other_config:\($0): it has no effect" }.joined(separator: "; ")
+                }
                 var values: [String: Datum] = [:]
                 if row["is_connected"] != Datum(status.isConnected) { values["is_connected"] = Datum(status.isConnected) }
                 if row.map("status") != status.status { values["status"] = Datum(status.status) }
