@@ -30,7 +30,7 @@ extension Bridge {
             transaction.commit(&state)
             return .success(transaction)
         }
-        let transaction = try outcome.get()
+        var transaction = try outcome.get()
         transaction.report()
         return transaction.result
     }
@@ -51,6 +51,7 @@ extension Bridge {
         let outcome: Result<FlowTransaction, BundleError> = writer.withLock { state in
             var transaction = FlowTransaction(bridge: self, now: now)
             for (index, change) in changes.enumerated() {
+                if index & 63 == 63 { Breath.take() }
                 do throws(FlowModError) {
                     switch change {
                     case .flow(let mod): try transaction.perform(mod, &state)
@@ -65,7 +66,7 @@ extension Bridge {
             if isTrial { transaction.rollBack(&state) } else { transaction.commit(&state) }
             return .success(transaction)
         }
-        let transaction = try outcome.get()
+        var transaction = try outcome.get()
         if !isTrial { transaction.report() }
         return transaction.result
     }
@@ -124,8 +125,8 @@ extension Bridge {
         return sums
     }
 
-    /// Number of rules in all tables.
-    public var flowCount: Int { writer.withLock { $0.ruleCount } }
+    /// Number of rules in all tables, as translations see them: waits for nobody.
+    public var flowCount: Int { publishedRuleCount.load(ordering: .relaxed) }
 
     /// Removes rules whose time is over. Called by the pipeline's `run`.
     func expireFlows() {
@@ -144,7 +145,7 @@ extension Bridge {
         // What looks idle may only be unreported: ask the datapath, then look again.
         guard writer.withLock({ !due($0, now: now).isEmpty }) else { return }
         pipeline.refreshStatistics()
-        let transaction = writer.withLock { state -> FlowTransaction in
+        var transaction = writer.withLock { state -> FlowTransaction in
             var transaction = FlowTransaction(bridge: self, now: now)
             for (rule, reason) in due(state, now: now) { transaction.remove(rule, reason: reason, &state) }
             transaction.commit(&state)

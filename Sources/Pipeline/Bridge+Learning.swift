@@ -50,7 +50,7 @@ extension Bridge {
     @discardableResult
     func learn(_ lesson: Lesson) -> Bool {
         let now = pipeline.clock.now
-        let (transaction, isLearned) = writer.withLock { state in learn(lesson, now, &state) }
+        var (transaction, isLearned) = writer.withLock { state in learn(lesson, now, &state) }
         transaction?.report()
         return isLearned
     }
@@ -58,7 +58,7 @@ extension Bridge {
     /// The same if nobody else is changing the tables; else the credit of the packet will do it.
     func learnNow(_ lesson: Lesson) {
         let now = pipeline.clock.now
-        let outcome = writer.withLockIfAvailable { state in learn(lesson, now, &state) }
+        var outcome = writer.withLockIfAvailable { state in learn(lesson, now, &state) }
         outcome?.0?.report()
     }
 

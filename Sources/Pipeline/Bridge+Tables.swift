@@ -10,7 +10,7 @@ extension Bridge {
     /// rules, as far as it evicts.
     public func configureTables(_ configurations: [UInt8: TableConfiguration]) {
         let now = pipeline.clock.now
-        let transaction: FlowTransaction? = writer.withLock { state in
+        var transaction: FlowTransaction? = writer.withLock { state in
             var isChanged = false
             for table in 0..<UInt8(PipelineLimits.tableCount) {
                 let wanted = configurations[table] ?? TableConfiguration()

@@ -71,6 +71,8 @@ public final class Bridge: @unchecked Sendable {
 
     /// The version that translations use. Sound: atomic.
     let publishedVersion = Atomic<UInt64>(1)
+    /// Rules in all tables at that version. Sound: atomic.
+    let publishedRuleCount = Atomic<Int>(0)
     /// Classifiers by table, 0 until a table has its first rule. Sound: atomic words; a classifier lives as long as the bridge.
     private let tables: UnsafeMutablePointer<Atomic<UInt>>
     /// Lookups and matches by table. Sound: atomic words.

@@ -1,6 +1,7 @@
 // Changes of a bridge's flow tables that become visible together, or not at all.
 //
-// Made and used under the bridge's writer lock, up to `commit`; `report` afterwards, without the lock.
+// Made and used under the bridge's writer lock, up to `commit`; `report` afterwards, without the lock. Where many rules change,
+// breath is taken: whoever is let in there has nothing to do with the writer's state (see `Breath`).
 
 internal import Base
 internal import Classifier
@@ -52,10 +53,13 @@ struct FlowTransaction {
             for rule in rules {
                 replace(rule, by: modified(rule, change), .modified, &state)
                 result.modified += 1
+                if result.modified & 127 == 127 { Breath.take() }
             }
             if rules.isEmpty, change.modifyAddsIfNone { try add(change, &state) }
         case .delete, .deleteStrict:
-            for rule in select(change, strictly: change.command == .deleteStrict) { remove(rule, reason: .delete, &state) }
+            var rules = select(change, strictly: change.command == .deleteStrict)
+            for rule in rules { remove(rule, reason: .delete, &state) }
+            rules.dissolve()
         }
     }
 
@@ -119,7 +123,10 @@ struct FlowTransaction {
                 let rule = unsafeDowncast(found, to: FlowRule.self)
                 if rule.isSelected(by: filter) { rules.append(rule) }
             } else {
+                var visited = 0
                 classifier.forEach(at: version, matching: match) { found in
+                    visited &+= 1
+                    if visited & 1023 == 0 { Breath.take() }
                     let rule = unsafeDowncast(found, to: FlowRule.self)
                     if rule.isSelected(by: filter) { rules.append(rule) }
                 }
@@ -167,6 +174,7 @@ struct FlowTransaction {
         state.ruleCount -= 1
         state.activeCounts[Int(rule.table)] -= 1
         result.removed += 1
+        if result.removed & 127 == 127 { Breath.take() }
     }
 
     /// Removes rules that a table's limit does not allow any more, as far as the table evicts.
@@ -244,6 +252,7 @@ struct FlowTransaction {
         forEachTouched { $1.prepare() }
         publishGroups(&state)
         bridge.publishedVersion.store(version, ordering: .releasing)
+        bridge.publishedRuleCount.store(state.ruleCount, ordering: .relaxed)
         bridge.pipeline.ruleChanges.wrappingAdd(UInt64(steps.count), ordering: .relaxed)
         var dependencies = DependencySet()
         forEachTouched {
@@ -277,7 +286,8 @@ struct FlowTransaction {
 
     /// Takes everything back; nothing of it was visible.
     mutating func rollBack(_ state: inout Bridge.Writer) {
-        for step in steps.reversed() {
+        for (number, step) in steps.reversed().enumerated() {
+            if number & 127 == 127 { Breath.take() }
             switch step {
             case .inserted(let rule):
                 bridge.makeClassifier(rule.table).withdraw(rule)
@@ -306,11 +316,16 @@ struct FlowTransaction {
         meterChanges.removeAll()
     }
 
-    /// Tells the bridge's event receiver; without the writer lock.
-    func report() {
+    /// Tells the bridge's event receiver, and forgets what was done; without the writer lock.
+    mutating func report() {
+        defer {
+            steps.dissolve()
+            changes.dissolve()
+        }
         guard !changes.isEmpty, let receiver = bridge.eventReceiver else { return }
         defer { for (state, reason) in tableEvents { receiver.tableStatus(state, reason: reason, from: bridge) } }
-        for (rule, change) in changes {
+        for (number, (rule, change)) in changes.enumerated() {
+            if number & 127 == 127 { Breath.take() }
             receiver.flowChanged(rule, change, in: bridge)
             if case .deleted(let reason) = change, rule.flags.contains(.sendFlowRemoved) {
                 receiver.flowRemoved(rule, reason: reason, from: bridge)

@@ -71,7 +71,7 @@ extension Switch {
             bridges[bridgeName].map({ $0.wanted.isDummy(dummies) }) == place.bridge.isDummy(dummies)
         else { return false }
         do {
-            guard try netdev.apply(deviceConfiguration(place.interface, kind: netdev.kind, on: place.bridge)) else { return false }
+            guard try apply(deviceConfiguration(place.interface, kind: netdev.kind, on: place.bridge), to: netdev) else { return false }
         } catch {
             return false
         }
@@ -195,12 +195,17 @@ extension Switch {
             } else {
                 try openDevice(&result, on: bridge)
             }
+            failuresSaid[wanted.name] = nil
             log.info("bridge \(bridge.name): added interface \(wanted.name) on port \(result.number.map(portText) ?? "none")")
         } catch {
             if let number = result.number { bridges[bridge.name]?.numbers.release(number.rawValue) }
             result.number = nil
             result.failure = error.sentence
-            if !isRetry { log.warning("could not open network device \(wanted.name): \(error.sentence)") }
+            // Whatever else changes has failed ports tried again: what was said of them still holds.
+            if !isRetry, failuresSaid[wanted.name] != error.sentence {
+                log.warning("could not open network device \(wanted.name): \(error.sentence)")
+                failuresSaid[wanted.name] = error.sentence
+            }
         }
         return result
     }
@@ -271,7 +276,7 @@ extension Switch {
         } else {
             guard
                 let given = bridges[bridge.name]?.numbers.allocate(
-                    for: wanted.name, request: wanted.ofportRequest, previous: wanted.previousOfport)
+                    for: wanted.name, request: wanted.ofportRequest, previous: wanted.previousOfport.value)
             else {
                 throw InterfaceFailure("bridge \(bridge.name) has no free OpenFlow port number for \(wanted.name); remove a port first")
             }
@@ -320,12 +325,17 @@ extension Switch {
         do throws(PortError) {
             // Another MTU may want other buffers, which take their time.
             if now.mtuRequest == interface.wanted.mtuRequest { return try !netdev.apply(configuration) }
-            return try !waitingElsewhere { () throws(PortError) in try netdev.apply(configuration) }
+            return try !apply(configuration, to: netdev)
         } catch {
             // what was there before is kept; the sentence goes to the row
             bridges[bridge.name]?.interfaces[now.name]?.changeFailure = "\(error)"
             return false
         }
+    }
+
+    /// Changes an open device where that does not keep others waiting: buffers of another size take long to make.
+    private func apply(_ configuration: NetdevConfiguration, to netdev: any Port) throws(PortError) -> Bool {
+        try waitingElsewhere { () throws(PortError) in try netdev.apply(configuration) }
     }
 
     private func update(_ wanted: WantedInterface, of port: WantedPort, on bridge: WantedBridge) {
@@ -397,6 +407,6 @@ extension WantedPort {
     /// Its place when numbers are given out: those that ask for one, then those that had one, then the others.
     var numberingRank: Int {
         if interfaces.contains(where: { $0.ofportRequest != nil }) { return 0 }
-        return interfaces.contains { $0.previousOfport != nil } ? 1 : 2
+        return interfaces.contains { $0.previousOfport.value != nil } ? 1 : 2
     }
 }

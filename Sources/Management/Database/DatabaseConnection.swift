@@ -79,7 +79,7 @@ final class DatabaseConnection: StreamSession {
 
     private func flush() {
         guard session.bufferedOutputBytes > 0 else { return }
-        connection.send(session.takeOutput())
+        connection.breath.during { connection.send(session.takeOutput()) }
         session.isPeerBehind = connection.isCongested
     }
 }

@@ -189,7 +189,8 @@ public final class ControlLoop: Sendable {
 
     private func wake() {
         state.value.armed = nil
-        state.value.runExpired()
+        // Thousands of rules may expire together.
+        breath.during { state.value.runExpired() }
         settle()
     }
 

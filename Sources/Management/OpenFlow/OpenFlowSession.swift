@@ -36,12 +36,13 @@ final class OpenFlowSession: StreamSession {
     }
 
     func received(_ bytes: [UInt8]) {
-        openFlow.receive(bytes)
+        // Many rules may change by one message.
+        loop.breath.during { openFlow.receive(bytes) }
         settle()
     }
 
     func outputDrained() {
-        openFlow.outputDrained()
+        loop.breath.during { openFlow.outputDrained() }
         settle()
     }
 

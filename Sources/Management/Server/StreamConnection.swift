@@ -62,6 +62,8 @@ public final class StreamConnection {
     private var followsToSkip = 0
     private var followBackoff = 0
     private static let batchBytes = 64 << 10
+    /// Bytes handed to the event loop in one piece: megabytes take milliseconds to copy.
+    private static let pieceBytes = 512 << 10
     /// How long one peer may keep the loop's thread by asking on and on.
     private static let followTotalNanoseconds: UInt64 = 500_000
     private static let readBytes = 64 << 10
@@ -101,9 +103,15 @@ public final class StreamConnection {
 
     /// Hands bytes to the event loop for writing.
     private func queue(_ bytes: [UInt8]) {
-        let count = bytes.count
         let me = Confined(self, to: loop)
-        channel.write(channel.allocator.buffer(bytes: bytes)).whenComplete { _ in me.value.written(count) }
+        var start = 0
+        while start < bytes.count {
+            let piece = bytes[start..<min(bytes.count, start + StreamConnection.pieceBytes)]
+            start = piece.endIndex
+            let count = piece.count
+            channel.write(channel.allocator.buffer(bytes: piece)).whenComplete { _ in me.value.written(count) }
+            if start < bytes.count { Breath.take() }
+        }
         if !isReceiving { channel.flush() }
         if pendingBytes > limits.pauseBytes && !isCongested {
             isCongested = true

@@ -21,7 +21,7 @@ public struct JSONWriter: Sendable {
         valueCount &+= 1
         if valueCount & 1023 == 0 { Breath.take() }
         switch value {
-        case .serialized(let text): bytes.append(contentsOf: text)
+        case .serialized(let text): raw(text)
         case .null: raw("null")
         case .boolean(let flag): raw(flag ? "true" : "false")
         case .integer(let number): write(integer: number)
@@ -54,7 +54,16 @@ public struct JSONWriter: Sendable {
     }
 
     /// Appends bytes that are JSON already.
-    public mutating func raw(_ text: [UInt8]) { bytes.append(contentsOf: text) }
+    public mutating func raw(_ text: [UInt8]) {
+        // Megabytes take as long to copy as hundreds of values to write.
+        if text.count >= JSONWriter.largePiece { Breath.take() }
+        bytes.append(contentsOf: text)
+        if text.count >= JSONWriter.largePiece { Breath.take() }
+    }
+    static let largePiece = 1 << 20
+
+    /// Makes room for so many bytes in all.
+    mutating func reserve(_ count: Int) { bytes.reserveCapacity(count) }
     mutating func raw(_ text: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: text) }
 
     public mutating func write(integer: Int64) {

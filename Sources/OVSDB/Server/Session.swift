@@ -146,6 +146,7 @@ public final class Session {
         } else {
             output.append(contentsOf: bytes)
         }
+        if bytes.count >= JSONWriter.largePiece { Breath.take() }
         if output.count > server.limits.outputBytesPerSession {
             output = []
             close("peer does not read: more than \(server.limits.outputBytesPerSession) bytes are waiting for it")

@@ -24,6 +24,9 @@ public struct Bundle {
         self.openRequest = openRequest
     }
 
+    /// Lets go of the messages, a few at a time.
+    mutating func dissolve() { messages.dissolve() }
+
     mutating func append(_ message: Message, raw: [UInt8], now: Instant) {
         messages.append(message)
         byteCount += raw.count
@@ -58,7 +61,10 @@ extension OpenFlowConnection {
         case .commitRequest:
             try checkOwner(control)
             // Whatever comes of it, the bundle is gone.
-            if let bundle = bundles.removeValue(forKey: id) { try commit(bundle, xid: xid) }
+            if var bundle = bundles.removeValue(forKey: id) {
+                defer { bundle.dissolve() }
+                try commit(bundle, xid: xid)
+            }
         case .discardRequest:
             guard bundles.removeValue(forKey: id) != nil else { throw OpenFlowError(.bfcBadId, "bundle \(id) is not open") }
         case .openReply, .closeReply, .commitReply, .discardReply:

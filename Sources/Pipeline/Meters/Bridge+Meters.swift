@@ -66,7 +66,7 @@ extension Bridge {
     /// Removes meters, and the flows that name them.
     private func delete(_ ids: [UInt32]) {
         let now = pipeline.clock.now
-        let (transaction, numbers) = writer.withLock { state in
+        var (transaction, numbers) = writer.withLock { state in
             var transaction = FlowTransaction(bridge: self, now: now)
             var numbers: [UInt32] = []
             for id in ids {

@@ -1,5 +1,6 @@
 // Flow-mods and bundles.
 
+internal import Base
 internal import Flow
 public import OpenFlow
 
@@ -104,12 +105,14 @@ extension OpenFlowService {
         try requireWritable(connection)
         let version = connection.version ?? .v1_0
         var changes: [BridgeChange] = []
+        defer { changes.dissolve() }
         changes.reserveCapacity(bundle.messages.count)
         // Where each change stands in the bundle, for the error.
         var places: [Int] = []
         // Whether there is anything that cannot be taken back.
         var isMixed = false
         for (index, message) in bundle.messages.enumerated() {
+            if index & 127 == 127 { Breath.take() }
             do throws(OpenFlowError) {
                 switch message {
                 case .flowMod(let mod): changes.append(.flow(try modification(mod, version)))
