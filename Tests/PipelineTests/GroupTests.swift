@@ -426,6 +426,16 @@ extension Rig {
         #expect(try! rig.bridge.meterConfigurations().isEmpty)
     }
 
+    @Test func theDatapathMayWaitForTranslationsThatLookAtTheBridge() throws {
+        let rig = Rig()
+        try rig.bridge.apply(MeterMod(command: .add, meter: config(1)))
+        let flows = Mutex<[Int]>([])
+        rig.datapath.onMeter.withLock { $0 = { [bridge = rig.bridge] in flows.withLock { $0.append(bridge.flowCount) } } }
+        try rig.bridge.apply(MeterMod(command: .modify, meter: config(1, bands: 2)))
+        #expect(flows.withLock { $0 } == [0])
+        #expect(try rig.bridge.meterConfigurations(1).first?.bands.count == 2)
+    }
+
     @Test func theControllerMeterLimitsWhatGoesToControllers() {
         let rig = Rig()
         rig.flows("in_port=1,actions=controller,output:2")

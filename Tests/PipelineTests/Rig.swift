@@ -13,6 +13,9 @@ final class RecordingDatapath: DatapathControl {
     let pushes = Atomic<Int>(0)
     /// Called when counts are asked for.
     let onPush = Mutex<(@Sendable () -> Void)?>(nil)
+    /// Called when a meter is set.
+    let onMeter = Mutex<(@Sendable () -> Void)?>(nil)
+    func setMeter(_ number: UInt32, _ meter: DatapathMeter) { onMeter.withLock { $0 }?() }
     func execute(packet: [UInt8], inPort: DatapathPort, actions: [DatapathAction]) {
         executed.withLock { $0.append((packet, inPort, actions)) }
     }

@@ -15,9 +15,7 @@ private enum ControlPool {
 
 extension Datapath {
     public func execute(packet: [UInt8], inPort: DatapathPort, actions: [DatapathAction]) {
-        guard packet.count >= 14, packet.count <= NetdevLimits.mtu.upperBound + NetdevLimits.frameOverhead,
-            Int(inPort.rawValue) < DatapathLimits.ports
-        else { return }
+        guard packet.count >= 14, Int(inPort.rawValue) < DatapathLimits.ports else { return }
         // Memory that the ports' devices can reach, if some port has such.
         let pool = control.withLock { control in
             control.ports.values.lazy.flatMap(\.queues).compactMap(\.handle.pool).first { Int(cdpdk_pool_data_room($0)) >= packet.count }
@@ -30,6 +28,11 @@ extension Datapath {
                 controlWorker.tell(worker)
             }
             worker.pointee.now = clock.now.nanoseconds
+            // No port sends frames as long as a message may carry.
+            guard packet.count <= NetdevLimits.mtu.upperBound + NetdevLimits.frameOverhead else {
+                Outcome.note(worker, 0, drop: .oversize)
+                return
+            }
             guard let mempool = pool ?? ControlPool.heap, let mbuf = cdpdk_mbuf_alloc(mempool),
                 let data = cdpdk_mbuf_append(mbuf, UInt16(packet.count))
             else {

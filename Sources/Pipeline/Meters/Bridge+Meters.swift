@@ -54,13 +54,11 @@ extension Bridge {
     }
 
     private func modify(_ config: MeterConfig) throws(FlowModError) {
-        let isKnown = writer.withLock { state in
-            guard let number = state.meters[config.meterID]?.datapathMeter else { return false }
-            pipeline.attachedDatapath?.setMeter(number, DatapathMeter(config))
-            state.meters[config.meterID]!.config = config
-            return true
-        }
-        if !isKnown { throw .standard(.mmfcUnknownMeter, "meter \(config.meterID) does not exist") }
+        let number = writer.withLock { $0.meters[config.meterID]?.datapathMeter }
+        guard let number else { throw .standard(.mmfcUnknownMeter, "meter \(config.meterID) does not exist") }
+        // Without the lock: the datapath waits for its threads here, and one of them may wait for the lock (`hasRoom`).
+        pipeline.attachedDatapath?.setMeter(number, DatapathMeter(config))
+        writer.withLock { $0.meters[config.meterID]?.config = config }
     }
 
     /// Removes meters, and the flows that name them.
