@@ -137,6 +137,11 @@ extension FlowExtractor {
         case 58: if !isIPv6 { return result }
         default: return result
         }
+        if proto == 6, size >= needed {
+            // What it says itself, if that is a header at all.
+            let own = Int(packet.load(fromByteOffset: offset &+ 12, as: UInt8.self) >> 4) &* 4
+            needed = own >= 20 ? own : .max
+        }
         guard size >= needed else {
             result.flags |= malformed
             return result

@@ -115,7 +115,13 @@ public enum FlowExtractor {
             guard proto == 6, total >= 40 else {
                 return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key)
             }
-            tcpFlags = UInt64(packet.loadUnaligned(fromByteOffset: 46, as: UInt16.self) & 0xff0f)
+            // A header of five words at least, all of it there.
+            let tcp = packet.loadUnaligned(fromByteOffset: 46, as: UInt16.self)
+            let bytes = Int(tcp >> 2 & 0x3c)
+            guard bytes >= 20, total >= 20 &+ bytes else {
+                return extractAny(packet: packet, length: length, inPort: inPort, tagLimit: tagLimit, into: key)
+            }
+            tcpFlags = UInt64(tcp & 0xff0f)
         }
         key[0] = UInt64(inPort.bigEndian) | 0x0008 << 32
         key[1] = packet.loadUnaligned(as: UInt64.self)

@@ -31,6 +31,8 @@ public struct MACTableStatistics: Sendable, Equatable {
     public var expired: UInt64 = 0
     public var evicted: UInt64 = 0
     public var moved: UInt64 = 0
+    /// Times that a station was heard of elsewhere than where it was put by hand.
+    public var staticRefusals: UInt64 = 0
 }
 
 /// Learned stations.
@@ -55,6 +57,7 @@ final class MACTable: Sendable {
         var expired: UInt64 = 0
         var evicted: UInt64 = 0
         var moved: UInt64 = 0
+        var staticRefusals: UInt64 = 0
     }
     /// The last use of a static entry.
     private static let never = UInt64.max
@@ -147,7 +150,10 @@ final class MACTable: Sendable {
         return state.withLock { state in
             if let slot = find(wanted) {
                 let old = UInt32(truncatingIfNeeded: (slot + 1).pointee.load(ordering: .relaxed))
-                if !isStatic, (slot + 2).pointee.load(ordering: .relaxed) == MACTable.never { return [] }
+                if !isStatic, (slot + 2).pointee.load(ordering: .relaxed) == MACTable.never {
+                    if old != port.rawValue { state.staticRefusals += 1 }
+                    return []
+                }
                 if isLate, (slot + 2).pointee.load(ordering: .relaxed) >= now.nanoseconds { return [] }
                 (slot + 2).pointee.store(now.nanoseconds, ordering: .relaxed)
                 if old == port.rawValue { return [] }
@@ -330,13 +336,13 @@ final class MACTable: Sendable {
         return state.withLock { state in
             MACTableStatistics(
                 entries: state.entryCount, capacity: state.capacity, staticEntries: fixed, learned: state.learned, expired: state.expired,
-                evicted: state.evicted, moved: state.moved)
+                evicted: state.evicted, moved: state.moved, staticRefusals: state.staticRefusals)
         }
     }
 
     func clearStatistics() {
         state.withLock { state in
-            (state.learned, state.expired, state.evicted, state.moved) = (0, 0, 0, 0)
+            (state.learned, state.expired, state.evicted, state.moved, state.staticRefusals) = (0, 0, 0, 0, 0)
         }
     }
 

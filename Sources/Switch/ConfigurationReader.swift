@@ -40,11 +40,20 @@ struct ConfigurationReader {
         let interfaceRows = table("Interface")
         let controllerRows = table("Controller")
         let bridges = root["bridges"].uuids.compactMap { bridgeRows[$0] }
+            .filter { hasSafeName($0) }
             .map { bridge($0, ports: portRows, interfaces: interfaceRows) }
             .sorted { $0.name < $1.name }
         var globals = global(root)
         if let row = root["ssl"].uuids.first.flatMap({ table("SSL")[$0] }) { globals.tls = tls(row) }
         return (globals, bridges.map { connections($0, root, bridgeRows[$0.uuid], controllerRows) })
+    }
+
+    /// Whether a bridge's sockets stay in the run directory: whoever may write the database may not write anywhere else by its name.
+    private mutating func hasSafeName(_ row: ConfigurationRow) -> Bool {
+        let name = row["name"].string ?? ""
+        guard name.contains(where: { $0 == "/" || $0 == "\\" }) else { return true }
+        complain("ignoring bridge with invalid name '\(name)': its sockets would be outside of the run directory; use no slashes")
+        return false
     }
 
     private mutating func global(_ row: ConfigurationRow) -> WantedGlobals {

@@ -15,6 +15,12 @@ extension Switch {
         guard let running = bridges[wanted.name] else { return }
         let wantedInterfaces = Dictionary(
             wanted.ports.flatMap(\.interfaces).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        // Who gets a number that is asked for: who has it, else the first by name.
+        var requests: [UInt32: String] = [:]
+        for (name, interface) in wantedInterfaces.sorted(by: { $0.key < $1.key }) where name != wanted.name {
+            guard let request = interface.ofportRequest else { continue }
+            if requests[request] == nil || running.interfaces[name]?.number?.rawValue == request { requests[request] = name }
+        }
         for (name, interface) in running.interfaces.sorted(by: { $0.key < $1.key }) {
             guard let now = wantedInterfaces[name] else {
                 if !setAside(name, of: wanted.name) { takeDown(name, of: wanted.name) }
@@ -23,6 +29,14 @@ extension Switch {
             if interface.failure != nil {
                 // Whatever kept it from working may be gone with this change.
                 takeDown(name, of: wanted.name)
+            } else if let number = interface.number?.rawValue, now.ofportRequest != number, requests[number] != nil, name != wanted.name {
+                // Somebody else asks for the number that it only happens to have.
+                takeDown(name, of: wanted.name)
+            } else if let request = now.ofportRequest, requests[request] != name, request != interface.number?.rawValue,
+                interface.number != nil
+            {
+                // Two ask for one number: who has not got it keeps what it has.
+                continue
             } else if needsReopening(interface, now, of: wanted) {
                 takeDown(name, of: wanted.name)
             }
@@ -117,48 +131,7 @@ extension Switch {
         places = [:]
     }
 
-    // MARK: Failures
-
-    /// Closes the ports whose device is gone, and opens those anew whose device lost its state. One that is gone is tried again
-    /// with the other failures: not at once, for it may still be on its way out.
-    func closeFailed() {
-        for (bridgeName, running) in bridges {
-            for (name, interface) in running.interfaces {
-                guard let failure = interface.netdev?.failure else { continue }
-                guard let port = running.wanted.ports.first(where: { $0.interfaces.contains { $0.name == name } }) else { continue }
-                takeDown(name, of: bridgeName)
-                var next = RunningInterface(wanted: interface.wanted, port: port)
-                switch failure {
-                case .removed(let sentence):
-                    log.warning("bridge \(bridgeName): \(sentence)")
-                    next.failure = sentence
-                case .reset:
-                    log.warning("bridge \(bridgeName): the device of \(name) was reset, and is opened again")
-                    next = open(interface.wanted, of: port, on: running.wanted)
-                }
-                bridges[bridgeName]?.interfaces[name] = next
-                applyPolicing(next, before: nil)
-                applyMirrors(running.wanted)
-                publishInterface(name, of: bridgeName)
-            }
-        }
-    }
-
-    /// Tries the ports again that failed for a reason outside the configuration (a device that was not there yet).
-    func retryFailures() {
-        for (bridgeName, running) in bridges {
-            for (name, interface) in running.interfaces where interface.failure != nil {
-                guard let port = running.wanted.ports.first(where: { $0.interfaces.contains { $0.name == name } }) else { continue }
-                let again = open(interface.wanted, of: port, on: running.wanted, isRetry: true)
-                if again.failure == interface.failure { continue }
-                bridges[bridgeName]?.interfaces[name] = again
-                applyPolicing(again, before: nil)
-                applyMirrors(running.wanted)
-                publishInterface(name, of: bridgeName)
-            }
-        }
-        flushStatus()
-    }
+    // MARK: Asking
 
     /// The type an interface in force was given (`Interface.type`); nil if there is none of that name.
     public func interfaceType(_ name: String) -> String? {
@@ -177,7 +150,7 @@ extension Switch {
 
     // MARK: Opening
 
-    private func open(
+    func open(
         _ wanted: WantedInterface, of port: WantedPort, on bridge: WantedBridge, isRetry: Bool = false
     ) -> RunningInterface {
         var result = RunningInterface(wanted: wanted, port: port)
@@ -301,11 +274,22 @@ extension Switch {
             name: wanted.name, kind: kind, options: wanted.options, requestedMTU: wanted.mtuRequest,
             requestedAddress: wanted.name == bridge.name ? bridge.hardwareAddress ?? stableAddress(of: bridge) : wanted.macRequest,
             socketDirectory: directory, transmitThreads: datapath.transmitThreads)
+        if wanted.name == bridge.name, wanted.mtuRequest == nil { result.requestedMTU = smallestMTU(of: bridge) }
         result.isDummy = kind.isDummy || dummies.replaces(wanted.type)
         result.vhost.offersOffloads = globals.otherConfig["userspace-tso-enable"] != "false"
         result.vhost.offersIOMMU = globals.otherConfig["vhost-iommu-support"] == "true"
         result.vhost.offersPostcopy = globals.otherConfig["vhost-postcopy-support"] == "true"
         return result
+    }
+
+    /// What all ports of a bridge can send: the MTU that its own port has unless it asks for another.
+    private func smallestMTU(of bridge: WantedBridge) -> Int {
+        let smallest =
+            bridge.ports.flatMap(\.interfaces).compactMap { interface -> Int? in
+                if interface.name == bridge.name || interface.type == "internal" || interface.type == "patch" { return nil }
+                return interface.mtuRequest ?? bridges[bridge.name]?.interfaces[interface.name]?.netdev?.mtu
+            }.min() ?? NetdevLimits.defaultMTU
+        return min(max(smallest, NetdevLimits.mtu.lowerBound), NetdevLimits.mtu.upperBound)
     }
 
     // MARK: Changing

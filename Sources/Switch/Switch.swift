@@ -50,6 +50,8 @@ public final class Switch {
     let runDirectory: String
     weak var observer: (any SwitchObserver)?
     let log = Logger(label: "bridge")
+    /// Which schedule of statistics counts: a changed interval begins a new one.
+    private var statisticsSchedule = 0
     private let pollLog = Logger(label: "dpif_netdev")
     /// PMD threads by NUMA node, as they were last said.
     private var pollThreads: [Int: Int] = [:]
@@ -234,7 +236,10 @@ public final class Switch {
         }
         if isFirstApplication || wanted.tls != globals.tls { observer?.tlsConfigured(wanted.tls) }
         isFirstApplication = false
+        let hasNewInterval = wanted.statsUpdateIntervalMilliseconds != globals.statsUpdateIntervalMilliseconds
         globals = wanted
+        // A shorter interval does not wait for the end of a longer one.
+        if hasNewInterval { scheduleStatistics() }
     }
 
     /// Runs `work` where it does not keep others waiting, and returns what it returned.
@@ -313,8 +318,10 @@ public final class Switch {
 
     private func scheduleStatistics() {
         guard isStarted else { return }
+        statisticsSchedule += 1
+        let schedule = statisticsSchedule
         timers.schedule(afterMilliseconds: globals.statsUpdateIntervalMilliseconds) { [weak self] in
-            guard let self, self.isStarted else { return }
+            guard let self, self.isStarted, self.statisticsSchedule == schedule else { return }
             self.refreshStatistics()
             self.scheduleStatistics()
         }

@@ -163,8 +163,14 @@ struct ReferenceExtractor {
         default: return
         }
         _ = try read(at, needed, end: end)
-        l4Offset = at
         let proto = key[.nwProto]
+        if proto == 6 {
+            // A header that is shorter than the shortest, or longer than what is there.
+            let own = Int(try read(at + 12, 1) >> 4) * 4
+            guard own >= 20 else { throw CutShort() }
+            _ = try read(at, own, end: end)
+        }
+        l4Offset = at
         if proto == 6 || proto == 17 || proto == 132 {
             key[.tcpSrc] = try read(at, 2)
             key[.tcpDst] = try read(at + 2, 2)

@@ -345,3 +345,68 @@ def resumes(suite, said):
     """Sends a packet; whether one came back."""
     suite.appctl("netdev-dummy/receive", "p1", ICMP)
     return "NXT_RESUME" in said()
+
+
+def test_numbers_go_to_who_asks(suite):
+    suite.bridge(1, 2)
+
+    def numbers():
+        return [suite.vsctl("get", "Interface", name, "ofport").strip() for name in ("p1", "p2")]
+    suite.vsctl("set", "Interface", "p1", "ofport_request=[]", "--", "set", "Interface", "p2", "ofport_request=1")
+    first, second = numbers()
+    assert second == "1" and first != "1"
+    suite.vsctl("set", "Interface", "p1", "ofport_request=1")
+    assert numbers() == [first, "1"], "who has it keeps it"
+    suite.vsctl("set", "Interface", "p1", "ofport_request=2", "--", "set", "Interface", "p2", "ofport_request=1")
+    assert numbers() == ["2", "1"]
+    suite.vsctl("set", "Interface", "p1", "ofport_request=1", "--", "set", "Interface", "p2", "ofport_request=2")
+    assert numbers() == ["1", "2"]
+
+
+def test_the_bridges_own_mtu(suite):
+    """As large as all of its ports can send, unless it asks for another."""
+    suite.bridge(1)
+
+    def wait(mtu):
+        suite.vsctl("--timeout=30", "wait-until", "Interface", "br0", f"mtu={mtu}")
+    wait(1500)
+    suite.vsctl("set", "Interface", "p1", "mtu_request=1600")
+    wait(1600)
+    suite.vsctl("del-port", "p1")
+    wait(1500)
+    suite.vsctl("add-port", "br0", "p2", "--", "set", "Interface", "p2", "type=dummy", "mtu_request=1700")
+    wait(1700)
+    suite.vsctl("set", "Interface", "br0", "mtu_request=1400")
+    wait(1400)
+
+
+def test_names_of_bridges_are_no_paths(suite):
+    os.mkdir(f"{suite.folder}/b")
+    suite.vsctl("--no-wait", "add-br", "b/c", "--", "set", "bridge", "b/c", "datapath-type=dummy")
+    suite.bridge(1)
+    assert "ignoring bridge with invalid name 'b/c'" in suite.log()
+    assert os.listdir(f"{suite.folder}/b") == [] and suite.vsctl("get", "Interface", "b/c", "ofport") == "[]\n"
+
+
+def test_statistics_by_their_interval(suite):
+    suite.bridge(1)
+    suite.appctl("time/stop")
+
+    def received(seconds):
+        suite.appctl("netdev-dummy/receive", "p1", ICMP)
+        suite.appctl("time/warp", str(seconds * 1000), "1000")
+        return re.search(r"rx_packets=(\d+)", suite.vsctl("get", "Interface", "p1", "statistics")).group(1)
+    assert received(11) == "1"
+    suite.vsctl("set", "Open_vSwitch", ".", "other_config:stats-update-interval=100000")
+    assert received(50) == "1"
+    assert received(101) == "3"
+    suite.vsctl("remove", "Open_vSwitch", ".", "other_config", "stats-update-interval")
+    assert received(11) == "4", "the short interval does not wait for the long one's end"
+
+
+def test_static_addresses_are_counted(suite):
+    suite.bridge(1, 2)
+    suite.ofctl("add-flow", "br0", "actions=NORMAL")
+    suite.appctl("fdb/add", "br0", "p2", "0", "50:54:00:00:00:09")
+    suite.appctl("netdev-dummy/receive", "p1", ICMP)
+    assert suite.appctl("coverage/read-counter", "mac_learning_static_none_move") == "1\n"

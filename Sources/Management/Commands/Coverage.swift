@@ -3,6 +3,7 @@
 internal import Base
 internal import Datapath
 internal import DatapathAPI
+internal import Pipeline
 
 /// Samples counters every five seconds, so that rates over 5 s, a minute and an hour can be told. Only on the control
 /// loop's thread.
@@ -12,12 +13,14 @@ final class Coverage {
     private static let sampleLimit = 721
 
     private let datapath: Datapath
+    private let pipeline: SwitchPipeline
     private let timers: TimerQueue
     /// Oldest first, five seconds apart.
     private var samples: [[String: UInt64]] = []
 
-    init(datapath: Datapath, timers: TimerQueue) {
+    init(datapath: Datapath, pipeline: SwitchPipeline, timers: TimerQueue) {
         self.datapath = datapath
+        self.pipeline = pipeline
         self.timers = timers
         sample()
     }
@@ -33,6 +36,14 @@ final class Coverage {
             result["datapath_upcalls", default: 0] &+= thread.upcalls
             result["datapath_drop_upcall_error", default: 0] &+= thread.lostUpcalls
             result["datapath_upcalls_deferred", default: 0] &+= thread.deferredUpcalls
+        }
+        for bridge in pipeline.bridges {
+            let learning = bridge.learningStatistics()
+            result["mac_learning_learned", default: 0] &+= learning.learned
+            result["mac_learning_expired", default: 0] &+= learning.expired
+            result["mac_learning_evicted", default: 0] &+= learning.evicted
+            result["mac_learning_moved", default: 0] &+= learning.moved
+            result["mac_learning_static_none_move", default: 0] &+= learning.staticRefusals
         }
         for port in datapath.ports() {
             for reason in DropReason.allCases { result[reason.counterName, default: 0] &+= port.counters.drops[Int(reason.rawValue)] }

@@ -27,7 +27,7 @@ struct SwitchCommands {
         self.pipeline = pipeline
         self.datapath = datapath
         clock = loop.clock
-        coverage = Coverage(datapath: datapath, timers: loop.timers)
+        coverage = Coverage(datapath: datapath, pipeline: pipeline, timers: loop.timers)
     }
 
     /// Adds all commands.
