@@ -136,8 +136,8 @@ extension FlowTable {
         while true {
             let isDone = withLock {
                 // A number may be another mask's by now. Its megaflows are newer than the changes.
-                if generation != maskGeneration {
-                    generation = maskGeneration
+                if generation != subtables.generation {
+                    generation = subtables.generation
                     probes.removeAll()
                 }
                 let end = min(nextUnused, first &+ UInt32(FlowTable.slice))

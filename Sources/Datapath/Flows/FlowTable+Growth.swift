@@ -30,7 +30,7 @@ extension FlowTable {
             }
             guard let (number, buckets) = withLock({ nextToGrow() }) else { return }
             // Its pages are made without the lock.
-            let table = FlowTable.makeBuckets(buckets * 4)
+            let table = SubtableSet.makeBuckets(buckets * 4)
             let hasBegun = withLock {
                 guard subtables[Int(number)]?.buckets == buckets, migration == nil else { return false }
                 migration = Migration(subtable: number, table: table, buckets: buckets * 4)

@@ -151,7 +151,7 @@ extension FlowTable {
         let oldBuckets = buckets
         attempts: for _ in 0..<8 {
             buckets *= 4
-            let table = FlowTable.makeBuckets(buckets)
+            let table = SubtableSet.makeBuckets(buckets)
             for bucket in 0..<oldBuckets {
                 for slot in 0..<FlowLayout.slotsPerBucket {
                     let word = old.atomicWord(FlowLayout.tableHeader + bucket * 64 + slot * 8).pointee.load(ordering: .relaxed)

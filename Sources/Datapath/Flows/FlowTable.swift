@@ -35,34 +35,25 @@ final class FlowTable: @unchecked Sendable {
     let shared: UnsafePointer<SharedState>
     let watch = FlowWatch()
     /// `Unmanaged<MegaflowRecord>` by entry number.
-    private let records: AtomicPointer
+    let records: AtomicPointer
     private let recordRegion: RawRegion
     private let lockWord: UnsafeMutablePointer<Atomic<UInt32>>
 
     // Under the lock
-    /// Counts the masks that got a number.
-    private(set) var maskGeneration = 1
     /// The latest changes of single rules.
     var changes = ChangeLog()
     /// Of the summaries' lists.
     let links = EntryLinks()
-    private var recentActions = RecentActions()
-    private var free: [UInt32] = []
-    private(set) var nextUnused: UInt32 = 1
+    var recentActions = RecentActions()
+    var free: [UInt32] = []
+    var nextUnused: UInt32 = 1
     private(set) var flowCount = 0
-    var subtables: [Subtable?] = [nil]
-    private var freeSubtables: [UInt32] = []
-    private var subtablesByHash: [UInt64: [UInt32]] = [:]
-    /// The subtable that was chosen last: flows that come in a row mostly have one of a few masks.
-    private var latestSubtable: UInt32 = 0
-    /// The mask that is looked for. A place of its own, because 512 bytes are not copied for nothing.
-    private var wanted = FlowMask()
+    var subtables: SubtableSet
     /// By port number; nil for those without megaflows.
     var ports: [PortFlows?] = Array(repeating: nil, count: DatapathLimits.ports)
     var portsInUse = 0
-    private var removed: [Removed] = []
+    var removed: [Removed] = []
     var retired: [UnsafeMutableRawPointer] = []
-    private var retiredSubtables: [UInt32] = []
     private var statistics = FlowTableStatistics()
     /// The subtable whose larger bucket table is being filled, and those that wait for it.
     var migration: Migration?
@@ -83,6 +74,7 @@ final class FlowTable: @unchecked Sendable {
     init(shared: UnsafePointer<SharedState>, afterDeinit: @escaping () -> Void) {
         self.shared = shared
         self.afterDeinit = afterDeinit
+        subtables = SubtableSet(shared: shared, links: links)
         recordRegion = RawRegion(byteCount: DatapathLimits.megaflows * 8)
         records = recordRegion.base.assumingMemoryBound(to: Atomic<UnsafeMutableRawPointer?>.self)
         let raw = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
@@ -137,27 +129,6 @@ final class FlowTable: @unchecked Sendable {
         FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.load(ordering: .acquiring) != 0
     }
 
-    /// The match of an entry that cannot be freed meanwhile (maintenance lock held).
-    func match(_ entry: UInt32, _ record: MegaflowRecord) -> Match {
-        let memory = FlowReader.entry(shared, entry)
-        var match = Match()
-        match.mask = mask(record.subtable)
-        let words = memory.assumingMemoryBound(to: UInt64.self)
-        for word in 0..<8 { match.key.words[word] = words[word] }
-        if let further = record.keyExtension?.assumingMemoryBound(to: UInt64.self) {
-            for word in 0..<32 { match.key.words[8 + word] = further[word] }
-        }
-        return match
-    }
-
-    /// A mask from the subtable's memory: it stays as long as an entry refers to it.
-    private func mask(_ number: UInt32) -> FlowMask {
-        var mask = FlowMask()
-        let words = FlowReader.subtable(shared, number).assumingMemoryBound(to: UInt64.self)
-        for word in 0..<FlowLayout.keyWords { mask.bits.words[word] = words[word] }
-        return mask
-    }
-
     /// Whether a decision taken at `sequence` with `dependencies` still stands.
     func isCurrent(_ entry: UInt32) -> Bool {
         let memory = FlowReader.entry(shared, entry)
@@ -170,7 +141,7 @@ final class FlowTable: @unchecked Sendable {
         withLock {
             var result = statistics
             result.flows = flowCount
-            result.masks = subtables.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+            result.masks = subtables.used
             result.limit = flowLimit
             return result
         }
@@ -292,104 +263,33 @@ final class FlowTable: @unchecked Sendable {
     /// The subtable for a decision that looked at these bits: with what readers must match anyway, and no more masks than the port's
     /// budgets allow. Nil if there cannot be another one.
     private func chooseSubtable(_ mask: borrowing FlowMask, port: UInt32, lines: FlowLine) -> UInt32? {
-        want(mask)
+        subtables.want(mask)
         let flows = ports[Int(port)]
         let count = flows?.uses.count ?? 0
         // However many ports there are: from half of all masks on a port may add a few only, and from three quarters on only
         // exact ones, of which there are few in all.
-        let all = subtables.count - freeSubtables.count - retiredSubtables.count
+        let all = subtables.taken
         let (ladder, exact) =
             all < DatapathLimits.masks / 2
             ? (ladderMaskBudget, exactMaskBudget)
             : all < DatapathLimits.masks / 4 * 3 ? (min(ladderMaskBudget, 4), min(exactMaskBudget, 8)) : (0, 0)
-        var existing = existingSubtable()
-        if count < ladder || isUsed(existing, flows) { return existing ?? makeSubtable() }
-        wanted = MaskLadder.rounded(wanted)
-        existing = existingSubtable()
+        var existing = subtables.existing()
+        if count < ladder || isUsed(existing, flows) { return existing ?? subtables.make() }
+        subtables.roundWanted()
+        existing = subtables.existing()
         if count < exact || isUsed(existing, flows) {
             statistics.laddered += 1
-            return existing ?? makeSubtable()
+            return existing ?? subtables.make()
         }
         statistics.exact += 1
-        want(mask)
-        wanted = MaskLadder.exact(wanted, lines: lines)
-        return existingSubtable() ?? makeSubtable()
-    }
-
-    private func want(_ mask: borrowing FlowMask) {
-        for word in 0..<FlowLayout.keyWords { wanted.bits.words[word] = mask.bits.words[word] }
-        wanted.addStructural()
+        subtables.want(mask)
+        subtables.makeWantedExact(lines)
+        return subtables.existing() ?? subtables.make()
     }
 
     private func isUsed(_ number: UInt32?, _ flows: PortFlows?) -> Bool {
         guard let number, let flows else { return false }
         return flows.uses.contains { $0.subtable == number }
-    }
-
-    private func makeEntry(
-        _ key: borrowing FlowKey, subtable: UInt32, port: UInt32, _ translation: borrowing Translation, now: UInt64
-    ) -> UInt32? {
-        let entry: UInt32
-        if let reused = free.popLast() {
-            entry = reused
-        } else if Int(nextUnused) < DatapathLimits.megaflows {
-            entry = nextUnused
-            nextUnused += 1
-        } else {
-            return nil
-        }
-        let compiled = recentActions.compile(translation.actions)
-        let program = compiled.program
-        let memory = FlowReader.entry(shared, entry)
-        let words = memory.assumingMemoryBound(to: UInt64.self)
-        let subtableMemory = FlowReader.subtable(shared, subtable)
-        let bits = subtableMemory.assumingMemoryBound(to: UInt64.self)
-        for word in 0..<8 { words[word] = key.words[word] & bits[word] }
-        let further = subtableMemory.load(fromByteOffset: FlowLayout.subtableLines, as: UInt8.self) & 0x1e
-        var keyExtension: UnsafeMutableRawPointer?
-        if further != 0 {
-            let memory = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 64)
-            let words = memory.assumingMemoryBound(to: UInt64.self)
-            for word in 0..<32 { words[word] = key.words[8 + word] & bits[8 + word] }
-            keyExtension = memory
-        }
-        memory.storeBytes(of: translation.sequence, toByteOffset: FlowLayout.sequence, as: UInt64.self)
-        memory.storeBytes(of: translation.dependencies.rawValue, toByteOffset: FlowLayout.dependencies, as: UInt64.self)
-        memory.storeBytes(of: subtable, toByteOffset: FlowLayout.mask, as: UInt32.self)
-        memory.storeBytes(of: UInt16(program.count), toByteOffset: FlowLayout.opCount, as: UInt16.self)
-        memory.storeBytes(of: further, toByteOffset: FlowLayout.further, as: UInt8.self)
-        if keyExtension == nil, program.count <= FlowLayout.inlineOps {
-            memory.storeBytes(of: program.flags, toByteOffset: FlowLayout.flags, as: UInt8.self)
-            (memory + FlowLayout.actions).copyMemory(from: program.ops, byteCount: program.count * MemoryLayout<ActionOp>.stride)
-        } else {
-            let flags = program.flags & ~(EntryFlag.light | EntryFlag.plain) | EntryFlag.external
-            memory.storeBytes(of: flags, toByteOffset: FlowLayout.flags, as: UInt8.self)
-            memory.storeBytes(of: UInt(bitPattern: program.ops), toByteOffset: FlowLayout.actions, as: UInt.self)
-            memory.storeBytes(of: UInt(bitPattern: keyExtension), toByteOffset: FlowLayout.keyExtension, as: UInt.self)
-        }
-        let record = MegaflowRecord(
-            effects: translation.effects, compiled: compiled, keyExtension: keyExtension, port: port, subtable: subtable,
-            installedAt: now)
-        records[Int(entry)].store(Unmanaged.passRetained(record).toOpaque(), ordering: .releasing)
-        // Publishes everything above to whoever finds the number, be it in a flow cache from an earlier life.
-        changes.note(entry, translation)
-        let owner = subtables[Int(subtable)]!
-        owner.summary.count(entry, rewritten: translation.rewrittenWords, 1)
-        let isConcerned = changes.hasConcerned(entry, mask: owner.mask, port: port, translation, shared)
-        memory.atomicWord(FlowLayout.checked).pointee.store(
-            isConcerned ? FlowLayout.stale : max(translation.sequence, 1), ordering: .releasing)
-        return entry
-    }
-
-    /// Takes back an entry that no slot refers to yet. A flow cache may still remember its number from an earlier life, so
-    /// it waits for a grace period like any other.
-    private func discard(_ entry: UInt32) { noteRemoved(entry, successor: 0) }
-
-    private func noteRemoved(_ entry: UInt32, successor: UInt32) {
-        let summary = subtables[Int(entrySubtable(entry))]?.summary
-        summary?.count(entry, rewritten: changes.rewrittenWords(entry), -1)
-        FlowReader.entry(shared, entry).atomicWord(FlowLayout.checked).pointee.store(0, ordering: .releasing)
-        removed.append(Removed(entry: entry, successor: successor))
     }
 
     // MARK: Removing
@@ -418,15 +318,14 @@ final class FlowTable: @unchecked Sendable {
         defer {
             removed = []
             retired = []
-            retiredSubtables = []
         }
-        return (removed, retired, retiredSubtables)
+        return (removed, retired, subtables.takeRetired())
     }
 
     /// Entry and subtable numbers whose grace period is over. Locked. The caller has released the records.
     func recycleLocked(entries: [UInt32], subtables numbers: [UInt32]) {
         free.append(contentsOf: entries)
-        freeSubtables.append(contentsOf: numbers)
+        subtables.recycle(numbers)
     }
 
     /// Releases an entry's record; nobody can reach the entry any more.
@@ -438,72 +337,11 @@ final class FlowTable: @unchecked Sendable {
 
     // MARK: Subtables
 
-    /// Of the mask that is wanted.
-    private func hashOfMask() -> UInt64 {
-        var hash: UInt64 = 0
-        let secrets = shared.pointee.secrets
-        for word in 0..<FlowLayout.keyWords { hash = KeyedHash.fold(hash ^ wanted.bits.words[word] ^ secrets[word & 7], secrets[8]) }
-        return hash
-    }
-
-    private func isWanted(_ number: UInt32) -> Bool {
-        guard let subtable = subtables[Int(number)] else { return false }
-        var difference: UInt64 = 0
-        for word in 0..<FlowLayout.keyWords { difference |= subtable.mask.bits.words[word] ^ wanted.bits.words[word] }
-        return difference == 0
-    }
-
-    private func existingSubtable() -> UInt32? {
-        if isWanted(latestSubtable) { return latestSubtable }
-        guard let found = subtablesByHash[hashOfMask()]?.first(where: isWanted) else { return nil }
-        latestSubtable = found
-        return found
-    }
-
-    private func makeSubtable() -> UInt32? {
-        let number: UInt32
-        if let reused = freeSubtables.popLast() {
-            number = reused
-        } else if subtables.count < DatapathLimits.masks {
-            number = UInt32(subtables.count)
-            subtables.append(nil)
-        } else {
-            return nil
-        }
-        maskGeneration += 1
-        let hash = hashOfMask()
-        subtables[Int(number)] = Subtable(wanted, hash: hash, buckets: 4, links: links, shared: shared)
-        subtablesByHash[hash, default: []].append(number)
-        let memory = FlowReader.subtable(shared, number)
-        let words = memory.assumingMemoryBound(to: UInt64.self)
-        for word in 0..<FlowLayout.keyWords { words[word] = wanted.bits.words[word] }
-        memory.storeBytes(of: wanted.bits.lines.rawValue & 0x1f, toByteOffset: FlowLayout.subtableLines, as: UInt8.self)
-        memory.atomicPointer(FlowLayout.subtableTable).pointee.store(FlowTable.makeBuckets(4), ordering: .releasing)
-        return number
-    }
-
     private func dropSubtableIfEmpty(_ number: UInt32) {
         guard let subtable = subtables[Int(number)], subtable.flows == 0 else { return }
-        let hash = subtable.hash
-        subtablesByHash[hash]?.removeAll { $0 == number }
-        if subtablesByHash[hash]?.isEmpty == true { subtablesByHash[hash] = nil }
         if migration?.subtable == number { abandonMigration() }
-        // The mask stays readable for entries that wait for their grace period; the buckets go with it.
-        if let table = bucketTable(number) { retired.append(table) }
-        FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.store(nil, ordering: .releasing)
-        subtables[Int(number)] = nil
-        retiredSubtables.append(number)
+        if let table = subtables.drop(subtable, number) { retired.append(table) }
     }
 
-    static func makeBuckets(_ count: Int) -> UnsafeMutableRawPointer {
-        let bytes = FlowLayout.tableHeader + count * 64
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-        memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
-        memory.storeBytes(of: UInt64(count - 1), as: UInt64.self)
-        return memory
-    }
-
-    func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? {
-        FlowReader.subtable(shared, number).atomicPointer(FlowLayout.subtableTable).pointee.load(ordering: .acquiring)
-    }
+    func bucketTable(_ number: UInt32) -> UnsafeMutableRawPointer? { subtables.bucketTable(number) }
 }
