@@ -170,7 +170,7 @@ extension Translator {
     private func failOfLabels(_ what: String) {
         fail(
             "dropping packet on which \(what) action can't be performed as it would have more MPLS LSEs than the 3 supported.",
-            .tooManyLabels)
+            .tooManyLabels, isLogged: false)
     }
 
     private static let bottoms = [FlowOffset.mplsLSE0 + 2, FlowOffset.mplsLSE1 + 2, FlowOffset.mplsLSE2 + 2]

@@ -366,12 +366,15 @@ final class Translator: @unchecked Sendable {
 
     // MARK: Notes
 
-    func fail(_ reason: String, _ counted: DropReason = .translationError) {
+    /// Ends the translation: the packet goes nowhere.
+    ///
+    /// - Parameter isLogged: whether it is the tables' fault, and not the packet's.
+    func fail(_ reason: String, _ counted: DropReason = .translationError, isLogged: Bool = true) {
         if failure == nil {
             failure = reason
             failureReason = counted
         }
-        complain(reason)
+        if isLogged { complain(reason) } else { report(.error, reason) }
     }
 
     /// Says that a packet met what whoever wrote the tables did not mean.

@@ -92,7 +92,7 @@ import Testing
         _ = rig.actions("in_port=1,udp")
         #expect(
             lines.withLock { $0 }.last?.hasPrefix("over max translation depth 64 on bridge br0 while processing udp,in_port=1,") == true)
-        // Of what is only asked nothing is written.
+        // Of what is only asked nothing is written, nor of packets with more labels than can be read.
         _ = rig.bridge.trace(Rig.key("in_port=1,dl_type=0x1234"))
         #expect(lines.withLock { $0.count } == 2)
     }
