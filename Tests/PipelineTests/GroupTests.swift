@@ -429,10 +429,11 @@ extension Rig {
     @Test func theDatapathMayWaitForTranslationsThatLookAtTheBridge() throws {
         let rig = Rig()
         try rig.bridge.apply(MeterMod(command: .add, meter: config(1)))
-        let flows = Mutex<[Int]>([])
-        rig.datapath.onMeter.withLock { $0 = { [bridge = rig.bridge] in flows.withLock { $0.append(bridge.flowCount) } } }
+        // What takes the writer's lock, as a translation may that learns.
+        let seen = Mutex<[FailMode]>([])
+        rig.datapath.onMeter.withLock { $0 = { [bridge = rig.bridge] in seen.withLock { $0.append(bridge.failMode) } } }
         try rig.bridge.apply(MeterMod(command: .modify, meter: config(1, bands: 2)))
-        #expect(flows.withLock { $0 } == [0])
+        #expect(seen.withLock { $0 } == [.secure])
         #expect(try rig.bridge.meterConfigurations(1).first?.bands.count == 2)
     }
 
