@@ -9,12 +9,18 @@ class HarnessError(Exception):
     """Something outside the test's own assertions went wrong; the text says what and where to look."""
 
 
+# Whoever waits for a state waits at least so long: the machine may be busy with something else, and who does not wait in vain
+# does not wait longer for it.
+PATIENCE = 60
+
+
 def wait_until(condition, seconds, what, interval=0.05, alive=None):
-    """Polls `condition` until it returns something true and returns that; after `seconds` fails and names `what`.
+    """Polls `condition` until it returns something true and returns that; after `seconds`, or PATIENCE, fails and names `what`.
 
     `what` may be a callable: it is called at the end, to tell what was seen last. `alive` is a `Child` that must not
     end meanwhile.
     """
+    seconds = max(seconds, PATIENCE)
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
