@@ -30,7 +30,7 @@ struct DatabaseServerCommand {
         usage: ovsdb-server [OPTIONS] [DATABASE...]
         where each DATABASE is a database file in ovsdb format (default: conf.db in $OVS_DBDIR, or in $OVS_SYSCONFDIR/openvswitch).
         Options: --remote=REMOTE --private-key=FILE --certificate=FILE --ca-cert=FILE --bootstrap-ca-cert=FILE --peer-ca-cert=FILE
-          --run=COMMAND --no-dbs --config-file=FILE --monitor
+          --ssl-protocols=VERSIONS --ssl-ciphers=LIST --run=COMMAND --no-dbs --config-file=FILE --monitor
           --detach --no-chdir --pidfile[=FILE] --log-file[=FILE] --unixctl=SOCKET -v[SPEC] -V --version -h --help
 
         """
@@ -40,11 +40,11 @@ struct DatabaseServerCommand {
         "--sync-from": "replication is not supported", "--sync-exclude-tables": "replication is not supported",
     ]
     /// Options with a value that have no effect.
-    private static let ignored: Set<String> = ["--ssl-protocols", "--ssl-ciphers", "--ssl-ciphersuites", "--record", "--replay"]
+    private static let ignored: Set<String> = ["--ssl-ciphersuites", "--record", "--replay"]
     private static let short: [String: String] = ["-p": "--private-key", "-c": "--certificate", "-C": "--ca-cert"]
     private static let long: Set<String> = refused.keys.reduce(into: ignored) { $0.insert($1) }.union([
         "--remote", "--run", "--private-key", "--certificate", "--ca-cert", "--bootstrap-ca-cert", "--peer-ca-cert", "--no-dbs",
-        "--config-file",
+        "--config-file", "--ssl-protocols", "--ssl-ciphers",
         "--version",
         "--help", "--disable-file-column-diff", "--disable-file-no-data-conversion", "--active",
     ])
@@ -108,6 +108,8 @@ struct DatabaseServerCommand {
         case "--certificate": tls.certificate = value
         case "--ca-cert": tls.caCertificate = value
         case "--peer-ca-cert": tls.peerCACertificate = value
+        case "--ssl-protocols": tls.protocols = value
+        case "--ssl-ciphers": tls.ciphers = value
         case "--bootstrap-ca-cert":
             tls.caCertificate = value
             tls.bootstrapsCA = true

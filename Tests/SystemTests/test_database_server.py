@@ -1,6 +1,7 @@
 """The database server on its own: `--no-switch`, any schemas, remotes, TLS, commands."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -147,6 +148,56 @@ def test_tls(tmp_path):
         # Without a certificate of its own a client is not let in.
         assert run([*client[:2], "--bootstrap-ca-cert", str(tmp_path / "none"), "list-dbs", f"ssl:127.0.0.1:{port()}"], check=False).returncode != 0
         assert run(["ovsdb-client", "-t5", "list-dbs", f"tcp:127.0.0.1:{port()}"], check=False).returncode != 0
+
+
+def test_tls_versions_and_ciphers(tmp_path):
+    """What --ssl-protocols and --ssl-ciphers allow, out of a column, and changed while the server runs."""
+    make_certificates(tmp_path)
+    schema = json.loads(json.dumps(SCHEMA))
+    schema["tables"]["Root"]["columns"].update(versions={"type": "string"}, ciphers={"type": "string"})
+    database = create(tmp_path, "a", schema)
+    program = tmp_path / "ovsdb-server"
+    program.symlink_to(os.path.join(find_binaries(), "apusd"))
+    child = Child([str(program), database, f"--remote=punix:{tmp_path}/own", "--remote=db:mydb,Root,manager_options", f"--private-key={tmp_path}/server.key",
+                   f"--certificate={tmp_path}/server.pem", f"--ca-cert={tmp_path}/ca.pem", "--ssl-protocols=db:mydb,Root,versions",
+                   "--ssl-ciphers=db:mydb,Root,ciphers", f"--unixctl={tmp_path}/ctl"], str(tmp_path / "out"), env=dict(os.environ, OVS_RUNDIR=str(tmp_path)))
+
+    def transact(*operations):
+        with JsonRpc(str(tmp_path / "own")) as connection:
+            return connection.call("transact", ["mydb", *operations])
+
+    def bound():
+        rows = transact({"op": "select", "table": "Manager", "where": [], "columns": ["status"]})[0]["rows"]
+        return dict(rows[0]["status"][1]).get("bound_port")
+
+    try:
+        wait_until(lambda: os.path.exists(tmp_path / "own"), 30, child.output, alive=child)
+        transact({"op": "insert", "table": "Root", "row": {"manager_options": ["named-uuid", "x"]}},
+                 {"op": "insert", "table": "Manager", "uuid-name": "x", "row": {"target": "pssl:0:127.0.0.1"}})
+        wait_until(bound, 30, "the port", alive=child)
+        port = bound()
+
+        def connects(*options):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-cert", str(tmp_path / "client.pem"), "-key", str(tmp_path / "client.key"),
+                                   "-CAfile", str(tmp_path / "ca.pem"), *options], input="", capture_output=True, text=True, timeout=30, check=False)
+            return re.search(r"Cipher is (?!\(NONE\))", done.stdout) is not None
+
+        def have(versions="", ciphers=""):
+            transact({"op": "update", "table": "Root", "where": [], "row": {"versions": versions, "ciphers": ciphers}})
+
+        assert connects("-tls1_2") and connects("-tls1_3") and not connects("-tls1_1")
+        have(versions="TLSv1.3")
+        wait_until(lambda: not connects("-tls1_2"), 30, "1.2 is not spoken any more")
+        assert connects("-tls1_3")
+        have(versions="TLSv1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+        wait_until(lambda: not connects("-tls1_3"), 30, "1.3 is not spoken any more")
+        assert connects("-tls1_2") and not connects("-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384")
+        # What cannot be lets nobody in, and says why.
+        have(versions="TLSv1.1")
+        wait_until(lambda: not connects("-tls1_2"), 30, "nobody is let in")
+        wait_until(lambda: "names no TLS versions" in child.output(), 30, child.output)
+    finally:
+        child.stop()
 
 
 # The other half of an Open vSwitch installation

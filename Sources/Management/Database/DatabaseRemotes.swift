@@ -83,7 +83,9 @@ final class DatabaseRemotes {
 
     /// To be told of every commit, and of databases that come and go (then without tables).
     func databaseChanged(_ name: String, tables: Set<String>?) {
-        let sources = names.union([tlsNames.privateKey, tlsNames.certificate, tlsNames.caCertificate])
+        let sources = names.union([
+            tlsNames.privateKey, tlsNames.certificate, tlsNames.caCertificate, tlsNames.protocols, tlsNames.ciphers,
+        ])
         guard !isScheduled, !isClosed, sources.contains(where: { isConcerned($0, name, tables) }) else { return }
         isScheduled = true
         loop.timers.schedule(afterMilliseconds: 0) { [weak self] in self?.reconfigure() }
@@ -155,6 +157,8 @@ final class DatabaseRemotes {
         tls.settings.caCertificate = file(tlsNames.caCertificate, &problems)
         tls.settings.bootstrapsCA = tlsNames.bootstrapsCA
         tls.settings.peerCACertificate = tlsNames.peerCACertificate
+        tls.settings.protocols = file(tlsNames.protocols, &problems)
+        tls.settings.ciphers = file(tlsNames.ciphers, &problems)
         for name in names.sorted() {
             guard name.hasPrefix("db:") else {
                 if wanted[name] == nil { wanted[name] = given[name] ?? RemoteOptions() }

@@ -135,7 +135,14 @@ public final class StreamServer {
             throw ChannelError.ioOnClosedChannel
         }
         // Before the session says its first word.
-        if let tls { try channel.pipeline.syncOperations.addHandler(tls.serverHandler()) }
+        if let tls {
+            do {
+                try channel.pipeline.syncOperations.addHandler(tls.serverHandler())
+            } catch {
+                logger.warning("\(path): refusing a connection: \(error)")
+                throw error
+            }
+        }
         let number = nextNumber
         nextNumber += 1
         let connection = StreamConnection(name: name(of: channel, number), limits: limits, loop: loop, channel: channel, logger: logger)

@@ -70,11 +70,12 @@ public final class TLSContext {
         client.privateKey = key
         client.trustRoots = .certificates(try authorities())
         client.certificateVerification = .noHostnameVerification
-        client.minimumTLSVersion = .tlsv12
         var server = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
         server.trustRoots = client.trustRoots
         server.certificateVerification = .noHostnameVerification
-        server.minimumTLSVersion = .tlsv12
+        let versions = try TLSVersionRange(settings.protocols)
+        TLSContext.restrict(&client, versions, settings.ciphers)
+        TLSContext.restrict(&server, versions, settings.ciphers)
         do {
             let fresh = (stamp: stamp, client: try NIOSSLContext(configuration: client), server: try NIOSSLContext(configuration: server))
             made = fresh
@@ -82,6 +83,12 @@ public final class TLSContext {
         } catch {
             throw .badFile(what: "the certificate", path: settings.certificate, reason: "\(error)")
         }
+    }
+
+    private static func restrict(_ configuration: inout TLSConfiguration, _ versions: TLSVersionRange, _ ciphers: String) {
+        configuration.minimumTLSVersion = versions.lowest == .v1_3 ? .tlsv13 : .tlsv12
+        if versions.highest == .v1_2 { configuration.maximumTLSVersion = .tlsv12 }
+        if !ciphers.isEmpty { configuration.cipherSuites = ciphers }
     }
 
     private func requireFiles() throws(TLSError) {
@@ -140,7 +147,7 @@ public final class TLSContext {
         configuration.privateKey = key
         // The callback below takes the place of the check, and never lets the connection through.
         configuration.certificateVerification = .noHostnameVerification
-        configuration.minimumTLSVersion = .tlsv12
+        TLSContext.restrict(&configuration, try TLSVersionRange(settings.protocols), settings.ciphers)
         let path = settings.caCertificate
         do {
             let context = try NIOSSLContext(configuration: configuration)

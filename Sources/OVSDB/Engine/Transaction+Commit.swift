@@ -10,7 +10,7 @@ extension Transaction {
         var changes: [RowChange]
         var referenceDeltas: [RowID: Int]
         /// Per table and index: keys that go, keys that come.
-        var indexUpdates: [(table: Int, index: Int, removed: [IndexKey], added: [(IndexKey, UUID)])]
+        var indexUpdates: [(table: Int, index: Int, removed: [IndexKey], added: [IndexKey: UUID])]
     }
 
     /// Checks all constraints. Leaves the changes applied in place, not committed.
@@ -43,8 +43,12 @@ extension Transaction {
     func commit(_ prepared: Prepared) {
         for update in prepared.indexUpdates {
             let table = database.tables[update.table]
-            for key in update.removed { table.indexes[update.index][key] = nil }
-            for (key, uuid) in update.added { table.indexes[update.index][key] = uuid }
+            // Taken out while it is changed: one place to look for instead of two, ten thousand times.
+            var index: [IndexKey: UUID] = [:]
+            swap(&index, &table.indexes[update.index])
+            for key in update.removed { index[key] = nil }
+            for (key, uuid) in update.added { index[key] = uuid }
+            swap(&index, &table.indexes[update.index])
         }
         for change in order where change.new != nil { database.tables[change.id.table].rows.settle(change.id.uuid) }
         for change in order where change.new == nil { database.tables[change.id.table].weakReferrers[change.id.uuid] = nil }
@@ -191,8 +195,8 @@ extension Transaction {
         }
     }
 
-    private func checkIndexes() throws(OVSDBError) -> [(table: Int, index: Int, removed: [IndexKey], added: [(IndexKey, UUID)])] {
-        var updates: [(table: Int, index: Int, removed: [IndexKey], added: [(IndexKey, UUID)])] = []
+    private func checkIndexes() throws(OVSDBError) -> [(table: Int, index: Int, removed: [IndexKey], added: [IndexKey: UUID])] {
+        var updates: [(table: Int, index: Int, removed: [IndexKey], added: [IndexKey: UUID])] = []
         var byTable: [Int: [PendingChange]] = [:]
         for change in order where !database.tables[change.id.table].schema.indexes.isEmpty {
             byTable[change.id.table, default: []].append(change)
@@ -202,16 +206,18 @@ extension Transaction {
             for (position, columns) in table.schema.indexes.enumerated() {
                 var removed: [IndexKey] = []
                 var added: [IndexKey: UUID] = [:]
+                added.reserveCapacity(changed.count)
+                let committed = table.indexes[position]
                 for change in changed {
                     if let old = change.old { removed.append(IndexKey(old, columns)) }
                     guard let new = change.new else { continue }
                     let key = IndexKey(new, columns)
                     if let other = added.updateValue(new.uuid, forKey: key) { throw duplicate(table, columns, new.uuid, other) }
-                    if let other = table.indexes[position][key], changes[RowID(table: tableIndex, uuid: other)] == nil {
+                    if let other = committed[key], changes[RowID(table: tableIndex, uuid: other)] == nil {
                         throw duplicate(table, columns, other, new.uuid)
                     }
                 }
-                updates.append((tableIndex, position, removed, added.map { ($0.key, $0.value) }))
+                updates.append((tableIndex, position, removed, added))
             }
         }
         return updates
