@@ -173,20 +173,15 @@ extension Classifier {
     private func unlink(olderThan oldest: UInt64, atMost limit: Int) -> Bool {
         var left = limit
         var finished = 0
-        let start = unlinkedCount
         while left > 0, finished < unlinking.count, unlinking[finished].tag < oldest {
-            let count = unlinking[finished].rules.count
-            let end = left < count - unlinkedCount ? unlinkedCount + left : count
-            left -= end - unlinkedCount
-            for place in unlinkedCount..<end { unlink(unlinking[finished].rules[place]) }
-            unlinkedCount = end
-            if end == count {
-                finished += 1
-                unlinkedCount = 0
-            }
+            let count = min(left, unlinking[finished].rules.count)
+            left -= count
+            // Let go of one by one: 100,000 at once would take as long as to unlink them.
+            for _ in 0..<count { unlink(unlinking[finished].rules.removeLast()) }
+            if unlinking[finished].rules.isEmpty { finished += 1 }
         }
         unlinking.removeFirst(finished)
-        return finished > 0 || unlinkedCount != start
+        return left != limit || finished > 0
     }
 
     /// Whether something waits to be reclaimed by `settle`.

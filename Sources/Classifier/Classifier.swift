@@ -53,8 +53,6 @@ public final class Classifier: @unchecked Sendable {
     var removed: [ClassifierRule] = []
     /// Removed and published; to unlink when readers of older versions are gone.
     var unlinking: [(tag: UInt64, rules: [ClassifierRule])] = []
-    /// How many of the first entry's rules are unlinked already.
-    var unlinkedCount = 0
     /// Out of reach for new readers; to free when the present ones are gone.
     var retiring = Retired()
     var freeing: [(tag: UInt64, what: Retired)] = []

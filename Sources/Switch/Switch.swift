@@ -39,7 +39,7 @@ public final class Switch {
     /// How often ports that failed are tried again, when nothing in their configuration changed.
     static let retryIntervalMilliseconds: UInt64 = 5_000
     /// Removed rules of a table that are freed in one go, and the time between.
-    static let settledAtOnce = 2_000
+    static let settledAtOnce = 1_000
     static let settlingIntervalMilliseconds: UInt64 = 5
 
     let configuration: any ConfigurationSource

@@ -190,7 +190,7 @@ class Bench:
             part = "".join(text(rule) + "\n" for rule in self.rules[start:start + 250_000])
             self.switch.ofctl("--bundle", "add-flows", "-", timeout=3600, version="OpenFlow14", stdin=part)
         self.check(len(self.rules))
-        time.sleep(8)
+        time.sleep(6)
         after = self.resident()
         return {"rules": len(self.rules), "resident_mebibytes": (after - before) / 2**20, "bytes_a_rule": (after - before) / len(self.rules)}
 
