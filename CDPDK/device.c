@@ -271,9 +271,6 @@ int cdpdk_port_get_link(uint16_t port, struct cdpdk_link *out) {
     out->autoneg = link.link_autoneg == RTE_ETH_LINK_AUTONEG;
     return 0;
 }
-int cdpdk_port_set_link(uint16_t port, bool up) {
-    return up ? rte_eth_dev_set_link_up(port) : rte_eth_dev_set_link_down(port);
-}
 
 int cdpdk_port_get_stats(uint16_t port, struct cdpdk_port_stats *out) {
     struct rte_eth_stats stats;
@@ -314,12 +311,6 @@ int cdpdk_port_get_xstats(uint16_t port, struct cdpdk_xstat *out, uint32_t size)
     return result;
 }
 
-int cdpdk_port_set_mtu(uint16_t port, uint16_t mtu, char *error, size_t error_size) {
-    cdpdk_log_mark();
-    int result = rte_eth_dev_set_mtu(port, mtu);
-    if (result != 0) reason_from_log(result, error, error_size);
-    return result == 0 ? 0 : -1;
-}
 int cdpdk_port_set_mac(uint16_t port, const uint8_t *mac, char *error, size_t error_size) {
     struct rte_ether_addr address;
     memcpy(address.addr_bytes, mac, 6);
@@ -327,9 +318,6 @@ int cdpdk_port_set_mac(uint16_t port, const uint8_t *mac, char *error, size_t er
     int result = rte_eth_dev_default_mac_addr_set(port, &address);
     if (result != 0) reason_from_log(result, error, error_size);
     return result == 0 ? 0 : -1;
-}
-int cdpdk_port_set_promiscuous(uint16_t port, bool on) {
-    return on ? rte_eth_promiscuous_enable(port) : rte_eth_promiscuous_disable(port);
 }
 
 uint16_t cdpdk_eth_rx_burst(uint16_t port, uint16_t queue, struct cdpdk_mbuf **out, uint16_t n) {

@@ -157,7 +157,6 @@ uint64_t cdpdk_eal_free_memory(void) {
         if (rte_malloc_get_socket_stats(rte_socket_id_by_idx(i), &stats) == 0) sum += stats.heap_freesz_bytes;
     return sum;
 }
-int cdpdk_eal_iova_mode(void) { return (int)rte_eal_iova_mode(); }
 const char *cdpdk_version(void) { return rte_version(); }
 
 int cdpdk_thread_register(void) {

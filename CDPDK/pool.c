@@ -110,10 +110,6 @@ void cdpdk_pool_free(struct cdpdk_mempool *pool) {
     else
         rte_mempool_free(pool_of(pool));
 }
-uint32_t cdpdk_pool_size(const struct cdpdk_mempool *pool) { return pool_of(pool)->size; }
-uint32_t cdpdk_pool_available(const struct cdpdk_mempool *pool) {
-    return strcmp(pool_of(pool)->name, HEAP_OPS) == 0 ? UINT32_MAX : rte_mempool_avail_count(pool_of(pool));
-}
 uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool) {
     return (uint16_t)(rte_pktmbuf_data_room_size(pool_of(pool)) - RTE_PKTMBUF_HEADROOM);
 }

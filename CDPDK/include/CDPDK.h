@@ -167,8 +167,6 @@ struct cdpdk_mempool *_Nullable cdpdk_pool_create(
 /// may free its packets; they must not reach a device that does DMA.
 struct cdpdk_mempool *_Nullable cdpdk_heap_pool_create(uint16_t data_room);
 void cdpdk_pool_free(struct cdpdk_mempool *_Nullable pool);
-uint32_t cdpdk_pool_size(const struct cdpdk_mempool *pool);
-uint32_t cdpdk_pool_available(const struct cdpdk_mempool *pool);
 uint16_t cdpdk_pool_data_room(struct cdpdk_mempool *pool);
 /// What DPDK tells of a pool: sizes, what is free, what lies in threads' caches. To be freed with `free`; null without memory.
 char *_Nullable cdpdk_pool_describe(struct cdpdk_mempool *pool);
@@ -188,8 +186,6 @@ int cdpdk_eal_cleanup(void);
 bool cdpdk_eal_has_hugepages(void);
 /// Bytes free in EAL's own heaps, set aside already (`--socket-mem`, `-m`).
 uint64_t cdpdk_eal_free_memory(void);
-/// 1: physical addresses, 2: virtual addresses.
-int cdpdk_eal_iova_mode(void);
 const char *cdpdk_version(void);
 
 /// Registers the calling thread, so that it gets mempool caches. 0 also if EAL is not initialised (nothing to do then).
@@ -277,13 +273,10 @@ uint32_t cdpdk_port_offloads(uint16_t port);
 int cdpdk_port_numa(uint16_t port);
 int cdpdk_port_get_info(uint16_t port, struct cdpdk_port_info *info);
 int cdpdk_port_get_link(uint16_t port, struct cdpdk_link *link);
-int cdpdk_port_set_link(uint16_t port, bool up);
 int cdpdk_port_get_stats(uint16_t port, struct cdpdk_port_stats *stats);
 /// Up to `size` extended statistics. Returns how many there are, or -1.
 int cdpdk_port_get_xstats(uint16_t port, struct cdpdk_xstat *_Nullable stats, uint32_t size);
-int cdpdk_port_set_mtu(uint16_t port, uint16_t mtu, char *error, size_t error_size);
 int cdpdk_port_set_mac(uint16_t port, const uint8_t *mac, char *error, size_t error_size);
-int cdpdk_port_set_promiscuous(uint16_t port, bool on);
 /// Ethernet's pause frames: whether received ones are heeded, whether they are sent. 0, or -1 with a reason.
 int cdpdk_port_set_flow_control(uint16_t port, bool heed, bool send, bool negotiate, char *error, size_t error_size);
 /// 0, or -1 if the device has none.
@@ -464,10 +457,8 @@ CDPDK_HOT uint16_t cdpdk_kernel_tx_burst(
 CDPDK_HOT static inline uint64_t cdpdk_tsc(void) { return __rdtsc(); }
 /// Cycles a second of `cdpdk_tsc`; measured once (about 20 ms) if EAL is not initialised.
 uint64_t cdpdk_tsc_hz(void);
-CDPDK_HOT static inline void cdpdk_pause(void) { _mm_pause(); }
 CDPDK_HOT static inline void cdpdk_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 CDPDK_HOT static inline void cdpdk_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
-CDPDK_HOT static inline void cdpdk_prefetch_nontemporal(const void *p) { __builtin_prefetch(p, 0, 0); }
 CDPDK_HOT __attribute__((target("sse4.2"))) static inline uint32_t cdpdk_crc32c_u64(uint32_t crc, uint64_t v) {
     return (uint32_t)_mm_crc32_u64(crc, v);
 }

@@ -22,8 +22,6 @@ final class DummyStream: @unchecked Sendable {
 
     private static let peerLimit = 8
     private static let retryMilliseconds: Int32 = 100
-    /// Longest packet: what two bytes of length can say.
-    private static let packetBytes = 65_535
 
     private struct Peer {
         var descriptor: Int32

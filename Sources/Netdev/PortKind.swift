@@ -28,7 +28,4 @@ public enum PortKind: String, Sendable, CaseIterable {
 
     /// Whether such a port is a test's: in memory, with no device behind it.
     public var isDummy: Bool { self == .dummy || self == .dummyPMD || self == .dummyInternal }
-
-    /// Whether DPDK must run before such a port can open.
-    public var needsDPDK: Bool { !isDummy }
 }

@@ -7,7 +7,6 @@ public struct IPv6Address: RawRepresentable, Hashable, Comparable, Sendable, Los
     @inlinable public init(_ value: UInt128) { rawValue = value }
 
     @inlinable public var isMulticast: Bool { rawValue >> 120 == 0xff }
-    @inlinable public var isLinkLocal: Bool { rawValue >> 118 == 0x3fa }
     public static func < (left: IPv6Address, right: IPv6Address) -> Bool { left.rawValue < right.rawValue }
 
     /// The netmask of a prefix length of 0 to 128.

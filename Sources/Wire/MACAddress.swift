@@ -12,9 +12,6 @@ public struct MACAddress: RawRepresentable, Hashable, Comparable, Sendable, Loss
 
     /// Multicast or broadcast (the individual/group bit).
     @inlinable public var isMulticast: Bool { rawValue & 0x0100_0000_0000 != 0 }
-    @inlinable public var isLocallyAdministered: Bool { rawValue & 0x0200_0000_0000 != 0 }
-    @inlinable public var isBroadcast: Bool { rawValue == 0xffff_ffff_ffff }
-    @inlinable public var isZero: Bool { rawValue == 0 }
     /// 01:80:c2:00:00:00 to 01:80:c2:00:00:0f, which bridges do not forward (IEEE 802.1Q table 8-1).
     @inlinable public var isReservedForBridges: Bool { rawValue & 0xffff_ffff_fff0 == 0x0180_c200_0000 }
 

@@ -14,15 +14,3 @@ public struct MPLSEntry: RawRepresentable, Hashable, Sendable {
     @inlinable public var ttl: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
     public func emit(into packet: inout PacketBuilder) { packet.append(rawValue) }
 }
-
-/// A checked view of one label stack entry and what follows.
-public struct MPLSView {
-    public let bytes: UnsafeRawBufferPointer
-    /// Nil if there are fewer than 4 bytes.
-    public init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= 4 else { return nil }
-        self.bytes = bytes
-    }
-    public var entry: MPLSEntry { MPLSEntry(rawValue: bytes.big32(0)) }
-    public var payload: UnsafeRawBufferPointer { bytes.slice(4) }
-}

@@ -1,21 +1,5 @@
 // SCTP's common header (RFC 9260).
 
-/// A checked view of an SCTP packet.
-public struct SCTPView {
-    public let bytes: UnsafeRawBufferPointer
-    /// Nil if there are fewer than 12 bytes.
-    public init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= 12 else { return nil }
-        self.bytes = bytes
-    }
-    public var source: UInt16 { bytes.big16(0) }
-    public var destination: UInt16 { bytes.big16(2) }
-    public var verificationTag: UInt32 { bytes.big32(4) }
-    /// CRC32c as a number.
-    public var checksum: UInt32 { bytes.big32(8).byteSwapped }
-    public var payload: UnsafeRawBufferPointer { bytes.slice(12) }
-}
-
 /// An SCTP common header.
 public struct SCTPHeader: Equatable, Sendable {
     public var source: UInt16

@@ -52,7 +52,6 @@ int clinux_set_timer_slack(uint64_t nanoseconds);
 CLINUX_HOT static inline uint64_t clinux_tsc(void) { return __rdtsc(); }
 CLINUX_HOT static inline void clinux_pause(void) { _mm_pause(); }
 CLINUX_HOT static inline void clinux_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
-CLINUX_HOT static inline void clinux_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
 /// Which of the eight 32-bit words at `words` (32-byte aligned) equal `word`: bit n for word n.
 CLINUX_HOT __attribute__((target("avx2"))) static inline uint32_t clinux_match_8(const void *words, uint32_t word) {
     __m256i all = _mm256_load_si256((const __m256i *)words);

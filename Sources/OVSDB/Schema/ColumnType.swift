@@ -167,7 +167,6 @@ public struct ColumnType: Hashable, Sendable {
 
     public var isMap: Bool { value != nil }
     public var isScalar: Bool { value == nil && min == 1 && max == 1 }
-    public var isOptionalScalar: Bool { value == nil && min == 0 && max == 1 }
     /// Whether values are written in set notation: neither scalar nor map.
     public var isSet: Bool { value == nil && !(min == 1 && max == 1) }
 

@@ -35,7 +35,6 @@ struct FlowMonitors {
     private var missed: [ObjectIdentifier: (rule: FlowRule, wasKnown: Bool)] = [:]
 
     var isEmpty: Bool { byID.isEmpty }
-    var hasUpdates: Bool { !updates.isEmpty }
 
     mutating func add(_ monitor: FlowMonitorRequest) throws(OpenFlowError) {
         if byID[monitor.id] != nil { throw OpenFlowError(.mofcMonitorExists, "flow monitor \(monitor.id) exists already") }
