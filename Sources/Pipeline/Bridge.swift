@@ -176,6 +176,9 @@ public final class Bridge: @unchecked Sendable {
 
     var eventReceiver: (any BridgeEvents)? { events.withLock { $0 } }
 
+    /// Packet-ins that were given up because too many waited for the control loop.
+    public var lostPacketIns: UInt64 { eventReceiver?.lostPacketIns ?? 0 }
+
     // MARK: Settings and ports
 
     public var settings: BridgeSettings { pipeline.bridgeState(of: self)?.settings ?? BridgeSettings() }

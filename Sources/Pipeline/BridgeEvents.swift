@@ -78,9 +78,12 @@ public protocol BridgeEvents: AnyObject, Sendable {
     func tableStatus(_ state: TableState, reason: TableStatusReason, from bridge: Bridge)
     /// Called for every rule that a change touched, after it became visible.
     func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge)
+    /// Packet-ins that were given up because too many waited.
+    var lostPacketIns: UInt64 { get }
 }
 
 extension BridgeEvents {
     public func tableStatus(_ state: TableState, reason: TableStatusReason, from bridge: Bridge) {}
     public func flowChanged(_ rule: FlowRule, _ change: FlowChange, in bridge: Bridge) {}
+    public var lostPacketIns: UInt64 { 0 }
 }

@@ -12,6 +12,23 @@ import Testing
 private let output2: [Action] = [.output(OpenFlowPort(2), maxLength: 0)]
 private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
 
+/// A control loop that is told when to be busy, and when to do what waits.
+private final class BusyExecutor: ServiceExecutor {
+    let isBusy = Atomic<Bool>(false)
+    private let works = Mutex<[@Sendable () -> Void]>([])
+    var isCurrent: Bool { !isBusy.load(ordering: .relaxed) }
+    func submit(_ work: @escaping @Sendable () -> Void) { if isCurrent { work() } else { works.withLock { $0.append(work) } } }
+    func detach(_ work: @escaping @Sendable () -> Void) { work() }
+
+    func catchUp() {
+        let waiting = works.withLock { works in
+            defer { works = [] }
+            return works
+        }
+        for work in waiting { work() }
+    }
+}
+
 @Suite struct OpenFlowServiceTests {
     @Test(arguments: OpenFlowVersion.allCases) func handshakeFeaturesAndPorts(version: OpenFlowVersion) throws {
         let rig = ServiceRig()
@@ -270,6 +287,18 @@ private let output3: [Action] = [.output(OpenFlowPort(3), maxLength: 0)]
         return PacketInEvent(
             reason: reason, table: 2, cookie: 0x55, inPort: OpenFlowPort(1), controllerID: controllerID, userdata: [], maxLength: 40,
             packet: Array(0..<60), totalLength: 60, metadata: metadata)
+    }
+
+    /// What comes faster than the control loop takes it is given up beyond a bound, and counted.
+    @Test func packetInsBeyondWhatMayWaitAreCounted() {
+        let executor = BusyExecutor()
+        let rig = ServiceRig(executor: executor)
+        executor.isBusy.store(true, ordering: .relaxed)
+        for _ in 0..<ServiceEvents.pendingPacketIns + 3 { rig.bridge.eventReceiver?.packetIn(event(.action), from: rig.bridge) }
+        #expect(rig.bridge.lostPacketIns == 3)
+        executor.catchUp()
+        rig.bridge.eventReceiver?.packetIn(event(.action), from: rig.bridge)
+        #expect(rig.bridge.lostPacketIns == 3)
     }
 
     @Test func packetInsGoToThoseWhoAsked() {

@@ -43,6 +43,7 @@ final class Coverage {
             result["mac_learning_expired", default: 0] &+= learning.expired
             result["mac_learning_evicted", default: 0] &+= learning.evicted
             result["mac_learning_moved", default: 0] &+= learning.moved
+            result["packet_in_overflow", default: 0] &+= bridge.lostPacketIns
             result["mac_learning_static_none_move", default: 0] &+= learning.staticRefusals
         }
         for port in datapath.ports() {

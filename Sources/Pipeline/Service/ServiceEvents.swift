@@ -25,8 +25,8 @@ final class ServiceEvents: BridgeEvents {
         self.executor = executor
     }
 
-    /// Packet-ins that the control loop did not keep up with.
-    var droppedPacketIns: UInt64 { dropped.load(ordering: .relaxed) }
+    /// Those that the control loop did not keep up with.
+    var lostPacketIns: UInt64 { dropped.load(ordering: .relaxed) }
 
     /// Says whether any connection monitors flows.
     func setMonitored(_ isOn: Bool) { isMonitored.store(isOn, ordering: .relaxed) }
