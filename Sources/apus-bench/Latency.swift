@@ -33,6 +33,8 @@ struct LatencyBench {
     private static let mark: UInt64 = 0x6170_7573_6c61_7465
 
     func run(wantsJSON: Bool) throws {
+        // Before DPDK makes threads: they are not to run on the switch's CPU.
+        if let cpu { clinux_pin_to_cpu(UInt32(cpu)) }
         DPDKRuntime.configure([
             "dpdk-init": "true", "dpdk-socket-mem": "256",
             "dpdk-extra": "--no-pci --single-file-segments --file-prefix=apus-bench-\(getpid())",
@@ -46,7 +48,6 @@ struct LatencyBench {
                         name: "guest\(index)", kind: .dpdk,
                         options: ["dpdk-devargs": "net_virtio_user\(index),path=\(socket),queues=1,server=1"])))
         }
-        if let cpu { clinux_pin_to_cpu(UInt32(cpu)) }
         cdpdk_thread_register()
         defer { cdpdk_thread_unregister() }
         let (sender, receiver) = (ports[0].txQueue(0, threads: 1), ports[1].rxQueue(0))
