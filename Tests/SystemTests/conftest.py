@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from Harness.dummy import Suite  # noqa: E402
 from Harness.netns import Cable, Namespace, isolate  # noqa: E402
 from Harness.packets import read_pcap  # noqa: E402
 from Harness.process import wait_until  # noqa: E402
@@ -122,6 +123,17 @@ def folder():
     path = tempfile.mkdtemp(prefix="at", dir="/tmp")
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def suite(folder):
+    """A daemon with the field's test controls, started; ended after the test."""
+    suite = Suite(folder)
+    try:
+        assert suite.started.returncode == 0, suite.started.stderr
+        yield suite
+    finally:
+        suite.stop()
 
 
 @pytest.fixture

@@ -4,22 +4,11 @@ import re
 import pytest
 
 from Harness.packets import read_pcap
-from test_dummy import Suite
 
 pytestmark = pytest.mark.apus
 
 UDP = ("in_port(1),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),eth_type(0x0800),"
        "ipv4(src=192.168.0.1,dst=192.168.0.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)")
-
-
-@pytest.fixture
-def suite(folder):
-    suite = Suite(folder)
-    try:
-        assert suite.started.returncode == 0, suite.started.stderr
-        yield suite
-    finally:
-        suite.stop()
 
 
 def test_flows_in_hardware(suite, folder):

@@ -1,7 +1,7 @@
 """ofproto/trace: the field's text, line by line. The expected texts were seen from Open vSwitch 3.1."""
 import pytest
 
-from test_dummy import Suite
+from Harness.dummy import Suite
 
 pytestmark = pytest.mark.apus
 
