@@ -356,4 +356,5 @@ def test_static_addresses_are_counted(suite):
     suite.ofctl("add-flow", "br0", "actions=NORMAL")
     suite.appctl("fdb/add", "br0", "p2", "0", "50:54:00:00:00:09")
     suite.appctl("netdev-dummy/receive", "p1", ICMP)
-    assert suite.appctl("coverage/read-counter", "mac_learning_static_none_move") == "1\n"
+    # Once a translation: the packet's own, and one more if its flow is translated again meanwhile.
+    assert int(suite.appctl("coverage/read-counter", "mac_learning_static_none_move")) in (1, 2)
