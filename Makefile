@@ -64,7 +64,7 @@ test-unit: deps ## the Swift tests
 	timeout 900 $(SWIFT) test --skip-build $(FLAGS)
 
 test-system: release ## a real daemon under real clients and guests (PYTEST='-k vhost' chooses)
-	timeout 900 $(PYTHON) -m pytest Tests/SystemTests -p no:cacheprovider $(PYTEST)
+	timeout 1200 $(PYTHON) -m pytest Tests/SystemTests -p no:cacheprovider $(PYTEST)
 
 pypi: ## get the Python clients that are tested if they are there (ovsdbapp, os-vif) into .build/pypi
 	$(PYTHON) -m venv .build/pypi
