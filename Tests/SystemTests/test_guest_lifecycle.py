@@ -273,8 +273,10 @@ def test_sockets_have_owner_and_mode(bridge):
 
 
 def test_a_port_that_waits_says_for_what(bridge, folder):
+    def waits_for(name, reason):
+        wait_until(lambda: reason in bridge.interface(name)["status"].get("reason", ""), 10, lambda: f"{dict(bridge.interface(name)['status'])}")
+
     bridge.add_port("v1", "dpdkvhostuserclient", vhost_server_path=f"{folder}/nobody")
-    wait_until(lambda: "No such file" in bridge.interface("v1")["status"].get("reason", ""), 10,
-               lambda: f"{dict(bridge.interface('v1')['status'])}")
+    waits_for("v1", "No such file")
     bridge.add_port("v2", "dpdkvhostuser")
-    assert "no front-end is connected" in bridge.interface("v2")["status"]["reason"]
+    waits_for("v2", "no front-end is connected")
