@@ -28,6 +28,8 @@
 /// How often the eventfds of guests that get interrupts are looked at.
 #define CALL_INTERVAL (50 * MILLISECOND)
 #define EVENTS 32
+/// In place of an error of the latest attempt to connect.
+#define NOT_TRIED -1
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int wake_fd = -1;
@@ -68,10 +70,14 @@ static bool is_connected(const struct cvhost_socket *s) {
 static void try_to_connect(struct cvhost_socket *s, uint64_t time) {
     if (is_connected(s) || atomic_load(&s->awaiting) >= 0 || time < s->retry_at) return;
     int fd = channel_connect(s->path);
-    s->connect_error = fd < 0 ? -fd : 0;
+    int error = fd < 0 ? -fd : 0;
+    bool is_news = error != s->connect_error;
+    s->connect_error = error;
     s->retry_at = time + s->backoff;
     s->backoff = 2 * s->backoff < BACKOFF_LAST ? 2 * s->backoff : BACKOFF_LAST;
     if (fd >= 0) session_begin(s, fd, time);
+    // why a port is down is shown in its row, and nothing else would tell that it is another reason now
+    if (is_news) cvhost_changed(s);
 }
 
 // ---------------------------------------------------------------- what time brings
@@ -240,6 +246,7 @@ int guard_add(struct cvhost_socket *s, char *error, size_t error_size) {
     s->listener = -1;
     atomic_store(&s->awaiting, -1);
     s->backoff = BACKOFF_FIRST;
+    s->connect_error = NOT_TRIED;
     s->accept_tokens = ACCEPT_BURST;
     s->accept_refilled = guard_now();
     pthread_mutex_lock(&lock);
@@ -315,7 +322,10 @@ void guard_describe(struct cvhost_socket *s, struct cvhost_state *state) {
         snprintf(state->reason, sizeof state->reason, "the front-end is connected, but its driver has not set up the queues yet");
     } else if (s->options.client) {
         snprintf(state->reason, sizeof state->reason, "cannot connect to %s: %s; it is tried again%s%s", s->path,
-                 s->connect_error != 0 ? strerror(s->connect_error) : "the other side hung up", s->reason[0] ? "; the last front-end was " : "",
+                 s->connect_error == NOT_TRIED ? "it was not tried yet"
+                 : s->connect_error != 0       ? strerror(s->connect_error)
+                                               : "the other side hung up",
+                 s->reason[0] ? "; the last front-end was " : "",
                  s->reason);
     } else {
         snprintf(state->reason, sizeof state->reason, "no front-end is connected to %s%s%s", s->path,
